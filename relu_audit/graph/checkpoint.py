@@ -1,0 +1,177 @@
+"""Open a model from a path, bytes or a protobuf: hashes, external data and what may be read from where."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from relu_audit.errors import ModelError
+from relu_audit.records import ExternalFile, ModelInfo
+
+ModelSource = str | Path | bytes | onnx.ModelProto
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened model: the graph, where its weight files lie (None in memory) and what it is."""
+
+    model: ir.Model
+    folder: Path | None
+    info: ModelInfo
+
+
+def open_checkpoint(source: ModelSource) -> Checkpoint:
+    """Open a model without reading external weights into memory.
+
+    Args:
+        source: A path to an .onnx file, its bytes, or a protobuf (which is not changed).
+
+    Raises:
+        ModelError: ``model-not-found``, ``not-onnx``, ``no-opset``, ``invalid-model``, ``external-data``.
+    """
+    if isinstance(source, onnx.ModelProto):
+        data, name, folder = source.SerializeToString(), "<memory>", None
+    elif isinstance(source, bytes):
+        data, name, folder = source, "<memory>", None
+    else:
+        # Absolute first: onnx-ir switches its containment checks off for a bare file name.
+        path = Path(source).absolute()
+        data, name, folder = _read(path), path.name, path.parent
+    proto = _parse(data, name)
+    external = tuple(_external_files(proto, name, folder))
+    try:
+        model = ir.from_proto(proto)
+    except Exception as error:  # onnx-ir raises many kinds on a malformed graph
+        raise ModelError(
+            f"{name} is not a valid ONNX graph: {_first_line(error)}",
+            slug="invalid-model",
+            hint="Check it with: python -m onnx.checker, or export it again.",
+        ) from error
+    if folder is not None:
+        ir.external_data.set_base_dir(model.graph, folder)
+    info = ModelInfo(
+        name=name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        external=external,
+        producer=f"{proto.producer_name} {proto.producer_version}".strip(),
+        ir_version=proto.ir_version,
+        opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
+        parameters=_parameters(model),
+    )
+    return Checkpoint(model=model, folder=folder, info=info)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"there is no model file '{path}'", slug="model-not-found", hint="Check the path's spelling."
+        ) from error
+    except OSError as error:
+        raise ModelError(f"cannot read '{path}': {error.strerror}", slug="model-not-found") from error
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    hint = "Export the model to ONNX first; PyTorch: torch.onnx.export, Keras: model.export(format='onnx')."
+    try:
+        proto = onnx.ModelProto.FromString(data)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{name} is not an ONNX file, or is cut short", slug="not-onnx", hint=hint) from error
+    if not proto.HasField("graph"):
+        raise ModelError(f"{name} holds no graph; it is not an ONNX model", slug="not-onnx", hint=hint)
+    if not proto.opset_import:
+        raise ModelError(
+            f"{name} declares no operator set (opset_import is empty), so its operators have no meaning",
+            slug="no-opset",
+            hint="The file breaks the ONNX specification; export it again with a current exporter.",
+        )
+    return proto
+
+
+def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[ExternalFile]:
+    """Check every reference out of the file before anything follows it; yield each weight file once."""
+    ends: dict[str, int] = {}
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            entry = {pair.key: pair.value for pair in tensor.external_data}
+            end = int(entry.get("offset", "0")) + int(entry.get("length", "0"))
+            location = entry.get("location", "")
+            ends[location] = max(end, ends.get(location, 0))
+    for location, end in sorted(ends.items()):
+        if folder is None:
+            raise ModelError(
+                f"the model keeps weights in '{location}', beside a file, but was given as bytes",
+                slug="external-data",
+                hint="Pass the path of the .onnx file instead.",
+            )
+        yield ExternalFile(location=location, sha256=_hash(_contained(folder, location, name), end, name))
+
+
+def _contained(folder: Path, location: str, name: str) -> Path:
+    """The weight file, if it lies inside the model's folder and is the only name of its data."""
+    path = folder / location
+    if not location or not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(
+            f"{name} wants to read '{location}', which lies outside the model's folder",
+            slug="external-data",
+            hint="Weights are read from beside the model only. Move the file there, or distrust the model.",
+        )
+    if not path.is_file():
+        raise ModelError(
+            f"{name} keeps weights in '{location}', and that file is missing",
+            slug="external-data",
+            hint=f"Put it into '{folder}'.",
+        )
+    if path.stat().st_nlink > 1:
+        raise ModelError(
+            f"'{location}' is a hard link, which onnxruntime and onnx refuse to read weights from",
+            slug="external-data",
+            hint="Copy the file: cp A B && mv B A.",
+        )
+    return path
+
+
+def _hash(path: Path, end: int, name: str) -> str:
+    if path.stat().st_size < end:
+        raise ModelError(
+            f"'{path.name}' has {path.stat().st_size} bytes, but {name} reads up to byte {end}; it is cut short",
+            slug="external-data",
+            hint="Copy or download it again.",
+        )
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    graphs = [proto.graph]
+    nodes = [node for function in proto.functions for node in function.node]
+    while graphs:
+        graph = graphs.pop()
+        yield from graph.initializer
+        nodes.extend(graph.node)
+        while nodes:
+            for attribute in nodes.pop().attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+                if attribute.HasField("g"):
+                    graphs.append(attribute.g)
+                graphs.extend(attribute.graphs)
+
+
+def _parameters(model: ir.Model) -> int:
+    tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
+    return sum(math.prod(t.shape.numpy()) for t in tensors if t is not None and t.dtype.is_floating_point())
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

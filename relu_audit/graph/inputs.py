@@ -1,0 +1,72 @@
+"""The graph's inputs, and which of their axes holds samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from relu_audit.graph.layout import Size
+from relu_audit.graph.normalize import Network, sizes
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One input that must be fed.
+
+    Attributes:
+        name: Its name in the file.
+        dtype: Element type; None if the file does not say or it is no tensor.
+        shape: Axis sizes; None without a rank.
+        batch_axis: The axis that holds samples; None if there is none.
+    """
+
+    name: str
+    dtype: ir.DataType | None
+    shape: tuple[Size, ...] | None
+    batch_axis: int | None
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """Samples per run where the file fixes them."""
+        if self.shape is None or self.batch_axis is None:
+            return None
+        size = self.shape[self.batch_axis]
+        return size if isinstance(size, int) else None
+
+
+def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
+    """The inputs to feed: all graph inputs but those whose value the file holds (IR 3 lists initializers as inputs)."""
+    graph = network.model.graph
+    values = [value for value in graph.inputs if value.name not in graph.initializers]
+    shapes = [sizes(value) for value in values]
+    return tuple(
+        GraphInput(
+            name=value.name or "",
+            dtype=value.dtype,
+            shape=shape,
+            batch_axis=_batch_axis(shape, [s for s in shapes if s is not shape]),
+        )
+        for value, shape in zip(values, shapes, strict=True)
+    )
+
+
+def _batch_axis(shape: Sequence[Size] | None, others: Sequence[Sequence[Size] | None]) -> int | None:
+    """Axis 0 by convention; elsewhere only where axis 0 is a fixed count and the batch shows as another axis' symbol."""
+    if shape is None:
+        return 0
+    if not shape:
+        return None
+    open_axes = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
+    if 0 in open_axes:
+        return 0
+    if not open_axes:
+        return 0 if len(shape) > 1 else None
+    leading = [other[0] for other in others if other and not isinstance(other[0], int)]
+    named = [axis for axis in open_axes if shape[axis] is not None and shape[axis] in leading]
+    if named:
+        return named[0]
+    if leading and len(open_axes) == 1:
+        return open_axes[0]
+    return 0 if shape[0] == 1 else None

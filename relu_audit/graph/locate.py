@@ -1,0 +1,331 @@
+"""Find every rectifier and say which axis of it holds the units; what cannot be observed is named with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import onnx_ir as ir
+
+from relu_audit.errors import UsageError
+from relu_audit.graph import axes, channels, rectifiers
+from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, opaque
+from relu_audit.graph.normalize import Network, scope_of
+from relu_audit.records import Alive, Site, Skipped
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of an axis: ``u`` units, ``n`` batch or ``~`` positions, and its size where the file tells."""
+
+    role: str
+    size: Size = None
+    part: tuple[int, ...] = ()
+
+
+Pattern = tuple[tuple[Piece, ...], ...]
+"""The pieces of each axis, outermost first."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """One rectifier node of a site.
+
+    Attributes:
+        output: The rectified value.
+        source: The pre-activation.
+        pattern: What its axes hold; None while the rank is unknown.
+        hides_nan: Whether a NaN in the source does not show in the output.
+    """
+
+    output: ir.Value
+    source: ir.Value
+    pattern: Pattern | None
+    hides_nan: bool
+
+    @property
+    def batch_alone(self) -> bool:
+        """Whether samples have an axis of their own here."""
+        return self.pattern is not None and any(len(a) == 1 and a[0].role == "n" for a in self.pattern)
+
+
+@dataclass(frozen=True)
+class Located:
+    """A site and the nodes that make it up."""
+
+    site: Site
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True)
+class Census:
+    """Everything in the graph that rectifies, stays alive, or could not be told."""
+
+    located: tuple[Located, ...]
+    alive: tuple[Alive, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass
+class _Found:
+    node: ir.Node
+    reading: rectifiers.Rectifies
+    placing: _Placing
+    lineage: object = field(default_factory=object)
+
+
+@dataclass(frozen=True)
+class _Placing:
+    pattern: Pattern | None
+    axis_from: str
+    assumed: bool
+    weight: str | None
+    order: int | None = None
+
+
+def locate(
+    network: Network,
+    inputs: Sequence[GraphInput],
+    unit_axes: Mapping[str, int] | None = None,
+    ranks: Mapping[str, Sequence[int]] | None = None,
+) -> Census:
+    """Find the rectifiers of a graph.
+
+    Args:
+        network: The graph.
+        inputs: Its inputs, for their batch axes.
+        unit_axes: Unit axis by rectified tensor, where the user knows better.
+        ranks: Shapes seen at run time for tensors whose rank the file does not tell.
+
+    Raises:
+        UsageError: ``unit-axis`` names a tensor that is no rectifier's output, or an axis it does not have.
+    """
+    wanted = dict(unit_axes or {})
+    layouts = channels.follow(network, axes.rule, {i.name: i.batch_axis for i in inputs})
+    found: list[_Found] = []
+    alive: list[Alive] = []
+    skipped: list[Skipped] = []
+    position = {node: index for index, node in enumerate(network.model.graph)}
+    for node, scope in _walk(network.model.graph):
+        reading = rectifiers.read(network, node)
+        tensor = (node.outputs[0].name or "") if node.outputs else ""
+        match reading:
+            case None:
+                continue
+            case rectifiers.StaysAlive(name, reason):
+                alive.append(Alive(tensor=tensor, scope=scope, op=name, reason=reason))
+            case rectifiers.Unclear(name, detail):
+                skipped.append(Skipped(tensor=tensor, scope=scope, op=name, slug="bounds-not-constant", detail=detail))
+            case rectifiers.Rectifies(spelling) if node not in position:
+                detail = f"it sits in the subgraph {scope}, which is not observed yet"
+                skipped.append(Skipped(tensor=tensor, scope=scope, op=spelling, slug="in-subgraph", detail=detail))
+            case rectifiers.Rectifies():
+                layout = layouts.get(node.outputs[0])
+                if layout is None and ranks is not None and tensor in ranks:
+                    layout = opaque(ranks[tensor])
+                placing = _place(layout, tensor, wanted.pop(tensor, None))
+                this = _Found(node=node, reading=reading, placing=placing)
+                this.lineage = _lineage(network, this, position) or this.lineage
+                found.append(this)
+    if wanted:
+        raise _not_a_rectifier(wanted, (f.node.outputs[0].name or "" for f in found))
+    return Census(located=tuple(_sites(found)), alive=tuple(alive), skipped=tuple(skipped))
+
+
+def _sites(found: Sequence[_Found]) -> Iterator[Located]:
+    """One site per rectifier; places that share the rectifier's weights are one, named by the first."""
+    first = {}
+    for index, this in enumerate(found):
+        first.setdefault(this.lineage, index)
+    by_site = sorted(range(len(found)), key=lambda i: (first[found[i].lineage], i))
+    for _, indices in groupby(by_site, key=lambda i: first[found[i].lineage]):
+        members = [found[i] for i in indices]
+        head = members[0]
+        uses = {
+            (use.source, use.pattern): use
+            for use in (
+                Use(
+                    output=m.node.outputs[0],
+                    source=_source(m),
+                    pattern=m.placing.pattern,
+                    hides_nan=m.reading.hides_nan,
+                )
+                for m in reversed(members)
+            )
+        }
+        yield Located(
+            site=Site(
+                tensor=head.node.outputs[0].name or "",
+                tensors=tuple(m.node.outputs[0].name or "" for m in members),
+                scope=scope_of(head.node),
+                op=head.reading.spelling,
+                layout=_text(head.placing.pattern),
+                unit_axis=_unit_axis(head.placing.pattern),
+                axis_from=head.placing.axis_from,
+                assumed=head.placing.assumed,
+                weight=head.placing.weight,
+            ),
+            uses=tuple(reversed(uses.values())),
+        )
+
+
+def _source(found: _Found) -> ir.Value:
+    source = found.node.inputs[found.reading.source]
+    assert source is not None  # noqa: S101 - a rectifier without its input does not parse
+    return source
+
+
+def _walk(graph: ir.Graph, scope: str = "") -> Iterator[tuple[ir.Node, str]]:
+    """Every node with its scope, subgraphs right after the node that holds them."""
+    for index, node in enumerate(graph):
+        yield node, "/".join(filter(None, (scope, scope_of(node))))
+        for name, attribute in node.attributes.items():
+            graphs = attribute.value if attribute.type is ir.AttributeType.GRAPHS else [attribute.value]
+            if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+                for inner in graphs:  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+                    path = f"{scope}/" if scope else ""
+                    yield from _walk(inner, f"{path}{node.name or f'{node.op_type}_{index}'}/{name}")
+
+
+def _place(layout: Layout | None, tensor: str, wanted: int | None) -> _Placing:
+    """Which axes hold units, batch and positions."""
+    if layout is None:
+        return _Placing(pattern=None, axis_from="", assumed=True, weight=None)
+    if wanted is not None:
+        if not -len(layout) <= wanted < len(layout):
+            raise UsageError(
+                f"--unit-axis {tensor}={wanted}: the tensor has {len(layout)} axes", slug="unit-axis"
+            )
+        units = {wanted % len(layout)}
+        pattern = tuple(_pieces_of_axis(axis, whole=i in units) for i, axis in enumerate(layout))
+        return _Placing(pattern=pattern, axis_from="given by --unit-axis", assumed=False, weight=None)
+    letter, why = _unit_letter(layout)
+    if letter is None:
+        axis = _fallback(layout)
+        pattern = tuple(_pieces_of_axis(a, whole=i == axis) for i, a in enumerate(layout))
+        return _Placing(pattern=pattern, axis_from=why, assumed=True, weight=None)
+    pattern = tuple(_pieces(axis, letter) for axis in layout)
+    if all(_unfolds(axis) for axis in pattern) and sum(len(axis) > 1 for axis in pattern) <= 1:
+        order = letter.order if letter.kind is Kind.BORN else None
+        return _Placing(pattern=pattern, axis_from=why, assumed=False, weight=letter.weight, order=order)
+    # Units and positions share an axis in a way that cannot be undone: every entry of it counts as a unit.
+    pattern = tuple(
+        _pieces_of_axis(axis, whole=any(p.role == "u" for p in pieces))
+        for axis, pieces in zip(layout, pattern, strict=True)
+    )
+    why = f"flattened together with positions; every entry counts as a unit ({why})"
+    return _Placing(pattern=pattern, axis_from=why, assumed=True, weight=letter.weight)
+
+
+def _unit_letter(layout: Layout) -> tuple[Letter | None, str]:
+    letters = [factor.letter for axis in layout for factor in axis]
+    born = [letter for letter in letters if letter.kind is Kind.BORN]
+    if born:
+        letter = max(born, key=lambda x: x.order)
+        return letter, f"output axis of weight '{letter.weight}'"
+    held = {letter for letter in letters if letter.kind is Kind.WEIGHT}
+    places = sum(any(f.letter.kind is Kind.WEIGHT for f in axis) for axis in layout)
+    if len(held) == 1 and places == 1:
+        letter = held.pop()
+        return letter, f"axis of parameter '{letter.weight}'"
+    return None, "no weight upstream says which axis holds the units"
+
+
+def _fallback(layout: Layout) -> int | None:
+    """Axis 1 for three axes or more, else the last one; never the batch. None: one unit."""
+    open_axes = [i for i, axis in enumerate(layout) if not any(f.letter.kind is Kind.BATCH for f in axis)]
+    if not open_axes:
+        return None
+    return 1 if len(layout) >= 3 and 1 in open_axes else open_axes[-1]
+
+
+def _pieces(axis: Axis, letter: Letter) -> tuple[Piece, ...]:
+    """Roles of an axis' factors, neighbours of one role joined; one birth may bring several letters (Loop of experts)."""
+    pieces: list[Piece] = []
+    for factor in axis:
+        role = _role(factor, letter, alone=len(axis) == 1)
+        if pieces and pieces[-1].role == role == "~":
+            last = pieces[-1].size
+            both = last * factor.size if isinstance(last, int) and isinstance(factor.size, int) else None
+            pieces[-1] = Piece(role, both)
+        else:
+            pieces.append(Piece(role, factor.size, factor.part if role == "u" else ()))
+    return tuple(pieces)
+
+
+def _role(factor: Factor, letter: Letter, *, alone: bool) -> str:
+    same = factor.letter == letter or (letter.kind is Kind.BORN and factor.letter.order == letter.order)
+    if same and factor.letter.kind is letter.kind:
+        return "u"
+    return "n" if alone and factor.letter.kind is Kind.BATCH and not factor.part else "~"
+
+
+def _pieces_of_axis(axis: Axis, *, whole: bool) -> tuple[Piece, ...]:
+    if whole:
+        return (Piece("u", None),)
+    if not axis:
+        return ()
+    alone = len(axis) == 1 and axis[0].letter.kind is Kind.BATCH and not axis[0].part
+    return (Piece("n" if alone else "~", axis[0].size if len(axis) == 1 else None),)
+
+
+def _unfolds(axis: tuple[Piece, ...]) -> bool:
+    return len(axis) < 2 or sum(not isinstance(piece.size, int) for piece in axis) <= 1
+
+
+def _lineage(network: Network, found: _Found, position: Mapping[ir.Node, int]) -> object | None:
+    """What a rectifier computes from, back to the weight its units are born at; None where that is no single path.
+
+    Two rectifiers of the same lineage are one layer applied in two places.
+    """
+    if found.placing.order is None:
+        return None
+    path: list[object] = [(found.node.op_type, found.reading.spelling)]
+    node = found.node
+    while position[node] != found.placing.order:
+        if node is not found.node:
+            path.append(_identity(network, node))
+        moving = [v for v in node.inputs if v is not None and v not in network.weights]
+        producer = moving[0].producer() if len(moving) == 1 else None
+        if producer is None or producer not in position:
+            return None
+        node = producer
+    return (*path, _identity(network, node))
+
+
+def _identity(network: Network, node: ir.Node) -> object:
+    parameters: list[object] = []
+    for value in node.inputs:
+        if value is None or value not in network.weights:
+            parameters.append(None)
+        elif value.const_value is not None:
+            parameters.append(value.name)
+        else:
+            constant = network.constant(value)
+            parameters.append(value.name if constant is None else (constant.shape, constant.tobytes()))
+    attributes = tuple(sorted((name, str(attribute.value)) for name, attribute in node.attributes.items()))
+    return (node.domain, node.op_type, attributes, tuple(parameters))
+
+
+def _text(pattern: Pattern | None) -> str:
+    if pattern is None:
+        return "?"
+    terms = ["1" if not axis else " ".join(piece.role for piece in axis) for axis in pattern]
+    return " ".join(f"({term})" if " " in term else term for term in terms)
+
+
+def _unit_axis(pattern: Pattern | None) -> int | None:
+    return next((i for i, axis in enumerate(pattern or ()) if any(p.role == "u" for p in axis)), None)
+
+
+def _not_a_rectifier(wanted: Iterable[str], tensors: Iterable[str]) -> UsageError:
+    named = ", ".join(f"'{tensor}'" for tensor in list(tensors)[:8]) or "none"
+    return UsageError(
+        f"--unit-axis names '{next(iter(wanted))}', which is not the output of a rectifier that can be observed",
+        slug="unit-axis",
+        hint=f"Rectifiers here: {named}",
+    )
+
+

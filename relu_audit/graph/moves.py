@@ -1,0 +1,266 @@
+"""How the operators that move data carry axes: one small function per way of moving, rows of the axis table name them.
+
+Each takes an :class:`Operation` and returns the layouts of its outputs, None where nothing can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph.layout import Axis, Layout, Size, axis_size, collapsed, merged, opaque, regrouped, resized
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a rule may look at.
+
+    Attributes:
+        node: The operator, for its attributes.
+        inputs: Layout of each input; None where absent or of unknown rank.
+        constants: Numbers of each input that is a small constant, else None.
+        shapes: Sizes of each output as inferred; None without a rank.
+    """
+
+    node: ir.Node
+    inputs: tuple[Layout | None, ...]
+    constants: tuple[np.ndarray | None, ...]
+    shapes: tuple[tuple[Size, ...] | None, ...]
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        attribute = self.node.attributes.get(name)
+        return default if attribute is None else int(attribute.value)  # pyright: ignore[reportArgumentType]
+
+    def integers(self, name: str, index: int | None = None) -> list[int] | None:
+        """A list of integers, from the attribute or, in newer opsets, the constant input ``index``."""
+        attribute = self.node.attributes.get(name)
+        if attribute is not None:
+            return [int(i) for i in attribute.value]  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+        if index is not None and index < len(self.constants):
+            constant = self.constants[index]
+            return None if constant is None else [int(i) for i in constant.ravel()]
+        return None
+
+    def given(self, index: int) -> bool:
+        """Whether the optional input is there."""
+        return index < len(self.node.inputs) and self.node.inputs[index] is not None
+
+    def size(self, axis: int, output: int = 0) -> Size:
+        """Inferred size of an output's axis."""
+        shape = self.shapes[output]
+        return shape[axis] if shape is not None and axis < len(shape) else None
+
+
+Move = Callable[[Operation], Sequence[Layout | None]]
+
+
+def transpose(op: Operation) -> Sequence[Layout | None]:
+    """Axes in the order of ``perm``; reversed without one."""
+    (source,) = op.inputs
+    if source is None:
+        return [None]
+    perm = op.integers("perm") or list(reversed(range(len(source))))
+    return [tuple(source[axis] for axis in perm)]
+
+
+def reshape(op: Operation) -> Sequence[Layout | None]:
+    """Row-major regrouping; a target of 0 copies the axis, -1 takes the rest (Reshape, opset 5 and later)."""
+    source, shape = op.inputs[0], op.shapes[0]
+    target = op.integers("shape", 1)
+    if target is None:
+        return [regrouped(source, shape) if source is not None and shape is not None else _opaque_output(op)]
+    if source is None:
+        return [opaque([size if size > 0 else None for size in target])]
+    copied: list[Axis] = []
+    if not op.integer("allowzero", 0):
+        # A leading run of zeros copies axes as they are, whatever they are made of.
+        while len(copied) < len(target) and target[len(copied)] == 0:
+            copied.append(source[len(copied)])
+    wanted: list[Size] = []
+    for index, size in enumerate(target[len(copied) :], len(copied)):
+        inferred = op.size(index)
+        wanted.append(size if size > 0 else axis_size(source[index]) if size == 0 else inferred)
+    return [(*copied, *regrouped(source[len(copied) :], wanted))]
+
+
+def flatten(op: Operation) -> Sequence[Layout | None]:
+    """Everything before ``axis`` on one axis, the rest on the other."""
+    (source,) = op.inputs
+    if source is None:
+        return [None]
+    axis = op.integer("axis", 1)
+    axis = axis + len(source) if axis < 0 else axis
+    return [tuple(tuple(f for a in half for f in a) for half in (source[:axis], source[axis:]))]
+
+
+def squeeze(op: Operation) -> Sequence[Layout | None]:
+    """Axes of size one gone."""
+    source, axes = op.inputs[0], op.integers("axes", 1)
+    if source is None or (axes is None and (op.given(1) or any(not isinstance(axis_size(a), int) for a in source))):
+        return [_opaque_output(op)]
+    gone = {a % len(source) for a in axes} if axes is not None else {i for i, a in enumerate(source) if axis_size(a) == 1}
+    return [tuple(axis for i, axis in enumerate(source) if i not in gone)]
+
+
+def unsqueeze(op: Operation) -> Sequence[Layout | None]:
+    """Axes of size one inserted."""
+    source, axes = op.inputs[0], op.integers("axes", 1)
+    if source is None or axes is None:
+        return [_opaque_output(op)]
+    rank = len(source) + len(axes)
+    new, old = {a % rank for a in axes}, iter(source)
+    return [tuple(() if i in new else next(old) for i in range(rank))]
+
+
+def concat(op: Operation) -> Sequence[Layout | None]:
+    """End to end along ``axis``; the units there are those of the operand whose weight came last."""
+    known = [layout for layout in op.inputs if layout is not None]
+    if not known:
+        return [_opaque_output(op)]
+    along = op.integer("axis", 1) % len(known[0])
+    out: list[Axis] = []
+    for index, axes in enumerate(zip(*known, strict=True)):
+        if index == along:
+            parts = [axis_size(axis) for axis in axes]
+            total = sum(p for p in parts if isinstance(p, int)) if all(isinstance(p, int) for p in parts) else None
+            inferred = op.size(index)
+            out.append(collapsed(tuple(f for axis in axes for f in axis), total if inferred is None else inferred))
+        else:
+            out.append(merged(axes))
+    return [tuple(out)]
+
+
+def take_along(attribute: str, default: int) -> Move:
+    """Some entries along the one axis that ``attribute`` names; the other axes untouched (Split, TopK, Compress)."""
+
+    def move(op: Operation) -> Sequence[Layout | None]:
+        source = op.inputs[0]
+        if source is None:
+            return [_opaque_output(op, i) for i in range(len(op.shapes))]
+        along = op.integer(attribute, default) % len(source)
+        return [_taken(op, source, {along}, output) for output in range(len(op.shapes))]
+
+    return move
+
+
+def take_axes(op: Operation) -> Sequence[Layout | None]:
+    """Some entries along ``axes`` (Slice)."""
+    source, axes = op.inputs[0], op.integers("axes", 3)
+    if source is None:
+        return [_opaque_output(op)]
+    if axes is None:
+        axes = [] if op.given(3) else list(range(len(op.integers("starts", 1) or source)))
+        axes = axes or list(range(len(source)))
+    return [_taken(op, source, {a % len(source) for a in axes}, 0)]
+
+
+def resize(op: Operation) -> Sequence[Layout | None]:
+    """Axes keep their order; the ones whose size changed hold other entries (Pad, Resize, Tile, Expand of ones)."""
+    source = op.inputs[0]
+    if source is None:
+        return [_opaque_output(op)]
+    shape = op.shapes[0]
+    out: list[Axis] = []
+    for index, axis in enumerate(source):
+        size = None if shape is None else shape[index]
+        same = size is not None and size == axis_size(axis)
+        out.append(axis if same else collapsed(axis, size))
+    return [tuple(out)]
+
+
+def pad(op: Operation) -> Sequence[Layout | None]:
+    """Entries added before and after; an axis with no padding is untouched."""
+    source, pads = op.inputs[0], op.integers("pads", 1)
+    if source is None or pads is None or op.given(3):
+        return resize(op)
+    rank = len(source)
+    if len(pads) != 2 * rank:
+        return [_opaque_output(op)]
+    grown = {axis for axis in range(rank) if pads[axis] or pads[axis + rank]}
+    return [_taken(op, source, grown, 0)]
+
+
+def spatial(op: Operation) -> Sequence[Layout | None]:
+    """Batch and channel untouched, the image resampled (Resize and Upsample of images)."""
+    source, shape = op.inputs[0], op.shapes[0]
+    if source is None:
+        return [_opaque_output(op)]
+    scales = next((c for c in op.constants[1:] if c is not None and c.size == len(source)), None)
+    out: list[Axis] = []
+    for index, axis in enumerate(source):
+        size = None if shape is None else shape[index]
+        same = size is not None and size == axis_size(axis)
+        kept = scales is not None and scales.dtype.kind == "f" and scales[index] == 1
+        out.append(axis if same or kept or index < len(source) - 2 else resized(axis, size))
+    return [tuple(out)]
+
+
+def expand(op: Operation) -> Sequence[Layout | None]:
+    """Right-aligned broadcast to a shape: axes of size one become positions."""
+    source, shape = op.inputs[0], op.shapes[0]
+    if source is None or shape is None:
+        return [_opaque_output(op)]
+    pad_axes = len(shape) - len(source)
+    out = list(opaque(shape))
+    for index, axis in enumerate(source, pad_axes):
+        if axis_size(axis) != 1:
+            out[index] = axis
+    return [tuple(out)]
+
+
+def gather(op: Operation) -> Sequence[Layout | None]:
+    """The indexed axis replaced by the axes of the indices."""
+    source, indices = op.inputs[0], op.inputs[1]
+    if source is None or indices is None:
+        return [_opaque_output(op)]
+    along = op.integer("axis", 0) % len(source)
+    # Indices that are constant pick entries of the axis; indices that are data bring their own axes (an embedding).
+    constant = op.constants[1]
+    middle: Layout = indices
+    if constant is not None:
+        middle = (collapsed(source[along], constant.size),) if constant.ndim == 1 else opaque(constant.shape)
+    return [(*source[:along], *middle, *source[along + 1 :])]
+
+
+def reduce_axes(op: Operation) -> Sequence[Layout | None]:
+    """The axes of the attribute or second input gone or of size one; all of them if none are named."""
+    source, axes = op.inputs[0], op.integers("axes", 1)
+    if source is None or (axes is None and op.given(1)):
+        return [_opaque_output(op)]
+    if axes is None and op.integer("noop_with_empty_axes", 0):
+        return [source]
+    gone = {a % len(source) for a in axes} if axes else set(range(len(source)))
+    return [_reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
+
+
+def reduce_one(op: Operation) -> Sequence[Layout | None]:
+    """The one axis of the attribute ``axis`` (ArgMax and ArgMin)."""
+    (source,) = op.inputs
+    if source is None:
+        return [None]
+    return [_reduced(source, {op.integer("axis", 0) % len(source)}, keep=bool(op.integer("keepdims", 1)))]
+
+
+def global_pool(op: Operation) -> Sequence[Layout | None]:
+    """Everything behind batch and channel at size one."""
+    (source,) = op.inputs
+    return [None if source is None else _reduced(source, set(range(2, len(source))), keep=True)]
+
+
+def _reduced(source: Layout, gone: set[int], *, keep: bool) -> Layout:
+    return tuple(() if i in gone else axis for i, axis in enumerate(source) if keep or i not in gone)
+
+
+def _taken(op: Operation, source: Layout, axes: set[int], output: int) -> Layout:
+    return tuple(
+        collapsed(axis, op.size(index, output)) if index in axes else axis for index, axis in enumerate(source)
+    )
+
+
+def _opaque_output(op: Operation, output: int = 0) -> Layout | None:
+    shape = op.shapes[output]
+    return None if shape is None else opaque(shape)

@@ -1,0 +1,148 @@
+"""Bring a checkpoint into the one form the other rooms read: functions inlined, shapes inferred, constants known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from relu_audit.graph.checkpoint import Checkpoint
+from relu_audit.graph.layout import Size
+
+SHAPE_ELEMENTS = 4096
+"""Constants up to this many elements are read as numbers (shapes, axes, bounds, slopes); larger ones are weights."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A graph ready to be read.
+
+    Attributes:
+        model: The graph, with model-local functions inlined. It is this graph that is observed and run.
+        folder: Where external weights lie; None for a model in memory.
+        weights: For every value computed from constants alone, the name of the initializer it comes from.
+        notes: Remarks for the report.
+    """
+
+    model: ir.Model
+    folder: Path | None
+    weights: Mapping[ir.Value, str]
+    notes: tuple[str, ...]
+
+    @property
+    def opsets(self) -> Mapping[str, int]:
+        """Operator-set version by domain; the default domain is the empty string."""
+        return self.model.opset_imports
+
+    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """The numbers of a small constant; None for anything else."""
+        while value is not None and value in self.weights:
+            if value.const_value is not None:
+                return value.const_value.numpy() if value.const_value.size <= SHAPE_ELEMENTS else None
+            node = value.producer()
+            if node is None:
+                return None
+            if node.op_type == "Constant":
+                return _constant_node(node)
+            if node.op_type != "Identity":
+                return None
+            value = node.inputs[0]
+        return None
+
+
+def normalize(checkpoint: Checkpoint) -> Network:
+    """Inline functions, infer shapes and find which values are constant. The checkpoint's graph is changed."""
+    model = checkpoint.model
+    notes: list[str] = []
+    if model.functions:
+        _tag_functions(model)
+        passes.InlinePass()(model)
+    with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
+        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
+    return Network(model=model, folder=checkpoint.folder, weights=_weights(model.graph), notes=tuple(notes))
+
+
+def sizes(value: ir.Value) -> tuple[Size, ...] | None:
+    """The value's axis sizes, as far as the file and shape inference know them; None without a rank."""
+    if value.shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+
+
+def scope_of(node: ir.Node) -> str:
+    """Path of subgraphs and functions down to the node, outermost first; empty in the main graph."""
+    return node.metadata_props.get(SCOPE, "")
+
+
+SCOPE = "relu_audit.scope"
+
+
+def _tag_functions(model: ir.Model) -> None:
+    """Leave the function's name on its nodes: inlining keeps metadata and loses names."""
+    for function in model.functions.values():
+        for node in function:
+            node.metadata_props[SCOPE] = f"{function.domain}::{function.name}"
+
+
+@contextmanager
+def _shapes_rederived(model: ir.Model) -> Iterator[None]:
+    """Infer shapes afresh, since files are found with stale ones; fall back to the file's where inference has none."""
+    given = {}
+    for node in model.graph:
+        for value in node.outputs:
+            if value.shape is not None and not value.is_graph_output() and node.domain in ("", "ai.onnx"):
+                given[value] = value.shape
+                value.shape = None
+    yield
+    for value, shape in given.items():
+        if value.shape is None:
+            value.shape = shape
+
+
+@contextmanager
+def _warnings_of(name: str, into: list[str]) -> Iterator[None]:
+    """Collect a library's log warnings, which would otherwise reach the console."""
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            into.append(record.getMessage())
+
+    logger, handler = logging.getLogger(name), Collect(logging.WARNING)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def _weights(graph: ir.Graph) -> dict[ir.Value, str]:
+    weights = {value: name for name, value in graph.initializers.items()}
+    for node in graph:
+        inputs = [value for value in node.inputs if value is not None]
+        constant = node.op_type == "Constant" if not inputs else all(value in weights for value in inputs)
+        if constant and not any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+            root = weights[inputs[0]] if inputs else None
+            for value in node.outputs:
+                weights[value] = root if root is not None else value.name or ""
+    return weights
+
+
+def _constant_node(node: ir.Node) -> np.ndarray | None:
+    for name, attribute in node.attributes.items():
+        if name == "value":
+            tensor = attribute.as_tensor()
+            return tensor.numpy() if tensor.size <= SHAPE_ELEMENTS else None
+        if name in ("value_float", "value_floats"):
+            return np.asarray(attribute.value, dtype=np.float32)
+        if name in ("value_int", "value_ints"):
+            return np.asarray(attribute.value, dtype=np.int64)
+    return None

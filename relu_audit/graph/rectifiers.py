@@ -1,0 +1,226 @@
+"""What rectifies: one row per spelling, and the rows of activations that stay alive by construction.
+
+A *rectifier* is zero with zero slope on one side of its input, so a unit that stays there passes no gradient. The others
+(LeakyRelu, Gelu, ...) pass one on both sides: they are listed and never called dead.
+
+Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 24.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph.normalize import Network
+
+
+@dataclass(frozen=True)
+class Rectifies:
+    """The node rectifies input number ``source``; ``hides_nan`` if its output is a number where its input is none."""
+
+    spelling: str
+    source: int = 0
+    hides_nan: bool = False
+
+
+@dataclass(frozen=True)
+class StaysAlive:
+    """The node passes a gradient on both sides."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """Whether the node rectifies depends on something that is not in the file."""
+
+    name: str
+    detail: str
+
+
+Reading = Rectifies | StaysAlive | Unclear | None
+Reader = Callable[[Network, ir.Node], Reading]
+
+
+def read(network: Network, node: ir.Node) -> Reading:
+    """What the node is, as an activation; None if it is none."""
+    reader = READERS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
+    return None if reader is None else reader(network, node)
+
+
+def _relu(network: Network, node: ir.Node) -> Reading:
+    del network, node
+    return Rectifies("Relu")
+
+
+def _clip(network: Network, node: ir.Node) -> Reading:
+    if network.opsets.get("", 0) < 11:
+        low, high = (_number(node, name) for name in ("min", "max"))
+    else:
+        bounds = [node.inputs[i] if i < len(node.inputs) else None for i in (1, 2)]
+        numbers = [None if bound is None else _scalar(network, bound) for bound in bounds]
+        if bounds[0] is not None and numbers[0] is None:
+            return Unclear("Clip", "its minimum is computed by the graph, so whether it rectifies is not known")
+        low, high = numbers
+    if low != 0:
+        return None
+    if _gates_its_own_input(network, node):
+        return StaysAlive("HardSwish", "x * Clip(x + 3, 0, 6) / 6 has a gradient below zero")
+    return Rectifies("Clip(0)" if high is None else f"Clip(0, {high:g})")
+
+
+def _max(network: Network, node: ir.Node) -> Reading:
+    inputs = [value for value in node.inputs if value is not None]
+    rest = [i for i, value in enumerate(inputs) if value not in network.weights]
+    if len(inputs) != 2 or len(rest) != 1:
+        return None
+    other = network.constant(inputs[1 - rest[0]])
+    return Rectifies("Max(x, 0)", source=rest[0]) if other is not None and other.size and not np.any(other) else None
+
+
+def _thresholded(network: Network, node: ir.Node) -> Reading:
+    del network
+    alpha = _number(node, "alpha", 1.0)
+    if alpha is not None and alpha < 0:
+        return StaysAlive("ThresholdedRelu", f"its threshold {alpha:g} lets negative values through")
+    return Rectifies(f"ThresholdedRelu({alpha:g})", hides_nan=True)
+
+
+def _leaky(network: Network, node: ir.Node) -> Reading:
+    del network
+    alpha = _number(node, "alpha", 0.01)
+    return Rectifies("LeakyRelu(0)") if alpha == 0 else StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
+
+
+def _prelu(network: Network, node: ir.Node) -> Reading:
+    value = node.inputs[1]
+    slope = None if value is None else network.constant(value)
+    if slope is None and value is not None and value in network.weights and value.const_value is not None:
+        slope = value.const_value.numpy()
+    if slope is None:
+        return StaysAlive("PRelu", "a slope below zero, computed by the graph or held in a large initializer")
+    flat = int(np.count_nonzero(slope == 0))
+    if flat == slope.size:
+        return Rectifies("PRelu(0)")
+    return StaysAlive("PRelu", f"learned slopes below zero; {flat} of {slope.size} are zero" if flat else "learned slopes below zero")
+
+
+def _named(name: str, reason: str) -> Reader:
+    def reader(network: Network, node: ir.Node) -> Reading:
+        del network, node
+        return StaysAlive(name, reason)
+
+    return reader
+
+
+def _erf(network: Network, node: ir.Node) -> Reading:
+    """Gelu spelt out: 0.5 x (1 + erf(x / sqrt 2)); the Erf stands for it."""
+    plus_one = _only_reader(node, "Add")
+    gated = plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None
+    return StaysAlive("Gelu (Erf)", "0.5 x (1 + erf(x / sqrt 2)) has a gradient below zero") if gated else None
+
+
+def _gate(name: str) -> Reader:
+    """x * gate(x): Silu or Swish by Sigmoid, HardSwish by HardSigmoid; the gate stands for it."""
+
+    def reader(network: Network, node: ir.Node) -> Reading:
+        if not _gates_its_own_input(network, node):
+            return None
+        return StaysAlive(name, f"x * {node.op_type}(x) has a gradient below zero")
+
+    return reader
+
+
+def _tanh(network: Network, node: ir.Node) -> Reading:
+    """Mish spelt out, x * tanh(softplus(x)), and the tanh approximation of Gelu, 0.5 x (1 + tanh(...))."""
+    source = node.inputs[0]
+    before = None if source is None else source.producer()
+    if before is not None and before.op_type == "Softplus" and _multiplied_by(node, before.inputs[0]):
+        return StaysAlive("Mish (Softplus, Tanh)", "x * tanh(softplus(x)) has a gradient below zero")
+    plus_one = _only_reader(node, "Add")
+    if plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None:
+        return StaysAlive("Gelu (Tanh)", "0.5 x (1 + tanh(...)) has a gradient below zero")
+    return None
+
+
+def _gates_its_own_input(network: Network, node: ir.Node) -> bool:
+    """Whether the node's result comes to multiply the value it was computed from, scales and shifts aside."""
+    source = node.inputs[0]
+    while source is not None:
+        if _multiplied_by(node, source, through_scales_of=network):
+            return True
+        producer = source.producer()
+        if producer is None or producer.op_type not in ("Add", "Mul", "Div"):
+            return False
+        rest = [v for v in producer.inputs if v is not None and not _is_scalar(network, v)]
+        source = rest[0] if len(rest) == 1 else None
+    return False
+
+
+def _multiplied_by(node: ir.Node, factor: ir.Value | None, through_scales_of: Network | None = None) -> bool:
+    pending = [node.outputs[0]]
+    while pending:
+        value = pending.pop()
+        for user, _ in value.uses():
+            others = [v for v in user.inputs if v is not None and v is not value]
+            if user.op_type == "Mul" and others == [factor]:
+                return True
+            scales = through_scales_of is not None and user.op_type in ("Mul", "Div")
+            if scales and len(others) == 1 and _is_scalar(through_scales_of, others[0]):
+                pending.append(user.outputs[0])
+    return False
+
+
+def _is_scalar(network: Network, value: ir.Value) -> bool:
+    constant = network.constant(value)
+    return constant is not None and constant.size == 1
+
+
+def _only_reader(node: ir.Node, op: str) -> ir.Node | None:
+    users = [user for user, _ in node.outputs[0].uses()]
+    return users[0] if len(users) == 1 and users[0].op_type == op else None
+
+
+def _adds_one(network: Network, node: ir.Node) -> bool:
+    return any(_scalar(network, value) == 1 for value in node.inputs if value is not None)
+
+
+def _scalar(network: Network, value: ir.Value) -> float | None:
+    constant = network.constant(value)
+    return float(constant.ravel()[0]) if constant is not None and constant.size == 1 else None
+
+
+def _number(node: ir.Node, name: str, default: float | None = None) -> float | None:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else float(attribute.value)  # pyright: ignore[reportArgumentType]
+
+
+_SMOOTH = "has a gradient below zero"
+
+READERS: Mapping[tuple[str, str], Reader] = {
+    ("", "Relu"): _relu,
+    ("", "Clip"): _clip,
+    ("", "Max"): _max,
+    ("", "ThresholdedRelu"): _thresholded,
+    ("", "LeakyRelu"): _leaky,
+    ("", "PRelu"): _prelu,
+    ("", "Elu"): _named("Elu", _SMOOTH),
+    ("", "Selu"): _named("Selu", _SMOOTH),
+    ("", "Celu"): _named("Celu", _SMOOTH),
+    ("", "Gelu"): _named("Gelu", _SMOOTH),
+    ("", "HardSwish"): _named("HardSwish", _SMOOTH),
+    ("", "Mish"): _named("Mish", _SMOOTH),
+    ("", "Swish"): _named("Swish", _SMOOTH),
+    ("com.microsoft", "Gelu"): _named("Gelu", _SMOOTH),
+    ("com.microsoft", "FastGelu"): _named("FastGelu", _SMOOTH),
+    ("com.microsoft", "BiasGelu"): _named("BiasGelu", _SMOOTH),
+    ("com.microsoft", "QuickGelu"): _named("QuickGelu", _SMOOTH),
+    ("", "Erf"): _erf,
+    ("", "Sigmoid"): _gate("Silu"),
+    ("", "HardSigmoid"): _gate("HardSwish"),
+    ("", "Tanh"): _tanh,
+}
