@@ -1,0 +1,31 @@
+"""relu-audit: find the rectifier units of an ONNX model that never fire, how sure that is, and gate on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relu_audit.errors import AuditError as AuditError
+    from relu_audit.pipeline import audit as audit
+    from relu_audit.records import Audit as Audit
+    from relu_audit.report.json import load as load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Audit": "relu_audit.records",
+    "AuditError": "relu_audit.errors",
+    "audit": "relu_audit.pipeline",
+    "load": "relu_audit.report.json",
+}
+
+__all__ = ["Audit", "AuditError", "__version__", "audit", "load"]  # noqa: F822 - found on first use, below
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use, so that importing the package costs next to nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'relu_audit' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

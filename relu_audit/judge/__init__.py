@@ -1,0 +1,1 @@
+"""What it means: status, evidence and the gate, as pure functions of what was counted."""

@@ -1,0 +1,392 @@
+"""Fit calibration data to a model's inputs and cut it into batches, in memory that does not grow with the samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+
+from relu_audit.errors import DataError
+from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.layout import Size
+from relu_audit.observe.tables import ArrayColumn, Column, Source, Table, open_source
+from relu_audit.records import DataInfo, InputInfo
+
+Feeding = Literal["samples", "rows", "repeated"]
+
+OPEN_SIZE = 16
+"""Length that generated data gives to an axis whose size the model leaves open."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One run's feeds.
+
+    Attributes:
+        feeds: Arrays by input name.
+        samples: Samples in them; if ``padded``, the rows behind those are copies of the last one.
+        first: Index of the first sample.
+    """
+
+    feeds: Mapping[str, np.ndarray]
+    samples: int
+    first: int
+    padded: bool
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """One input, the column that feeds it, and how."""
+
+    input: GraphInput
+    key: str
+    column: Column
+    feeding: Feeding
+    where: str
+
+    @property
+    def axis(self) -> int:
+        return self.input.batch_axis or 0 if self.feeding == "samples" else 0
+
+    @property
+    def count(self) -> int | None:
+        return None if self.feeding == "repeated" else self.column.shape[self.axis]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.column.dtype if self.input.dtype is None else np.dtype(self.input.dtype.numpy())
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """Consecutive pieces for runs of ``rows`` samples, in the source's dtype; a repeated one for ever the same."""
+        if self.feeding == "repeated":
+            whole = np.concatenate(list(self.column.blocks(1 << 20))) if self.column.shape else next(self.column.blocks(1))
+            while True:
+                yield whole
+        elif self.feeding == "rows":
+            for block in self.column.blocks(1):
+                yield block[0, ...]
+        elif self.axis == 0:
+            yield from self.column.blocks(rows)
+        else:
+            # Only along axis 0 can a file be cut while it is read.
+            whole = np.concatenate(list(self.column.blocks(1 << 20)))
+            for start in range(0, whole.shape[self.axis], rows):
+                yield np.take(whole, range(start, min(start + rows, whole.shape[self.axis])), axis=self.axis)
+
+
+class Dataset:
+    """Calibration data bound to a model's inputs; it can be gone through once.
+
+    Args:
+        data: Anything :func:`relu_audit.observe.tables.open_source` takes, or ``random:N``.
+        inputs: The model's inputs.
+        keys: Array name by input name, where they differ.
+        limit: Use at most so many samples.
+
+    Raises:
+        DataError: The data cannot be read or does not fit; the slug says which.
+    """
+
+    def __init__(
+        self, data: object, inputs: Sequence[GraphInput], keys: Mapping[str, str] | None = None, limit: int | None = None
+    ) -> None:
+        self._inputs = tuple(inputs)
+        self._keys = dict(keys or {})
+        self._limit = limit
+        _check_keys(self._keys, self._inputs)
+        if isinstance(data, str) and data.startswith("random:"):
+            self._source = _random(data, self._inputs)
+        else:
+            self._source = open_source(data, tuple(i.name for i in self._inputs))
+        self._tables = iter(self._source.tables())
+        first = next(self._tables, None)
+        if first is None:
+            raise self._empty()
+        self._first = first
+        self._bound = self._bind(first)
+        if not _count(self._bound):
+            raise self._empty()
+        self._only_count = _count(self._bound) if self._source.single else None
+        self._hashes = {i.name: hashlib.sha256() for i in self._inputs}
+        self.samples = 0
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data is made up."""
+        return self._source.synthetic
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether every run is one sample whatever the batch size: whole feeds, or inputs without a batch axis."""
+        return not any(b.feeding == "samples" for b in self._bound) or any(b.feeding == "rows" for b in self._bound)
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """Samples per run where the model fixes them."""
+        if self.one_by_one:
+            return 1
+        return next((b.input.fixed_batch for b in self._bound if b.feeding == "samples" and b.input.fixed_batch), None)
+
+    @property
+    def expected(self) -> int | None:
+        """Samples there will be, where that is known beforehand: the first table's, if it is the only one."""
+        counts = [n for n in (self._only_count, self._limit) if n is not None]
+        return min(counts, default=None)
+
+    def first_feed(self, samples: int = 1) -> dict[str, np.ndarray] | None:
+        """Feeds for one run of so many samples from the first table, which is not used up; None if it has fewer."""
+        if _count(self._bound) < samples and self.fixed_batch is None:
+            return None
+        rows = self.fixed_batch or samples
+        return {b.input.name: _cast(_pad(next(iter(b.blocks(rows))), b, rows), b, 0) for b in self._bound}
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Runs of at most ``size`` samples, of the model's own size where it fixes one.
+
+        Raises:
+            DataError: ``data-nan``, ``data-range``, ``data-damaged``, ``data-shape``, ``data-empty``.
+        """
+        for table in chain([self._first], self._tables):
+            bound = self._bound if table is self._first else self._bind(table)
+            rows = self.fixed_batch or size
+            left = _count(bound)
+            streams = [(b, b.blocks(rows)) for b in bound]
+            while left and (self._limit is None or self.samples < self._limit):
+                samples = min(rows, left)
+                if self._limit is not None:
+                    samples = min(samples, self._limit - self.samples)
+                feeds: dict[str, np.ndarray] = {}
+                for b, stream in streams:
+                    block = next(stream)
+                    if b.feeding == "samples":
+                        block = _head(block, b.axis, samples)
+                    if b.feeding != "repeated" or not self.samples:
+                        self._hashes[b.input.name].update(np.ascontiguousarray(block).tobytes())
+                    feeds[b.input.name] = _cast(_pad(block, b, self.fixed_batch), b, self.samples)
+                padded = not self.one_by_one and samples < (self.fixed_batch or samples)
+                yield Batch(feeds=feeds, samples=samples, first=self.samples, padded=padded)
+                self.samples += samples
+                left -= samples
+            if self._limit is not None and self.samples >= self._limit:
+                break
+        if not self.samples:
+            raise self._empty()
+
+    def info(self) -> DataInfo:
+        """What was used so far."""
+        digest = hashlib.sha256()
+        for b in sorted(self._bound, key=lambda b: b.input.name):
+            row = b.column.shape[:b.axis] + b.column.shape[b.axis + 1 :]
+            digest.update(f"{b.input.name}\0{b.column.dtype.str}\0{b.feeding}\0{row}\0".encode())
+            digest.update(self._hashes[b.input.name].digest())
+        return DataInfo(
+            source=self._source.name,
+            sha256=digest.hexdigest(),
+            samples=self.samples,
+            synthetic=self.synthetic,
+            inputs=tuple(
+                InputInfo(
+                    name=b.input.name,
+                    key=b.key,
+                    dtype=b.column.dtype.name,
+                    shape=b.column.shape,
+                    feeding=b.feeding,
+                    cast=None if b.column.dtype == b.dtype else b.dtype.name,
+                )
+                for b in self._bound
+            ),
+        )
+
+    def _bind(self, table: Table) -> tuple[_Bound, ...]:
+        bound = [self._bind_one(i, table) for i in self._inputs]
+        counts = {b.input.name: b.count for b in bound if b.count is not None}
+        if len(set(counts.values())) > 1:
+            # An array in the input's own fixed shape is one value for all samples, if the others have more of them.
+            bound = [
+                _Bound(b.input, b.key, b.column, "repeated", b.where)
+                if b.feeding == "samples" and b.count == b.input.fixed_batch and b.count != max(counts.values())
+                else b
+                for b in bound
+            ]
+            counts = {b.input.name: b.count for b in bound if b.count is not None}
+        if len(set(counts.values())) > 1:
+            each = ", ".join(f"'{name}' {count}" for name, count in counts.items())
+            raise DataError(
+                f"{table.name}: the arrays hold different numbers of samples ({each})",
+                slug="data-shape",
+                hint="Every input needs one entry per sample.",
+            )
+        return tuple(bound)
+
+    def _bind_one(self, wanted: GraphInput, table: Table) -> _Bound:
+        key = self._keys.get(wanted.name, wanted.name)
+        unnamed = [name for name in table.columns if not name or (name == "arr_0" and len(table.columns) == 1)]
+        if key not in table.columns and unnamed and len(self._inputs) == 1:
+            key = unnamed[0]
+        if key not in table.columns:
+            found = ", ".join(f"'{name}'" for name in table.columns if name) or "one array without a name"
+            other = next((name for name in table.columns if name), "NAME")
+            raise DataError(
+                f"{table.name} has no array named '{key}' (found: {found}).",
+                slug="data-name",
+                hint=f"Rename it, or map it: --input {wanted.name}={other}",
+            )
+        column = table.columns[key]
+        where = f"{table.name}, array '{key}'" if key else table.name
+        return _Bound(wanted, key, column, _feeding(wanted, column, where), where)
+
+    def _empty(self) -> DataError:
+        return DataError(
+            f"{self._source.name} holds no samples", slug="data-empty", hint="An audit needs at least one sample."
+        )
+
+
+def _check_keys(keys: Mapping[str, str], inputs: Sequence[GraphInput]) -> None:
+    names = [i.name for i in inputs]
+    for name in keys:
+        if name not in names:
+            raise DataError(
+                f"the model has no input '{name}' (it has: {', '.join(names)})",
+                slug="data-name",
+                hint="--input takes INPUT=ARRAY, the model's name first.",
+            )
+
+
+def _feeding(wanted: GraphInput, column: Column, where: str) -> Feeding:
+    shape, given = wanted.shape, column.shape
+    if shape is None:
+        return "samples" if given else "repeated"
+    if len(given) == len(shape) + 1 and _fits(given[1:], shape):
+        return "rows"
+    if len(given) == len(shape):
+        axis = wanted.batch_axis
+        if axis is None and _fits(given, shape):
+            return "repeated"
+        if axis is not None and _fits(given[:axis] + given[axis + 1 :], shape[:axis] + shape[axis + 1 :]):
+            return "samples"
+    raise DataError(
+        f"{where} has shape {_show(given)}, but input '{wanted.name}' takes {_show(shape)}",
+        slug="data-shape",
+        hint=_shape_hint(wanted, given, shape),
+    )
+
+
+def _shape_hint(wanted: GraphInput, given: tuple[int, ...], shape: tuple[Size, ...]) -> str:
+    axis = wanted.batch_axis
+    if axis is not None and _fits(given, shape[:axis] + shape[axis + 1 :]):
+        return f"One sample needs its batch axis: numpy.expand_dims(array, {axis})."
+    if len(given) == len(shape) and sorted(given[1:]) == sorted(s for s in shape[1:] if isinstance(s, int)):
+        return "The axes look swapped: reorder them with numpy.transpose."
+    if axis is not None:
+        return "Give samples along the batch axis, or one whole feed per row in an array of one rank more."
+    return "Give one whole feed per row in an array of one rank more."
+
+
+def _fits(given: tuple[int, ...], shape: tuple[Size, ...]) -> bool:
+    return len(given) == len(shape) and all(not isinstance(s, int) or s == g for g, s in zip(given, shape, strict=True))
+
+
+def _show(shape: Sequence[Size]) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def _count(bound: Sequence[_Bound]) -> int:
+    """Samples in a table; one feed that is all repeated values is one sample."""
+    return next((b.count for b in bound if b.count is not None), 1)
+
+
+def _head(block: np.ndarray, axis: int, samples: int) -> np.ndarray:
+    return block if block.shape[axis] == samples else np.take(block, range(samples), axis=axis)
+
+
+def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
+    """Fill a short last batch up to a fixed size with copies of its last sample, which are not counted."""
+    if bound.feeding != "samples" or size is None or block.shape[bound.axis] >= size:
+        return block
+    last = block.shape[bound.axis] - 1
+    return np.take(block, [*range(last + 1), *[last] * (size - last - 1)], axis=bound.axis)
+
+
+def _cast(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
+    """The block in the input's type; only conversions that keep every value, or round it to a narrower float."""
+    source, target = block.dtype, bound.dtype
+    if source.kind == "f" and np.isnan(block).any():
+        at = first + (int(np.argwhere(np.isnan(block))[0][bound.axis]) if bound.feeding == "samples" else 0)
+        raise DataError(
+            f"{bound.where} holds NaN, first in sample {at}",
+            slug="data-nan",
+            hint="Dead or alive cannot be told from it. Clean the data, or leave those samples out.",
+        )
+    if source == target:
+        return block
+    wide = np.can_cast(source, target, "safe") or (source.kind in "iub" and _floats(target))
+    if not (wide or (_floats(source) and _floats(target)) or (source.kind in "iub" and target.kind in "iub")):
+        raise DataError(
+            f"{bound.where} is {source.name}, but input '{bound.input.name}' takes {target.name}",
+            slug="data-dtype",
+            hint=f"Convert it where the data is made: array.astype('{target.name}').",
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = block.astype(target)
+    lost = ~np.isfinite(cast.astype(np.float64)) & np.isfinite(block) if _floats(source) and _floats(target) else cast != block
+    if not wide and np.any(lost):
+        raise DataError(
+            f"{bound.where} holds values that do not fit {target.name}, the type of input '{bound.input.name}'",
+            slug="data-range",
+            hint="Scale the data as it was for training.",
+        )
+    return cast
+
+
+def _floats(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" or dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+
+
+@dataclass(frozen=True)
+class _RandomColumn:
+    """Seeded noise: standard normal floats, integers and booleans of 0 and 1. The same however it is cut."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    seed: int
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(self.seed)
+        for start in range(0, self.shape[0], rows):
+            shape = (min(rows, self.shape[0] - start), *self.shape[1:])
+            noise = rng.standard_normal(shape, dtype=np.float32)
+            yield (noise > 0).astype(self.dtype) if self.dtype.kind in "iub" else noise.astype(self.dtype)
+
+
+def _random(text: str, inputs: Sequence[GraphInput]) -> Source:
+    number = text.partition(":")[2]
+    if not number.isdigit() or not int(number):
+        raise DataError(
+            f"'{text}' does not say how many samples to make up", slug="data-kind", hint="Write for example random:256."
+        )
+    batched = any(i.batch_axis is not None for i in inputs)
+    columns: dict[str, Column] = {}
+    for seed, wanted in enumerate(inputs):
+        if wanted.shape is None or wanted.dtype is None:
+            raise DataError(
+                f"input '{wanted.name}' has no shape in the file, so data for it cannot be made up",
+                slug="data-shape",
+                hint="Give real data.",
+            )
+        sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
+        dtype = np.dtype(wanted.dtype.numpy())
+        if wanted.batch_axis == 0:
+            columns[wanted.name] = _RandomColumn((int(number), *sizes[1:]), dtype, seed)
+        elif not batched:
+            columns[wanted.name] = _RandomColumn((int(number), *sizes), dtype, seed)
+        else:
+            if wanted.batch_axis is not None:
+                sizes[wanted.batch_axis] = int(number)
+            (noise,) = _RandomColumn((1, *sizes), dtype, seed).blocks(1)
+            columns[wanted.name] = ArrayColumn(noise[0])
+    table = Table(text, columns)
+    return Source(text, lambda: iter([table]), single=True, synthetic=True)

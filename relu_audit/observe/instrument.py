@@ -1,0 +1,240 @@
+"""Put the reductions of every site into the graph, as named results.
+
+Per site and run, four reductions over the position axes leave [samples, units]: sum, maximum and minimum of the output,
+and the number of positive positions; a fifth takes the maximum of the pre-activation. They trail the graph in reverse
+order of their sites: onnxruntime walks the results from the last one, so each is computed right after its rectifier and
+the activation is freed at once.
+
+Counting. Casting ``y > 0`` to float and summing costs several times a plain sum. Instead the output is clipped to the
+smallest positive number of its type: every positive value becomes that number, their sum is exactly the count times it,
+and the bits of the sum, read as an integer, are the count. A runtime that flushes such numbers to zero would make counts
+contradict maxima, which is checked on every batch; providers other than the CPU get the plain form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph.locate import Located, Pattern, Piece, Use
+from relu_audit.graph.normalize import Network
+from relu_audit.observe.probe import Probe
+
+
+@dataclass(frozen=True)
+class Form:
+    """How to observe.
+
+    Attributes:
+        per_sample: Keep the batch axis wherever a site has one of its own.
+        pre_activations: Also take the maximum of every rectifier's input.
+        denormals: Count by denormal sums.
+    """
+
+    per_sample: bool
+    pre_activations: bool
+    denormals: bool
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A graph whose sites are observed.
+
+    Attributes:
+        model: The observed graph.
+        fetch: Names of the results to ask for.
+        probes: For every site its probes, one per place in the graph.
+    """
+
+    model: ir.Model
+    fetch: tuple[str, ...]
+    probes: tuple[tuple[Probe, ...], ...]
+
+
+def instrument(network: Network, located: Sequence[Located], form: Form) -> Observed:
+    """Observe every site. The network's graph gains nodes and results; nothing that was there changes."""
+    writer = _Writer(network)
+    probes: list[tuple[Probe, ...]] = []
+    trailing: list[list[ir.Node]] = []
+    for one in located:
+        site: list[Probe] = []
+        for use in one.uses:
+            site.append(_probe(writer, use, form))
+            trailing.append(writer.taken())
+        probes.append(tuple(site))
+    for nodes in reversed(trailing):
+        network.model.graph.extend(nodes)
+    fetch = tuple(name for site in probes for probe in site for name in probe.names.values())
+    network.model.graph.outputs.extend(writer.results[name] for name in fetch)
+    return Observed(model=network.model, fetch=fetch, probes=tuple(probes))
+
+
+def expose_shapes(network: Network, values: Sequence[ir.Value]) -> tuple[str, ...]:
+    """Add the shapes of some values to the graph's results; their names, in the same order."""
+    writer = _Writer(network)
+    names = tuple(writer.result(writer.shape_of(value)) for value in values)
+    network.model.graph.extend(writer.taken())
+    network.model.graph.outputs.extend(writer.results[name] for name in names)
+    return names
+
+
+def _probe(writer: _Writer, use: Use, form: Form) -> Probe:
+    pattern = use.pattern
+    assert pattern is not None  # noqa: S101 - ranks are known before anything is observed
+    pieces = [piece for axis in pattern for piece in axis or (Piece("~", 1),)]
+    per_sample = form.per_sample and use.batch_alone
+    y, x = (writer.as_float(_unfolded(writer, value, pattern)) for value in (use.output, use.source))
+    whole = all(piece.role != "~" or piece.size == 1 for piece in pieces)
+    bits = form.denormals and not whole and writer.clips(y)
+    probe = Probe(
+        names={},
+        roles=tuple(piece.role for piece in pieces),
+        parts={i: piece.part for i, piece in enumerate(pieces) if piece.role == "u"},
+        per_sample=per_sample,
+        bits=bits,
+    )
+    gone = probe.gone
+    if whole:
+        made = {"y": writer.copy(y)}
+        if form.pre_activations or use.hides_nan:
+            made["x"] = writer.copy(x)
+    else:
+        made = {
+            "mass": writer.reduce("ReduceSum", y, gone),
+            "peak": writer.reduce("ReduceMax", y, gone),
+            "trough": writer.reduce("ReduceMin", y, gone),
+            "fired": writer.reduce("ReduceSum", writer.clipped(y) if bits else writer.positive(y), gone),
+            "shape": writer.shape_of(y),
+        }
+        if form.pre_activations:
+            made["pre_peak"] = writer.reduce("ReduceMax", x, gone)
+        if use.hides_nan:
+            made["pre_mass"] = writer.reduce("ReduceSum", x, gone)
+    return Probe(
+        names={what: writer.result(value) for what, value in made.items()},
+        roles=probe.roles,
+        parts=probe.parts,
+        per_sample=per_sample,
+        bits=bits,
+    )
+
+
+def _unfolded(writer: _Writer, value: ir.Value, pattern: Pattern) -> ir.Value:
+    """The value with the one axis that several pieces share reshaped into an axis for each."""
+    shared = next((i for i, axis in enumerate(pattern) if len(axis) > 1), None)
+    if shared is None:
+        return value
+    pieces = pattern[shared]
+    unknown = next((i for i, piece in enumerate(pieces) if not isinstance(piece.size, int)), 0)
+    inner = [-1 if i == unknown else int(piece.size or 1) for i, piece in enumerate(pieces)]
+    shape = writer.shape_of(value)
+    before = [writer.span(shape, 0, shared)] if shared else []
+    after = [writer.span(shape, shared + 1, len(pattern))] if shared + 1 < len(pattern) else []
+    target = writer.node("Concat", *before, writer.integers(inner), *after, dtype=ir.DataType.INT64, axis=0)
+    return writer.node("Reshape", value, target, dtype=value.dtype)
+
+
+class _Writer:
+    """Makes nodes in the graph's own opset, under names that nothing in the file has."""
+
+    def __init__(self, network: Network) -> None:
+        graph = network.model.graph
+        network.model.opset_imports.setdefault("", 17)
+        self.opset = network.model.opset_imports[""]
+        self.graph = graph
+        self.results: dict[str, ir.Value] = {}
+        self._nodes: list[ir.Node] = []
+        self._constants: dict[tuple[object, ...], ir.Value] = {}
+        self._prefix = _unused_prefix(network.model)
+        self._count = 0
+
+    def taken(self) -> list[ir.Node]:
+        """The nodes made since the last call."""
+        nodes, self._nodes = self._nodes, []
+        return nodes
+
+    def node(self, op: str, *inputs: ir.Value | None, dtype: ir.DataType | None, **attributes: int | list[int] | float) -> ir.Value:
+        name = self._name(op)
+        output = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype))
+        node = ir.Node("", op, inputs, ir.convenience.convert_attributes(attributes), outputs=[output], name=name)
+        self._nodes.append(node)
+        return output
+
+    def result(self, value: ir.Value) -> str:
+        name = value.name or ""
+        self.results[name] = value
+        return name
+
+    def copy(self, value: ir.Value) -> ir.Value:
+        return self.node("Identity", value, dtype=value.dtype)
+
+    def as_float(self, value: ir.Value) -> ir.Value:
+        """float32 and float64 as they are; everything else in float32, which holds it exactly or widely enough."""
+        if value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+            return value
+        return self.node("Cast", value, dtype=ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
+
+    def reduce(self, op: str, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+        """Axes moved from attribute to input at opset 13 for sums and 18 for extrema."""
+        if self.opset >= (13 if op == "ReduceSum" else 18):
+            return self.node(op, value, self.integers(axes), dtype=value.dtype, keepdims=0)
+        return self.node(op, value, dtype=value.dtype, axes=list(axes), keepdims=0)
+
+    def clips(self, value: ir.Value) -> bool:
+        """Whether Clip takes the value's type in this opset: float32 always, float64 from opset 12."""
+        return value.dtype is ir.DataType.FLOAT or self.opset >= 12
+
+    def clipped(self, value: ir.Value) -> ir.Value:
+        dtype = value.dtype or ir.DataType.FLOAT
+        least = float(np.finfo(dtype.numpy()).smallest_subnormal)
+        if self.opset < 11:
+            return self.node("Clip", value, dtype=dtype, min=0.0, max=least)
+        return self.node("Clip", value, self.number(0.0, dtype), self.number(least, dtype), dtype=dtype)
+
+    def positive(self, value: ir.Value) -> ir.Value:
+        dtype = value.dtype or ir.DataType.FLOAT
+        more = self.node("Greater", value, self.number(0.0, dtype), dtype=ir.DataType.BOOL)
+        return self.node("Cast", more, dtype=ir.DataType.DOUBLE, to=int(ir.DataType.DOUBLE))
+
+    def shape_of(self, value: ir.Value) -> ir.Value:
+        return self.node("Shape", value, dtype=ir.DataType.INT64)
+
+    def span(self, shape: ir.Value, start: int, stop: int) -> ir.Value:
+        if self.opset < 10:
+            return self.node("Slice", shape, dtype=ir.DataType.INT64, axes=[0], starts=[start], ends=[stop])
+        return self.node("Slice", shape, self.integers([start]), self.integers([stop]), dtype=ir.DataType.INT64)
+
+    def integers(self, numbers: Sequence[int]) -> ir.Value:
+        return self._constant(np.asarray(numbers, np.int64))
+
+    def number(self, number: float, dtype: ir.DataType) -> ir.Value:
+        return self._constant(np.asarray(number, dtype.numpy()))
+
+    def _constant(self, array: np.ndarray) -> ir.Value:
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = self._name("constant")
+            tensor = ir.Tensor(array, name=name)
+            value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            self.graph.register_initializer(value)
+            self._constants[key] = value
+        return self._constants[key]
+
+    def _name(self, what: str) -> str:
+        self._count += 1
+        return f"{self._prefix}/{self._count}/{what}"
+
+
+def _unused_prefix(model: ir.Model) -> str:
+    taken = {name for graph in model.graphs() for name in graph.initializers}
+    for graph in model.graphs():
+        taken.update(value.name or "" for value in graph.inputs)
+        for node in graph:
+            taken.update((node.name or "", *(value.name or "" for value in node.outputs)))
+    prefix = "relu_audit"
+    while any(name.startswith(prefix) for name in taken):
+        prefix += "_"
+    return prefix

@@ -1,0 +1,129 @@
+"""The one face of onnxruntime: open a session on a graph, run a batch, say in plain words what went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort  # noqa: TID251 - this is the importer
+
+from relu_audit.errors import RuntimeFailure, UsageError
+
+CPU = "CPUExecutionProvider"
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs the model: an execution provider and a number of threads (0: as many as onnxruntime likes)."""
+
+    provider: str = CPU
+    threads: int = 0
+
+    @property
+    def keeps_denormals(self) -> bool:
+        """Whether the provider can be trusted with the smallest numbers."""
+        return self.provider == CPU
+
+    @staticmethod
+    def version() -> str:
+        """onnxruntime's version."""
+        return str(ort.__version__)
+
+
+def engine(provider: str = "cpu", threads: int = 0) -> Engine:
+    """Choose a provider by its full name or its first part, in any case (``cuda`` for CUDAExecutionProvider).
+
+    Raises:
+        UsageError: ``provider`` if this installation of onnxruntime does not have it.
+    """
+    available = [str(name) for name in ort.get_available_providers()]
+    plain = provider.lower().removesuffix("executionprovider")
+    match = [name for name in available if name.lower().removesuffix("executionprovider") == plain]
+    if not match:
+        raise UsageError(
+            f"this onnxruntime has no execution provider '{provider}' (it has: {', '.join(available)})",
+            slug="provider",
+            hint="For a GPU, install onnxruntime-gpu in place of onnxruntime.",
+        )
+    return Engine(provider=match[0], threads=threads)
+
+
+class Session:
+    """An opened model.
+
+    Raises:
+        RuntimeFailure: ``unsupported-operator`` or ``session`` if onnxruntime does not take the model.
+    """
+
+    def __init__(self, model: ir.Model, folder: Path | None, engine: Engine) -> None:
+        options: Any = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = engine.threads
+        # Batches differ in shape, and memory planned for one is not given back for the next; measured in benchmarks/.
+        options.enable_mem_pattern = False
+        if folder is not None:
+            options.add_session_config_entry(_EXTERNAL_FOLDER, str(folder))
+        provider_options = {"arena_extend_strategy": "kSameAsRequested"} if engine.provider == CPU else {}
+        data = ir.to_proto(model).SerializeToString()
+        try:
+            self._session: Any = ort.InferenceSession(
+                data, options, providers=[(engine.provider, provider_options)]
+            )
+        except Exception as error:  # onnxruntime has its own, unrelated, error classes
+            raise _refusal(error) from error
+        self._half = {i.name for i in self._session.get_inputs() if i.type == "tensor(bfloat16)"}
+
+    def run(self, feeds: Mapping[str, np.ndarray], fetch: Sequence[str]) -> dict[str, np.ndarray]:
+        """Run one batch and return the results asked for, by name.
+
+        Raises:
+            RuntimeFailure: ``run`` with what onnxruntime says.
+        """
+        try:
+            if self._half:
+                feeds = {name: _ort_value(array) if name in self._half else array for name, array in feeds.items()}
+            arrays = self._session.run(list(fetch), dict(feeds))
+        except Exception as error:  # as above
+            raise RuntimeFailure(
+                f"onnxruntime could not run the model on this data: {_plain(error)}",
+                slug="run",
+                hint="Check that the data has the shapes and values the model was made for.",
+            ) from error
+        return dict(zip(fetch, arrays, strict=True))
+
+
+def _ort_value(array: np.ndarray) -> Any:
+    assert array.dtype == ml_dtypes.bfloat16  # noqa: S101 - the dataset casts to the input's type
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
+
+
+def _refusal(error: Exception) -> RuntimeFailure:
+    text = _plain(error)
+    missing = re.search(r"find an implementation for (\S+)|(\S+) is not a registered function/op", text)
+    if missing:
+        operator = missing.group(1) or missing.group(2)
+        return RuntimeFailure(
+            f"onnxruntime has no kernel for the operator {operator} in this model: {text}",
+            slug="unsupported-operator",
+            hint="Try another --provider, or a build of onnxruntime that has it.",
+        )
+    return RuntimeFailure(
+        f"onnxruntime does not accept this model: {text}",
+        slug="session",
+        hint="If it does not run in onnxruntime by itself either, export it again; otherwise please report this.",
+    )
+
+
+def _plain(error: Exception) -> str:
+    """onnxruntime's message without its own source locations."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    text = re.sub(r"/\S+?\.(cc|h):\d+ ?\S* ?", "", text)
+    return text[:400]

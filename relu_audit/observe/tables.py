@@ -1,0 +1,350 @@
+"""Calibration data as a sequence of tables: named arrays that are read a few rows at a time, never as a whole.
+
+A source is an iterable of tables. A file is one table; a folder, or an iterable of feeds, is a table per piece.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.lib import format as npy
+
+from relu_audit.errors import DataError
+
+
+class Column(Protocol):
+    """An array that can be read front to back."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """The array in consecutive blocks of at most ``rows`` along axis 0; a 0-d array in one piece."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayColumn:
+    """An array in memory, or mapped from a file."""
+
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        if self.array.ndim == 0:
+            yield np.asarray(self.array)
+        else:
+            for start in range(0, len(self.array), rows):
+                yield np.asarray(self.array[start : start + rows])
+
+
+@dataclass(frozen=True)
+class ZipColumn:
+    """A member of an .npz, decompressed as it is read. Members in Fortran order cannot be cut and are read whole."""
+
+    path: Path
+    member: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+            shape, fortran, dtype = _header(stream, f"{self.path.name}, array '{self.member.removesuffix('.npy')}'")
+            if fortran or not shape:
+                order = "F" if fortran else "C"
+                whole = np.frombuffer(self._read(stream, dtype.itemsize * int(np.prod(shape))), dtype)
+                yield from ArrayColumn(whole.reshape(shape, order=order)).blocks(rows)
+                return
+            row = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+            for start in range(0, shape[0], rows):
+                count = min(rows, shape[0] - start)
+                yield np.frombuffer(self._read(stream, row * count), dtype).reshape(count, *shape[1:])
+
+    def _read(self, stream: Any, size: int) -> bytes:
+        try:
+            data = stream.read(size)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise self._cut_short() from error
+        if len(data) != size:
+            raise self._cut_short()
+        return data
+
+    def _cut_short(self) -> DataError:
+        name = self.member.removesuffix(".npy")
+        return DataError(
+            f"{self.path.name}: array '{name}' is damaged or cut short",
+            slug="data-damaged",
+            hint="Write or copy the file again.",
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named arrays that belong together.
+
+    Attributes:
+        name: Where it comes from, for messages.
+        columns: The arrays by name; the empty name where there is but one, without a name.
+    """
+
+    name: str
+    columns: Mapping[str, Column]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data comes from: a name for reports, its tables, whether there is but one, and whether it is made up."""
+
+    name: str
+    tables: Callable[[], Iterator[Table]]
+    single: bool = False
+    synthetic: bool = False
+
+
+def open_source(data: object, names: tuple[str, ...]) -> Source:
+    """Find out what the data is.
+
+    Args:
+        data: A path, ``module:function``, ``file.py:function``, a dict of arrays, an array, or an iterable of feeds.
+        names: The model's input names, in order, for data that is known by position.
+
+    Raises:
+        DataError: ``data-not-found``, ``data-kind``, ``data-empty``, ``data-damaged``, ``data-pickled``.
+    """
+    if isinstance(data, str | Path):
+        return _from_text(str(data), names)
+    if isinstance(data, Mapping) or hasattr(data, "__array__"):
+        feed = _feed(data, names, "<memory>")
+        return Source("<memory>", lambda: iter([feed]), single=True)
+    if isinstance(data, Iterable):
+        return Source("<memory>", lambda: _feeds(data, names, "<memory>"))
+    raise DataError(
+        f"calibration data of type {type(data).__name__} cannot be read",
+        slug="data-kind",
+        hint="Give a path, a dict of arrays by input name, or an iterable of such dicts.",
+    )
+
+
+def _from_text(text: str, names: tuple[str, ...]) -> Source:
+    path = Path(text)
+    if path.is_dir():
+        return _folder(path, names)
+    if path.suffix == ".npz" and path.is_file():
+        return Source(path.name, lambda: iter([_npz(path)]), single=True)
+    if path.suffix == ".npy" and path.is_file():
+        return Source(path.name, lambda: iter([Table(path.name, {"": _npy(path)})]), single=True)
+    if path.suffix in (".npz", ".npy"):
+        raise DataError(f"there is no data file '{text}'", slug="data-not-found", hint="Check the path's spelling.")
+    module, colon, function = text.rpartition(":")
+    if colon and module and function.isidentifier():
+        return Source(Path(module).name + ":" + function, lambda: _feeds(_entry_point(module, function)(), names, text))
+    if path.exists():
+        raise DataError(
+            f"'{path.name}' is of a kind that cannot be read as calibration data",
+            slug="data-kind",
+            hint="Use .npz, .npy, a folder of either, a folder of ONNX test sets, or file.py:function.",
+        )
+    raise DataError(
+        f"there is no calibration data '{text}'",
+        slug="data-not-found",
+        hint="Give a .npz or .npy file, a folder, module:function, file.py:function or random:N.",
+    )
+
+
+def _npz(path: Path) -> Table:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            columns: dict[str, Column] = {}
+            for member in archive.namelist():
+                if not member.endswith(".npy"):
+                    continue
+                name = member.removesuffix(".npy")
+                with archive.open(member) as stream:
+                    shape, fortran, dtype = _header(stream, f"{path.name}, array '{name}'")
+                columns[name] = ZipColumn(path, member, shape, dtype, fortran)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(
+            f"{path.name} is not a .npz file, or is cut short", slug="data-damaged", hint="Write or copy it again."
+        ) from error
+    if not columns:
+        raise DataError(f"{path.name} holds no arrays", slug="data-empty", hint="Write it with numpy.savez.")
+    return Table(path.name, columns)
+
+
+def _npy(path: Path) -> Column:
+    with path.open("rb") as stream:
+        _header(stream, path.name)
+    try:
+        return ArrayColumn(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{path.name} is damaged or cut short", slug="data-damaged", hint="Write or copy it again."
+        ) from error
+
+
+def _header(stream: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{where}: not a numpy array, or cut short", slug="data-damaged", hint="Write it with numpy.savez."
+        ) from error
+    if dtype.hasobject:
+        raise DataError(
+            f"{where}: holds Python objects, which would have to be unpickled",
+            slug="data-pickled",
+            hint="Unpickling runs code from the file. Convert it to a numeric array: numpy.stack(list(a)).",
+        )
+    return shape, fortran, dtype
+
+
+def _folder(path: Path, names: tuple[str, ...]) -> Source:
+    sets = sorted((d for d in path.glob("test_data_set_*") if d.is_dir()), key=_natural)
+    if sets or list(path.glob("input_*.pb")):
+        return Source(path.name, lambda: (_test_set(d, names) for d in sets or [path]))
+    archives = sorted(path.glob("*.npz"), key=_natural)
+    arrays = sorted(path.glob("*.npy"), key=_natural)
+    if archives:
+        return Source(path.name, lambda: (_npz(file) for file in archives))
+    if arrays and {file.stem for file in arrays} <= set(names):
+        return Source(path.name, lambda: iter([Table(path.name, {f.stem: _npy(f) for f in arrays})]), single=True)
+    if arrays:
+        return Source(path.name, lambda: (Table(file.name, {"": _npy(file)}) for file in arrays))
+    raise DataError(
+        f"the folder '{path.name}' holds no calibration data",
+        slug="data-empty",
+        hint="It should hold .npz files, .npy files or test_data_set_*/input_*.pb.",
+    )
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Numbers in names count as numbers: set_2 before set_10."""
+    digits = "".join(c if c.isdigit() else " " for c in path.name).split()
+    return [(len(d), d) for d in digits] + [(0, path.name)]
+
+
+def _test_set(folder: Path, names: tuple[str, ...]) -> Table:
+    columns: dict[str, Column] = {}
+    for file in sorted(folder.glob("input_*.pb"), key=_natural):
+        where = f"{folder.name}/{file.name}"
+        tensor = onnx.TensorProto()
+        try:
+            tensor.ParseFromString(file.read_bytes())
+            array = onnx.numpy_helper.to_array(tensor)
+        except (DecodeError, ValueError, TypeError) as error:
+            raise DataError(f"{where} is not a tensor", slug="data-damaged", hint="Write or copy it again.") from error
+        index = int("".join(filter(str.isdigit, file.stem)) or "0")
+        name = tensor.name if tensor.name in names else names[index] if index < len(names) else file.stem
+        columns[name] = ArrayColumn(array)
+    return Table(folder.name, columns)
+
+
+def _entry_point(module: str, function: str) -> Callable[[], object]:
+    path = Path(module)
+    where = f"{module}:{function}"
+    try:
+        loaded: ModuleType
+        if path.suffix == ".py":
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            if spec is None or spec.loader is None or not path.is_file():
+                raise DataError(f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling.")
+            loaded = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(loaded)
+        else:
+            sys.path.insert(0, str(Path.cwd()))
+            try:
+                loaded = importlib.import_module(module)
+            finally:
+                sys.path.pop(0)
+        found = getattr(loaded, function, None)
+    except DataError:
+        raise
+    except Exception as error:  # the user's own module may raise anything
+        raise DataError(
+            f"importing {module} failed: {type(error).__name__}: {error}", slug="data-code", hint="Run it by itself first."
+        ) from error
+    if not callable(found):
+        raise DataError(
+            f"{where}: there is no such function", slug="data-not-found", hint="It should take no arguments and yield feeds."
+        )
+
+    def call() -> object:
+        try:
+            return found()
+        except Exception as error:  # as above
+            raise _their_fault(where, error) from error
+
+    return call
+
+
+def _their_fault(where: str, error: Exception) -> DataError:
+    return DataError(
+        f"{where} raised {type(error).__name__}: {error}", slug="data-code", hint="Run it by itself first."
+    )
+
+
+def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
+    if isinstance(data, Mapping) or hasattr(data, "__array__"):
+        yield _feed(data, names, where)
+        return
+    if not isinstance(data, Iterable):
+        raise DataError(
+            f"{where} gave a {type(data).__name__}, not an iterable of feeds",
+            slug="data-kind",
+            hint="Yield dicts of arrays by input name.",
+        )
+    feeds = iter(data)
+    count = 0
+    while True:
+        try:
+            feed = next(feeds)
+        except StopIteration:
+            return
+        except Exception as error:  # the user's own generator may raise anything
+            raise _their_fault(where, error) from error
+        yield _feed(feed, names, f"{where}, feed {count}")
+        count += 1
+
+
+def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
+    if isinstance(feed, tuple | list):
+        feed = dict(zip(names, feed, strict=False)) if len(feed) == len(names) else {"": feed}
+    named: Mapping[Any, object] = feed if isinstance(feed, Mapping) else {"": feed}
+    columns: dict[str, Column] = {}
+    for name, value in named.items():
+        array = np.asarray(value)
+        if array.dtype.hasobject:
+            raise DataError(
+                f"{where}: '{name}' is a {type(value).__name__} of unequal pieces or objects, not a numeric array",
+                slug="data-kind",
+                hint="Give numpy arrays.",
+            )
+        columns[str(name)] = ArrayColumn(array)
+    return Table(where, columns)
+
+

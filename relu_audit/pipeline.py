@@ -1,0 +1,244 @@
+"""The only place that puts the rooms together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from relu_audit.errors import RuntimeFailure, UsageError
+from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.graph.inputs import GraphInput, graph_inputs
+from relu_audit.graph.locate import Census, Located, locate
+from relu_audit.graph.normalize import Network, normalize, sizes
+from relu_audit.judge.gate import gate
+from relu_audit.judge.verdict import verdict
+from relu_audit.observe.dataset import Dataset
+from relu_audit.observe.instrument import Form, Observed, expose_shapes, instrument
+from relu_audit.observe.probe import rows
+from relu_audit.observe.session import Engine, Session, engine
+from relu_audit.observe.stream import OnProgress, Progress, Streamed, stream
+from relu_audit.records import Audit, Policy, RuntimeInfo
+from relu_audit.version import tool_name
+
+BATCH_BYTES = 32 << 20
+"""An automatic batch keeps the largest rectifier's output under this."""
+
+MOST_SAMPLES = 256
+"""Samples in an automatic batch, at most."""
+
+UNKNOWN_BATCH = 8
+"""Samples in an automatic batch where activations are of unknown size."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to audit; the keywords of :func:`audit`."""
+
+    batch_size: int | None = None
+    limit: int | None = None
+    provider: str = "cpu"
+    threads: int = 0
+    inputs: Mapping[str, str] | None = None
+    unit_axes: Mapping[str, int] | None = None
+    near_misses: bool = True
+
+
+def audit(
+    model: ModelSource,
+    data: object,
+    *,
+    batch_size: int | None = None,
+    limit: int | None = None,
+    provider: str = "cpu",
+    threads: int = 0,
+    inputs: Mapping[str, str] | None = None,
+    unit_axes: Mapping[str, int] | None = None,
+    near_misses: bool = True,
+    max_dead: float | None = None,
+    max_dead_layer: float | None = None,
+    min_samples: int = 256,
+    rare_below: float = 0.05,
+    on_progress: OnProgress | None = None,
+) -> Audit:
+    """Find the rectifier units of a model that never fire on some data.
+
+    Args:
+        model: Path, bytes or protobuf of an ONNX model.
+        data: Calibration data: a path to .npz, .npy, a folder of them or of ONNX test sets, ``module:function``,
+            ``file.py:function``, ``random:N``, a dict of arrays by input name, or an iterable of such dicts.
+        batch_size: Samples per run; by default chosen from the sizes of the activations.
+        limit: Use at most so many samples.
+        provider: An onnxruntime execution provider, by full name or first part (``cuda``).
+        threads: Threads within an operator; 0 leaves it to onnxruntime.
+        inputs: Array name by input name, where they differ.
+        unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
+        near_misses: Also record the largest pre-activation of every unit, which tells how far a dead one is from life.
+        max_dead: Gate: largest dead fraction of all units that passes, 0 to 1.
+        max_dead_layer: Gate: the same for every layer by itself.
+        min_samples: Gate: fewest samples on which it decides.
+        rare_below: A unit firing in a smaller share of samples than this is rare, 0 to 1.
+        on_progress: Called after every batch.
+
+    Returns:
+        The audit. It is ``partial`` if an interrupt from the keyboard cut it short.
+
+    Raises:
+        AuditError: The model, the data or an option is no good; the slug and the hint say how.
+    """
+    options = Options(batch_size, limit, provider, threads, inputs, unit_axes, near_misses)
+    policy = Policy(max_dead=max_dead, max_dead_layer=max_dead_layer, min_samples=min_samples, rare_below=rare_below)
+    _check(options, policy)
+    ran_by = engine(provider, threads)
+    opened = _open(model, options)
+    dataset = Dataset(data, opened.inputs, inputs, limit)
+    if any(use.pattern is None for one in opened.census.located for use in one.uses):
+        opened = _open(model, options, _ranks(opened, dataset, ran_by))
+    notes = list(opened.network.notes)
+    together, size = _batching(opened, dataset, batch_size)
+    streamed = Streamed((), 0, interrupted=False)
+    if opened.census.located:
+        form = Form(per_sample=together, pre_activations=near_misses, denormals=ran_by.keeps_denormals)
+        observed = instrument(opened.network, opened.census.located, form)
+        session = Session(observed.model, opened.network.folder, ran_by)
+        if together and size > 1 and dataset.fixed_batch is None:
+            coupled = _coupled(session, observed, dataset)
+            if coupled:
+                size = 1
+                notes.append(f"samples were fed one at a time: {coupled}")
+        streamed = stream(session, observed, dataset.batches(size), on_progress or _ignore)
+    return _record(opened, dataset, streamed, policy, ran_by, size, notes, together=together)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    checkpoint: Checkpoint
+    network: Network
+    inputs: tuple[GraphInput, ...]
+    census: Census
+
+
+def _open(model: ModelSource, options: Options, ranks: Mapping[str, Sequence[int]] | None = None) -> _Opened:
+    checkpoint = open_checkpoint(model)
+    network = normalize(checkpoint)
+    inputs = graph_inputs(network)
+    return _Opened(checkpoint, network, inputs, locate(network, inputs, options.unit_axes, ranks))
+
+
+def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[str, list[int]]:
+    """Shapes of the rectifiers whose rank the file does not tell, from one run on the first sample."""
+    unknown = [use.output for one in opened.census.located for use in one.uses if use.pattern is None]
+    names = expose_shapes(opened.network, unknown)
+    session = Session(opened.network.model, opened.network.folder, ran_by)
+    results = session.run(dataset.first_feed() or {}, names)
+    return {v.name or "": [int(i) for i in results[name]] for v, name in zip(unknown, names, strict=True)}
+
+
+def _batching(opened: _Opened, dataset: Dataset, wanted: int | None) -> tuple[bool, int]:
+    """Whether runs hold several samples that stay apart, and how many of them."""
+    uses = [use for one in opened.census.located for use in one.uses]
+    apart = all(use.batch_alone for use in uses)
+    if dataset.one_by_one:
+        return False, 1
+    if dataset.fixed_batch is not None:
+        # A batch of one needs no batch axis; a larger fixed one leaves sites without it counted per run.
+        return dataset.fixed_batch > 1, dataset.fixed_batch
+    if not apart:
+        return False, 1
+    return True, wanted or _auto_batch(opened.census.located)
+
+
+def _auto_batch(located: Sequence[Located]) -> int:
+    largest = 0
+    for use in (use for one in located for use in one.uses):
+        shape = sizes(use.output)
+        if shape is None or use.pattern is None:
+            return UNKNOWN_BATCH
+        inner = [s for s, axis in zip(shape, use.pattern, strict=True) if not (len(axis) == 1 and axis[0].role == "n")]
+        if not all(isinstance(s, int) for s in inner):
+            return UNKNOWN_BATCH
+        largest = max(largest, int(np.prod([s for s in inner if isinstance(s, int)], dtype=np.int64)) * 4)
+    fitting = max(BATCH_BYTES // max(largest, 1), 1)
+    return min(1 << (fitting.bit_length() - 1), MOST_SAMPLES)
+
+
+def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
+    """Why two samples cannot share a run: the model refuses, or one changes what the other shows. Empty if they can."""
+    two, one = dataset.first_feed(2), dataset.first_feed(1)
+    if two is None or one is None:
+        return ""
+    alone = session.run(one, observed.fetch)
+    try:
+        both = session.run(two, observed.fetch)
+        pairs = [(rows(site, both, 2), rows(site, alone, 1)) for site in observed.probes]
+    except RuntimeFailure:
+        return "the model does not take two at once"
+    for beside, single in pairs:
+        scale = np.abs(single.mass).max(initial=0)
+        if not np.allclose(beside.mass[:1], single.mass, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
+            return "what one shows depends on the others in its batch"
+    return ""
+
+
+def _record(
+    opened: _Opened,
+    dataset: Dataset,
+    streamed: Streamed,
+    policy: Policy,
+    ran_by: Engine,
+    size: int,
+    notes: list[str],
+    *,
+    together: bool,
+) -> Audit:
+    data = dataset.info()
+    census = opened.census
+    sites = tuple(
+        verdict(one.site, tally, policy, per_run=together and not all(use.batch_alone for use in one.uses))
+        for one, tally in zip(census.located, streamed.tallies, strict=False)
+    )
+    notes += [
+        f"input '{i.name}' was converted from {i.dtype} to {i.cast}; its values were not scaled"
+        for i in data.inputs
+        if i.cast is not None
+    ]
+    return Audit(
+        tool=tool_name(),
+        model=opened.checkpoint.info,
+        data=data,
+        runtime=RuntimeInfo(
+            onnxruntime=ran_by.version(), provider=ran_by.provider, optimization="all", batch_size=size, widened=()
+        ),
+        policy=policy,
+        partial=streamed.interrupted,
+        notes=tuple(notes),
+        sites=sites,
+        alive=census.alive,
+        skipped=census.skipped,
+        gate=gate(policy, data, sites, census.skipped, partial=streamed.interrupted),
+    )
+
+
+def _check(options: Options, policy: Policy) -> None:
+    for name, number, least in (
+        ("batch_size", options.batch_size, 1),
+        ("limit", options.limit, 1),
+        ("threads", options.threads, 0),
+        ("min_samples", policy.min_samples, 1),
+    ):
+        if number is not None and number < least:
+            raise UsageError(f"{name} is {number}; it must be at least {least}", slug="option-range")
+    for name, fraction in (("max_dead", policy.max_dead), ("max_dead_layer", policy.max_dead_layer), ("rare_below", policy.rare_below)):
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise UsageError(
+                f"{name} is {fraction:g}; it must lie between 0 and 1",
+                slug="option-range",
+                hint="It is a fraction: 0.05 is 5 %.",
+            )
+
+
+def _ignore(progress: Progress) -> None:
+    del progress
+
+

@@ -1,0 +1,1 @@
+"""How it is told: one writer per format, each a pure function of an audit."""

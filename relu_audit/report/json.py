@@ -1,0 +1,119 @@
+"""The audit as JSON: what is stored, plus what can be computed from it, in bytes that depend on nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from relu_audit.errors import RecordError
+from relu_audit.judge.evidence import rate_below
+from relu_audit.records import SCHEMA, Audit, SiteAudit, Summary
+
+
+class SiteDocument(SiteAudit, kw_only=True):
+    """A site with what readers would otherwise compute.
+
+    Attributes:
+        dead_fraction: Dead share of the observed units, 0 to 1; null if none was observed.
+        dead_rate_below: A dead unit's firing rate lies below this at 95 % confidence (1 - 0.05^(1/samples)); null if
+            no unit is dead.
+    """
+
+    dead_fraction: float | None
+    dead_rate_below: float | None
+
+
+class Document(Audit, kw_only=True):
+    """An audit with its totals: the top level of the JSON file."""
+
+    sites: tuple[SiteDocument, ...]
+    summary: Summary
+
+
+def write(audit: Audit) -> str:
+    """The audit as indented JSON with sorted keys. Same audit, same bytes."""
+    encoded = msgspec.json.encode(_document(audit), order="sorted")
+    return msgspec.json.format(encoded, indent=1).decode() + "\n"
+
+
+def load(source: str | bytes) -> Audit:
+    """Read an audit that :func:`write` wrote.
+
+    Args:
+        source: The JSON text, or the path of a file that holds it.
+
+    Raises:
+        RecordError: ``audit-unreadable``; ``audit-schema`` for a version this program does not know;
+            ``audit-inconsistent`` if something derived does not follow from the counts in the file.
+    """
+    text, name = _text(source)
+    try:
+        version = msgspec.json.decode(text, type=_Version).schema
+        if version != SCHEMA:
+            raise RecordError(
+                f"{name} has the format '{version}'; this program reads '{SCHEMA}'",
+                slug="audit-schema",
+                hint="Read it with the version of relu-audit that wrote it.",
+            )
+        document = msgspec.json.decode(text, type=Document)
+    except msgspec.DecodeError as error:
+        raise RecordError(
+            f"{name} is not an audit: {error}", slug="audit-unreadable", hint="Write one with relu-audit --json FILE."
+        ) from error
+    audit = _plain(document)
+    if _document(audit) != document:
+        raise RecordError(
+            f"{name} says things that do not follow from its own counts",
+            slug="audit-inconsistent",
+            hint="It was edited by hand or damaged. Run the audit again.",
+        )
+    return audit
+
+
+def schema() -> str:
+    """JSON Schema of the format."""
+    described: dict[str, Any] = msgspec.json.schema(Document)
+    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **described}
+    return msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=2).decode() + "\n"
+
+
+class _Version(msgspec.Struct):
+    schema: str
+
+
+def _document(audit: Audit) -> Document:
+    sites = tuple(
+        SiteDocument(
+            **_fields(site, SiteAudit),
+            dead_fraction=site.dead_fraction,
+            dead_rate_below=rate_below(site.samples) if site.dead else None,
+        )
+        for site in audit.sites
+    )
+    return Document(**{**_fields(audit, Audit), "sites": sites}, summary=audit.summary)
+
+
+def _plain(document: Document) -> Audit:
+    sites = tuple(SiteAudit(**_fields(site, SiteAudit)) for site in document.sites)
+    return Audit(**{**_fields(document, Audit), "sites": sites})
+
+
+def _fields(record: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in kind.__struct_fields__}
+
+
+def _text(source: str | bytes) -> tuple[bytes, str]:
+    if isinstance(source, bytes):
+        return source, "the audit"
+    if source.lstrip().startswith("{"):
+        return source.encode(), "the audit"
+    from pathlib import Path
+
+    path = Path(source)
+    try:
+        return path.read_bytes(), path.name
+    except OSError as error:
+        raise RecordError(
+            f"cannot read '{source}': {error.strerror}", slug="audit-unreadable", hint="Check the path's spelling."
+        ) from error
