@@ -107,7 +107,7 @@ def audit(
             if coupled:
                 size = 1
                 notes.append(f"samples were fed one at a time: {coupled}")
-        streamed = stream(session, observed, dataset.batches(size), on_progress or _ignore)
+        streamed = stream(session, observed, dataset.batches(size), dataset.expected, on_progress or _ignore)
     return _record(opened, dataset, streamed, policy, ran_by, size, notes, together=together)
 
 

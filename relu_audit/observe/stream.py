@@ -16,9 +16,10 @@ from relu_audit.observe.tally import Tally
 
 @dataclass(frozen=True)
 class Progress:
-    """An event: so many samples are done, and so many units have not fired yet."""
+    """An event: so many samples are done of those expected, if that is known, and so many units are silent yet."""
 
     samples: int
+    expected: int | None
     silent: int
     units: int
 
@@ -41,7 +42,9 @@ class Streamed:
     interrupted: bool
 
 
-def stream(runner: Runner, observed: Observed, batches: Iterable[Batch], on_progress: OnProgress) -> Streamed:
+def stream(
+    runner: Runner, observed: Observed, batches: Iterable[Batch], expected: int | None, on_progress: OnProgress
+) -> Streamed:
     """Run every batch once and add up what it shows. An interrupt from the keyboard ends it with what was seen."""
     tallies: list[Tally | None] = [None] * len(observed.probes)
     runs = 0
@@ -60,6 +63,7 @@ def stream(runner: Runner, observed: Observed, batches: Iterable[Batch], on_prog
             on_progress(
                 Progress(
                     samples=batch.first + batch.samples,
+                    expected=expected,
                     silent=sum(int(np.count_nonzero(t.fired_samples == 0)) for t in known),
                     units=sum(t.units for t in known),
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,7 +36,16 @@ class Document(Audit, kw_only=True):
 def write(audit: Audit) -> str:
     """The audit as indented JSON with sorted keys. Same audit, same bytes."""
     encoded = msgspec.json.encode(_document(audit), order="sorted")
-    return msgspec.json.format(encoded, indent=1).decode() + "\n"
+    return _NUMBERS.sub(_on_one_line, msgspec.json.format(encoded, indent=2).decode()) + "\n"
+
+
+_NUMBER = r"(?:-?[0-9][0-9.eE+-]*|null)"
+_NUMBERS = re.compile(rf"\[\n\s*({_NUMBER}(?:,\n\s*{_NUMBER})*)\n\s*\]")
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    """Lists of numbers take a line each; a line break inside a string is escaped, so only structure can match."""
+    return "[" + re.sub(r"\s+", " ", match.group(1)) + "]"
 
 
 def load(source: str | bytes) -> Audit:
@@ -108,8 +119,6 @@ def _text(source: str | bytes) -> tuple[bytes, str]:
         return source, "the audit"
     if source.lstrip().startswith("{"):
         return source.encode(), "the audit"
-    from pathlib import Path
-
     path = Path(source)
     try:
         return path.read_bytes(), path.name

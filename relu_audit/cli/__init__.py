@@ -1,0 +1,72 @@
+"""The command line: one file per command, no arithmetic. The entry point gives every outcome its own exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NoReturn
+
+
+class Exit(IntEnum):
+    """What the exit code means."""
+
+    PASSED = 0
+    FAILED = 1
+    UNUSABLE = 2
+    INCONCLUSIVE = 3
+    UNVERIFIED = 4
+    BUG = 70
+    INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or bool(os.environ.get("RELU_AUDIT_DEBUG"))
+    sys.exit(run([argument for argument in given if argument != "--debug"], debug=debug))
+
+
+def run(arguments: Sequence[str], *, debug: bool = False) -> int:
+    """Run the command line; the exit code. Whatever goes wrong is said on standard error, in a line or two."""
+    import click
+
+    from relu_audit.cli.root import root
+    from relu_audit.errors import AuditError
+
+    try:
+        return int(root.main(list(arguments), prog_name="relu-audit", standalone_mode=False) or 0)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        if debug:
+            raise
+        error.show()
+        return Exit.UNUSABLE
+    except AuditError as error:
+        if debug:
+            raise
+        _say(f"error: {error.message} [{error.slug}]", error.hint)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted before any data was seen", "")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.UNUSABLE
+    except Exception as error:  # the last resort: a bug of ours must not look like a breached gate
+        if debug:
+            raise
+        _say(
+            f"internal error: {type(error).__name__}: {error}",
+            "This is a bug in relu-audit. Please report it with the output of the same command with --debug.",
+        )
+        return Exit.BUG
+
+
+def _say(message: str, hint: str) -> None:
+    for line in (message, hint):
+        if line:
+            sys.stderr.write(line + "\n")

@@ -1,0 +1,78 @@
+"""Defaults for options from pyproject.toml or relu-audit.toml; a flag or an environment variable goes before them."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relu_audit.errors import UsageError
+
+OWN_FILE = "relu-audit.toml"
+SHARED_FILE = "pyproject.toml"
+
+
+def find(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """The nearest configuration upwards from a folder: the file and its table.
+
+    Raises:
+        UsageError: ``config`` if a file is not TOML.
+    """
+    for parent in (folder, *folder.parents):
+        for name in (OWN_FILE, SHARED_FILE):
+            path = parent / name
+            if path.is_file():
+                table = _read(path)
+                if name == SHARED_FILE:
+                    table = table.get("tool", {}).get("relu-audit")
+                if table is not None:
+                    return path, table
+    return None
+
+
+def defaults(command: click.Command, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table as defaults for a command's parameters.
+
+    Raises:
+        UsageError: ``config`` for a key that is no option, naming the nearest one.
+    """
+    options = {
+        name.removeprefix("--"): parameter
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.is_eager
+        for name in parameter.opts
+        if name.startswith("--")
+    }
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in options:
+            near = difflib.get_close_matches(key, options, n=1, cutoff=0.4)
+            raise UsageError(
+                f"{path.name}: '{key}' is not a setting of relu-audit",
+                slug="config",
+                hint=f"Did you mean '{near[0]}'?" if near else f"Settings: {', '.join(sorted(options))}",
+            )
+        out[options[key].name or key] = _for_click(options[key], value, path, key)
+    return out
+
+
+def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
+    if option.multiple:
+        if isinstance(value, Mapping):
+            return [f"{name}={target}" for name, target in value.items()]
+        if isinstance(value, list):
+            return [str(item) for item in value]
+    elif isinstance(value, bool) or (isinstance(value, int | float | str) and not option.is_flag):
+        return value if isinstance(value, bool) else str(value)
+    raise UsageError(f"{path.name}: '{key}' cannot be {value!r}", slug="config", hint="See relu-audit --help.")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}", slug="config") from error

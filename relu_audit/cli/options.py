@@ -1,0 +1,60 @@
+"""How options are declared, and the types of value they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
+    """A click option that can also be set by an environment variable: RELU_AUDIT_ and the option's name."""
+    variable = "RELU_AUDIT_" + name.split("/")[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(name, *more, envvar=variable, **settings)
+
+
+class Share(click.ParamType):
+    """A fraction, written ``5%`` or ``0.05``."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a percentage or a fraction; anything outside 0 to 1 is refused, since 5 could mean either."""
+        text = str(value).strip()
+        try:
+            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self.fail(f"'{value}' is no share; write 5% or 0.05", param, ctx)
+        if not 0 <= number <= 1:
+            self.fail(f"'{value}' is not between 0 and 1; write 5% or 0.05", param, ctx)
+        return number
+
+
+class Pair(click.ParamType):
+    """``NAME=VALUE``; the name may itself hold an equals sign, the value may not."""
+
+    name = "pair"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split at the last equals sign."""
+        name, equals, rest = str(value).rpartition("=")
+        if not (equals and name and rest):
+            self.fail(f"'{value}' is not of the form NAME=VALUE", param, ctx)
+        return name, rest
+
+
+class Axis(Pair):
+    """``TENSOR=AXIS``, the axis a whole number, negative from the end."""
+
+    name = "axis"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:  # type: ignore[override]
+        """Split at the last equals sign and read the number."""
+        name, number = super().convert(value, param, ctx)
+        try:
+            return name, int(number)
+        except ValueError:
+            self.fail(f"'{number}' is no axis; write TENSOR=1", param, ctx)

@@ -1,0 +1,122 @@
+"""The terminal summary: a table per layer, a total, the gate's word."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relu_audit.judge.evidence import rate_below
+from relu_audit.records import Audit, SiteAudit
+from relu_audit.report.numbers import count, limit, percent
+
+_OUTCOME = {
+    "passed": ("PASSED", "bold green"),
+    "failed": ("FAILED", "bold red"),
+    "inconclusive": ("INCONCLUSIVE", "bold yellow"),
+    "not_set": ("no limit set", "dim"),
+}
+
+
+def write(audit: Audit, *, width: int = 120) -> str:
+    """The summary as plain text."""
+    console = Console(width=width, no_color=True, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(render(audit))
+    return capture.get()
+
+
+def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
+    """The summary as something a rich console can print; on request with the dead units of every layer."""
+    parts: list[RenderableType] = [_heading(audit)]
+    if audit.sites:
+        parts += [_table(audit), _evidence(audit)]
+    else:
+        parts.append(Text("Nothing to audit: no rectifier of this model could be observed." if audit.skipped else "Nothing to audit: this model has no rectifier."))
+    if dead_units:
+        parts += [Text(f"dead in {s.tensor}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
+    parts += [Text(line, style="yellow") for line in _remarks(audit)]
+    parts.append(gate_line(audit))
+    return Group(*parts)
+
+
+def _heading(audit: Audit) -> Text:
+    kind = "made-up " if audit.data.synthetic else ""
+    cut = " before it was interrupted" if audit.partial else ""
+    return Text(f"{audit.model.name} on {count(audit.data.samples)} {kind}samples of {audit.data.source}{cut}")
+
+
+def _table(audit: Audit) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
+    summary = audit.summary
+    total = f"{count(summary.dead)}  {percent(summary.dead_fraction)}"
+    extra = [name for name in ("always_on", "constant", "faulty", "unseen") if any(getattr(s, name) for s in audit.sites)]
+    table.add_column("layer", "total", overflow="fold", ratio=1)
+    table.add_column("operator")
+    table.add_column("units", count(summary.units), justify="right")
+    table.add_column("dead", total, justify="right")
+    table.add_column("rare", count(summary.rare), justify="right")
+    for name in extra:
+        table.add_column(name.replace("_", " "), count(getattr(summary, name)), justify="right")
+    table.add_column("fires in\nof samples", justify="right")
+    table.add_column("of positions", justify="right")
+    for site in audit.sites:
+        dead = f"{count(len(site.dead))}  {percent(site.dead_fraction)}"
+        table.add_row(
+            _name(site),
+            Text(site.op),
+            count(site.units),
+            Text(dead, style="red" if site.dead else ""),
+            count(len(site.rare)),
+            *(count(len(getattr(site, name))) for name in extra),
+            percent(site.firing_rate),
+            percent(site.position_rate),
+        )
+    return table
+
+
+def _name(site: SiteAudit) -> Text:
+    name = Text("/".join(filter(None, (site.scope, site.tensor))))
+    if len(site.tensors) > 1:
+        name.append(f" (+{len(site.tensors) - 1} sharing its weights)", style="dim")
+    if site.assumed:
+        name.append(f" [unit axis {site.unit_axis} assumed]", style="yellow")
+    if site.per_run:
+        name.append(" [counted per run]", style="yellow")
+    return name
+
+
+def _evidence(audit: Audit) -> Text:
+    bound = rate_below(audit.data.samples)
+    if not audit.dead:
+        return Text(f"Every unit fired that could be observed; n = {count(audit.data.samples)}." if not audit.summary.unseen else "")
+    return Text(f"A dead unit was silent in all samples: its firing rate is below {percent(bound, 2)} at 95 % confidence.")
+
+
+def _remarks(audit: Audit) -> list[str]:
+    remarks = list(audit.notes)
+    if audit.data.synthetic:
+        remarks.append("the data is made up: what it shows of dead units says nothing about real inputs")
+    assumed = sum(site.assumed for site in audit.sites)
+    if assumed:
+        remarks.append(f"the unit axis of {assumed} layers is assumed; set it with --unit-axis TENSOR=AXIS if it is wrong")
+    if audit.alive:
+        kinds = sorted({a.op for a in audit.alive})
+        remarks.append(f"{len(audit.alive)} activations are alive by construction and not counted: {', '.join(kinds)}")
+    remarks += [f"not observed: {s.tensor} ({s.op}): {s.detail} [{s.slug}]" for s in audit.skipped[:5]]
+    if len(audit.skipped) > 5:
+        remarks.append(f"not observed: {len(audit.skipped) - 5} more; the JSON report lists them")
+    return [f"note: {remark}" for remark in remarks]
+
+
+def gate_line(audit: Audit) -> Text:
+    """The gate's word, and what led to it."""
+    gate = audit.gate
+    word, style = _OUTCOME[gate.outcome]
+    text = Text("gate: ").append(word, style=style)
+    for reason in gate.reasons:
+        text.append(f"\n  because {reason}")
+    for breach in gate.breaches:
+        where = "of all units" if breach.tensor is None else f"of {breach.tensor}"
+        text.append(f"\n  {percent(breach.observed, 2)} {where} are dead; the limit is {limit(breach.limit)}")
+    return text
