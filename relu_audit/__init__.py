@@ -19,7 +19,7 @@ _HOMES = {
     "load": "relu_audit.report.json",
 }
 
-__all__ = ["Audit", "AuditError", "__version__", "audit", "load"]  # noqa: F822 - found on first use, below
+__all__ = ["Audit", "AuditError", "__version__", "audit", "load"]
 
 
 def __getattr__(name: str) -> object:

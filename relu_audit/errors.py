@@ -43,7 +43,7 @@ class DataError(AuditError):
     """The calibration data cannot be read or does not fit the model's inputs."""
 
 
-class RuntimeFailure(AuditError):
+class RunError(AuditError):
     """onnxruntime refused the model, the provider or a batch."""
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 
-from relu_audit.errors import RuntimeFailure, UsageError
+from relu_audit.errors import RunError, UsageError
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
 from relu_audit.graph.normalize import Network, normalize, sizes
+from relu_audit.graph.precision import in_float32, types_to_carry
 from relu_audit.judge.gate import gate
 from relu_audit.judge.verdict import verdict
 from relu_audit.observe.dataset import Dataset
@@ -92,10 +94,16 @@ def audit(
     _check(options, policy)
     ran_by = engine(provider, threads)
     opened = _open(model, options)
+    carried = _not_runnable(opened, ran_by)
+    if carried:
+        opened = _open(model, options, carried=carried)
     dataset = Dataset(data, opened.inputs, inputs, limit)
     if any(use.pattern is None for one in opened.census.located for use in one.uses):
-        opened = _open(model, options, _ranks(opened, dataset, ran_by))
+        opened = _open(model, options, _ranks(opened, dataset, ran_by), carried)
     notes = list(opened.network.notes)
+    notes += [
+        f"{dtype.name.lower()} was computed in float32: {ran_by.provider} has no kernels for it" for dtype in carried
+    ]
     together, size = _batching(opened, dataset, batch_size)
     streamed = Streamed((), 0, interrupted=False)
     if opened.census.located:
@@ -108,7 +116,14 @@ def audit(
                 size = 1
                 notes.append(f"samples were fed one at a time: {coupled}")
         streamed = stream(session, observed, dataset.batches(size), dataset.expected, on_progress or _ignore)
-    return _record(opened, dataset, streamed, policy, ran_by, size, notes, together=together)
+    runtime = RuntimeInfo(
+        onnxruntime=ran_by.version(),
+        provider=ran_by.provider,
+        optimization="all",
+        batch_size=size,
+        in_float32=tuple(dtype.name.lower() for dtype in carried),
+    )
+    return _record(opened, dataset, streamed, policy, runtime, notes, together=together)
 
 
 @dataclass(frozen=True)
@@ -119,11 +134,29 @@ class _Opened:
     census: Census
 
 
-def _open(model: ModelSource, options: Options, ranks: Mapping[str, Sequence[int]] | None = None) -> _Opened:
+def _open(
+    model: ModelSource,
+    options: Options,
+    ranks: Mapping[str, Sequence[int]] | None = None,
+    carried: Sequence[ir.DataType] = (),
+) -> _Opened:
     checkpoint = open_checkpoint(model)
     network = normalize(checkpoint)
+    in_float32(network, carried)
     inputs = graph_inputs(network)
     return _Opened(checkpoint, network, inputs, locate(network, inputs, options.unit_axes, ranks))
+
+
+def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
+    """Element types of the graph that the provider cannot compute in."""
+    dtypes = types_to_carry(opened.network)
+    if not dtypes or not opened.census.located:
+        return ()
+    try:
+        Session(opened.network.model, opened.network.folder, ran_by)
+    except RunError:
+        return dtypes
+    return ()
 
 
 def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[str, list[int]]:
@@ -172,7 +205,7 @@ def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
     try:
         both = session.run(two, observed.fetch)
         pairs = [(rows(site, both, 2), rows(site, alone, 1)) for site in observed.probes]
-    except RuntimeFailure:
+    except RunError:
         return "the model does not take two at once"
     for beside, single in pairs:
         scale = np.abs(single.mass).max(initial=0)
@@ -186,8 +219,7 @@ def _record(
     dataset: Dataset,
     streamed: Streamed,
     policy: Policy,
-    ran_by: Engine,
-    size: int,
+    runtime: RuntimeInfo,
     notes: list[str],
     *,
     together: bool,
@@ -207,9 +239,7 @@ def _record(
         tool=tool_name(),
         model=opened.checkpoint.info,
         data=data,
-        runtime=RuntimeInfo(
-            onnxruntime=ran_by.version(), provider=ran_by.provider, optimization="all", batch_size=size, widened=()
-        ),
+        runtime=runtime,
         policy=policy,
         partial=streamed.interrupted,
         notes=tuple(notes),
@@ -229,7 +259,11 @@ def _check(options: Options, policy: Policy) -> None:
     ):
         if number is not None and number < least:
             raise UsageError(f"{name} is {number}; it must be at least {least}", slug="option-range")
-    for name, fraction in (("max_dead", policy.max_dead), ("max_dead_layer", policy.max_dead_layer), ("rare_below", policy.rare_below)):
+    for name, fraction in (
+        ("max_dead", policy.max_dead),
+        ("max_dead_layer", policy.max_dead_layer),
+        ("rare_below", policy.rare_below),
+    ):
         if fraction is not None and not 0 <= fraction <= 1:
             raise UsageError(
                 f"{name} is {fraction:g}; it must lie between 0 and 1",
@@ -240,5 +274,3 @@ def _check(options: Options, policy: Policy) -> None:
 
 def _ignore(progress: Progress) -> None:
     del progress
-
-

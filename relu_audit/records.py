@@ -20,7 +20,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of all records."""
 
 
-class Site(Record, kw_only=True):
+class Site(Record, frozen=True, kw_only=True):
     """One rectifier of the graph: where it is and which of its axes are the units.
 
     Attributes:
@@ -48,7 +48,7 @@ class Site(Record, kw_only=True):
     weight: str | None
 
 
-class SiteAudit(Site, kw_only=True):
+class SiteAudit(Site, frozen=True, kw_only=True):
     """A site, what was seen of its units, and what that makes of them.
 
     All arrays have one entry per unit. ``n`` below is ``samples``.
@@ -128,7 +128,7 @@ class SiteAudit(Site, kw_only=True):
         return tuple(named.get(unit, "active") for unit in range(self.units))
 
 
-class Alive(Record, kw_only=True):
+class Alive(Record, frozen=True, kw_only=True):
     """An activation that passes a gradient on both sides: listed, never called dead, never counted."""
 
     tensor: str
@@ -137,7 +137,7 @@ class Alive(Record, kw_only=True):
     reason: str
 
 
-class Skipped(Record, kw_only=True):
+class Skipped(Record, frozen=True, kw_only=True):
     """Something that rectifies, or may, and was not observed, with the reason."""
 
     tensor: str
@@ -147,14 +147,14 @@ class Skipped(Record, kw_only=True):
     detail: str
 
 
-class ExternalFile(Record, kw_only=True):
+class ExternalFile(Record, frozen=True, kw_only=True):
     """A file of weights beside the model, by its location as the model gives it."""
 
     location: str
     sha256: str
 
 
-class ModelInfo(Record, kw_only=True):
+class ModelInfo(Record, frozen=True, kw_only=True):
     """What was audited.
 
     Attributes:
@@ -176,7 +176,7 @@ class ModelInfo(Record, kw_only=True):
     parameters: int
 
 
-class InputInfo(Record, kw_only=True):
+class InputInfo(Record, frozen=True, kw_only=True):
     """How one graph input was fed.
 
     Attributes:
@@ -196,7 +196,7 @@ class InputInfo(Record, kw_only=True):
     cast: str | None
 
 
-class DataInfo(Record, kw_only=True):
+class DataInfo(Record, frozen=True, kw_only=True):
     """What the model was shown.
 
     Attributes:
@@ -215,7 +215,7 @@ class DataInfo(Record, kw_only=True):
     inputs: tuple[InputInfo, ...]
 
 
-class RuntimeInfo(Record, kw_only=True):
+class RuntimeInfo(Record, frozen=True, kw_only=True):
     """What ran the model.
 
     Attributes:
@@ -223,17 +223,17 @@ class RuntimeInfo(Record, kw_only=True):
         provider: Execution provider.
         optimization: Graph optimisation level.
         batch_size: Samples per run, at most.
-        widened: Element types computed in float32 because the provider has no kernels for them.
+        in_float32: Element types of the model that were computed in float32, since the provider lacks kernels for them.
     """
 
     onnxruntime: str
     provider: str
     optimization: str
     batch_size: int
-    widened: tuple[str, ...]
+    in_float32: tuple[str, ...]
 
 
-class Policy(Record, kw_only=True):
+class Policy(Record, frozen=True, kw_only=True):
     """What is asked of an audit. Fractions are 0 to 1.
 
     Attributes:
@@ -254,7 +254,7 @@ class Policy(Record, kw_only=True):
         return self.max_dead is not None or self.max_dead_layer is not None
 
 
-class Breach(Record, kw_only=True):
+class Breach(Record, frozen=True, kw_only=True):
     """A limit and the value that broke it, always together. ``tensor`` is None for a limit on the whole model."""
 
     rule: str
@@ -263,7 +263,7 @@ class Breach(Record, kw_only=True):
     observed: float
 
 
-class Gate(Record, kw_only=True):
+class Gate(Record, frozen=True, kw_only=True):
     """The gate's word, why it is inconclusive if it is, and what was breached."""
 
     outcome: Outcome
@@ -271,7 +271,7 @@ class Gate(Record, kw_only=True):
     breaches: tuple[Breach, ...] = ()
 
 
-class Summary(Record, kw_only=True):
+class Summary(Record, frozen=True, kw_only=True):
     """Totals over all sites; ``dead_fraction`` is of the observed units and None when there are none."""
 
     sites: int
@@ -289,7 +289,7 @@ class Summary(Record, kw_only=True):
     skipped: int
 
 
-class Audit(Record, kw_only=True):
+class Audit(Record, frozen=True, kw_only=True):
     """Everything one audit recorded. Reports, gates and comparisons read this and nothing else.
 
     Attributes:

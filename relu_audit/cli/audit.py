@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,24 +43,78 @@ class Configured(click.Command):
 
 @click.command(cls=Configured, epilog=EPILOG)
 @click.argument("model", type=click.Path(path_type=Path))
-@option("--data", required=True, metavar="DATA", help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, module:function, file.py:function, or random:N.")
+@option(
+    "--data",
+    required=True,
+    metavar="DATA",
+    help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, "
+    "module:function, file.py:function, or random:N.",
+)
 @option("--json", "json_file", metavar="FILE", help="Write the audit as JSON; - is standard output.")
 @option("--html", "html_file", metavar="FILE", help="Write the report as one HTML page; - is standard output.")
-@option("--max-dead", type=Share(), metavar="SHARE", help="Gate: fail above this dead share of all units, as 5% or 0.05.")
-@option("--max-dead-layer", type=Share(), metavar="SHARE", help="Gate: fail if any layer by itself is above this dead share.")
-@option("--min-samples", type=click.IntRange(min=1), default=256, show_default=True, help="Gate: fewest samples on which it decides.")
-@option("--rare-below", type=Share(), default="5%", show_default=True, metavar="SHARE", help="Call a unit rare that fires in fewer samples than this share.")
+@option(
+    "--max-dead", type=Share(), metavar="SHARE", help="Gate: fail above this dead share of all units, as 5% or 0.05."
+)
+@option(
+    "--max-dead-layer",
+    type=Share(),
+    metavar="SHARE",
+    help="Gate: fail if any layer by itself is above this dead share.",
+)
+@option(
+    "--min-samples",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Gate: fewest samples on which it decides.",
+)
+@option(
+    "--rare-below",
+    type=Share(),
+    default="5%",
+    show_default=True,
+    metavar="SHARE",
+    help="Call a unit rare that fires in fewer samples than this share.",
+)
 @option("--limit", type=click.IntRange(min=1), metavar="N", help="Use at most N samples.")
-@option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Samples per run.  [default: by the size of the activations]")
-@option("--input", "inputs", type=Pair(), multiple=True, metavar="NAME=KEY", help="Feed the model's input NAME from the array KEY.")
-@option("--unit-axis", "unit_axes", type=Axis(), multiple=True, metavar="TENSOR=AXIS", help="Set the axis of the units where it cannot be derived.")
-@option("--near-misses/--no-near-misses", default=True, show_default=True, help="Record how far dead units are from firing.")
+@option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Samples per run.  [default: by the size of the activations]",
+)
+@option(
+    "--input",
+    "inputs",
+    type=Pair(),
+    multiple=True,
+    metavar="NAME=KEY",
+    help="Feed the model's input NAME from the array KEY.",
+)
+@option(
+    "--unit-axis",
+    "unit_axes",
+    type=Axis(),
+    multiple=True,
+    metavar="TENSOR=AXIS",
+    help="Set the axis of the units where it cannot be derived.",
+)
+@option(
+    "--near-misses/--no-near-misses", default=True, show_default=True, help="Record how far dead units are from firing."
+)
 @option("--provider", default="cpu", show_default=True, metavar="NAME", help="onnxruntime execution provider.")
-@option("--threads", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Threads within an operator; 0 leaves it to onnxruntime.")
+@option(
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Threads within an operator; 0 leaves it to onnxruntime.",
+)
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")
 @option("--verbose", "-v", is_flag=True, help="Also list the dead units of every layer.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
-def audit(  # noqa: D417 - the options describe themselves
+def audit(
     model: Path,
     data: str,
     json_file: str | None,
@@ -88,11 +142,9 @@ def audit(  # noqa: D417 - the options describe themselves
 
 
 def _writer(option_name: str) -> Callable[[Audit], str]:
-    if option_name == "--json":
-        from relu_audit.report.json import write
-    else:
-        from relu_audit.report.html import write
-    return write
+    from relu_audit.report import html, json
+
+    return {"--json": json.write, "--html": html.write}[option_name]
 
 
 def _summarise(result: Audit, *, to_stderr: bool, quiet: bool, verbose: bool) -> None:
@@ -116,7 +168,7 @@ def _exit_code(result: Audit) -> Exit:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+def _progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
     """A bar on standard error where a person watches; nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -134,11 +186,13 @@ def _progress(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("audit", total=None, rate="", silent="–", units="–")
+        task = bar.add_task("audit", total=None, rate="", silent=0, units=0)
 
         def show(event: Any) -> None:
             speed = bar.tasks[0].speed
             rate = f"{speed:,.0f}/s" if speed else ""
-            bar.update(task, completed=event.samples, total=event.expected, silent=event.silent, units=event.units, rate=rate)
+            bar.update(
+                task, completed=event.samples, total=event.expected, silent=event.silent, units=event.units, rate=rate
+            )
 
         yield show

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -63,11 +63,15 @@ def defaults(command: click.Command, path: Path, table: Mapping[str, Any]) -> di
 def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
     if option.multiple:
         if isinstance(value, Mapping):
-            return [f"{name}={target}" for name, target in value.items()]
+            pairs = cast("Mapping[str, object]", value)
+            return [f"{name}={target}" for name, target in pairs.items()]
         if isinstance(value, list):
-            return [str(item) for item in value]
-    elif isinstance(value, bool) or (isinstance(value, int | float | str) and not option.is_flag):
-        return value if isinstance(value, bool) else str(value)
+            return [str(item) for item in cast("list[object]", value)]
+    elif isinstance(value, bool):
+        if option.is_flag:
+            return value
+    elif isinstance(value, int | float | str) and not option.is_flag:
+        return str(value)
     raise UsageError(f"{path.name}: '{key}' cannot be {value!r}", slug="config", hint="See relu-audit --help.")
 
 

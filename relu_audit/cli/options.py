@@ -16,7 +16,7 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     return click.option(name, *more, envvar=variable, **settings)
 
 
-class Share(click.ParamType):
+class Share(click.ParamType[float]):
     """A fraction, written ``5%`` or ``0.05``."""
 
     name = "share"
@@ -33,7 +33,7 @@ class Share(click.ParamType):
         return number
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[Any]):
     """``NAME=VALUE``; the name may itself hold an equals sign, the value may not."""
 
     name = "pair"
@@ -46,14 +46,14 @@ class Pair(click.ParamType):
         return name, rest
 
 
-class Axis(Pair):
+class Axis(click.ParamType[Any]):
     """``TENSOR=AXIS``, the axis a whole number, negative from the end."""
 
     name = "axis"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:  # type: ignore[override]
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         """Split at the last equals sign and read the number."""
-        name, number = super().convert(value, param, ctx)
+        name, number = Pair().convert(value, param, ctx)
         try:
             return name, int(number)
         except ValueError:

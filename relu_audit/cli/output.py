@@ -50,7 +50,9 @@ def check_writable(targets: dict[str, str]) -> None:
     on_stdout = [option for option, target in targets.items() if target == "-"]
     if len(on_stdout) > 1:
         raise UsageError(
-            f"{' and '.join(on_stdout)} both write to standard output", slug="output", hint="Give one of them a file name."
+            f"{' and '.join(on_stdout)} both write to standard output",
+            slug="output",
+            hint="Give one of them a file name.",
         )
     seen: dict[Path, str] = {}
     for option, target in targets.items():

@@ -1,10 +1,10 @@
 """THE axis table: one row per operator saying what it does to axes. No engine names an operator; a row is enough.
 
-A row has a *signature* in einops spirit, or a *move* from :mod:`relu_audit.graph.moves`. In a signature, terms stand for
-the inputs (left of the arrow) and outputs; a letter is an axis, and the same letter is the same axis; ``(g c)`` is one
-axis of two letters; ``~`` stands for the axes an operator leaves in place though it may change their length; ``_`` for
-axes that end here; ``*`` for leading axes that broadcast, aligned on the right. ``+`` at the end of the inputs repeats
-the last term for any number of further inputs. An operator that is not in the table freezes every axis behind it.
+A row has a *signature* in einops spirit, or a *move* from :mod:`relu_audit.graph.moves`. In a signature, terms stand
+for the inputs (left of the arrow) and outputs; a letter is an axis, and the same letter is the same axis; ``(g c)`` is
+one axis of two letters; ``~`` stands for the axes an operator leaves in place though it may change their length; ``_``
+for axes that end here; ``*`` for leading axes that broadcast, aligned on the right. ``+`` at the end of the inputs
+repeats the last term for any number of further inputs. An operator that is not in the table freezes every axis behind it.
 
 Sources: the operator pages of ONNX (onnx.ai/onnx/operators) at opsets 7 to 24, ONNX-ML at 1 to 5.
 """
@@ -92,26 +92,106 @@ def by_equation(op: Operation, signature: str) -> str:
     return f"{', '.join(map(spaced, left.split(',')))} -> {spaced(right)}"
 
 
-_UNARY = """
-Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Cos Cosh Dropout Elu Erf Exp Floor Gelu HardSigmoid
-HardSwish Hardmax Identity IsInf IsNaN LRN LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization Mish Neg
-Not Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu
-Trilu CumSum
-""".split()
+_UNARY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
+    "Cast",
+    "Ceil",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Hardmax",
+    "Identity",
+    "IsInf",
+    "IsNaN",
+    "LRN",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "Mish",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Trilu",
+    "CumSum",
+]
 
-_ELEMENTWISE = """
-Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or
-PRelu Pow Sub Sum Where Xor
-""".split()
+_ELEMENTWISE = [
+    "Add",
+    "And",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Max",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Or",
+    "PRelu",
+    "Pow",
+    "Sub",
+    "Sum",
+    "Where",
+    "Xor",
+]
 
-_FIRST_ALONE = "CastLike Clip DequantizeLinear LayerNormalization QuantizeLinear RMSNormalization".split()
+_FIRST_ALONE = ["CastLike", "Clip", "DequantizeLinear", "LayerNormalization", "QuantizeLinear", "RMSNormalization"]
 
-_REDUCE = """
-ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
-""".split()
+_REDUCE = [
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+]
 
-_POOL = "AveragePool LpPool MaxPool".split()
-_GLOBAL_POOL = "GlobalAveragePool GlobalLpPool GlobalMaxPool".split()
+_POOL = ["AveragePool", "LpPool", "MaxPool"]
+_GLOBAL_POOL = ["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"]
 
 TABLE: tuple[AxisRule, ...] = (
     AxisRule("Conv", "n (g c) ~, (g o) c _, (g o) -> n (g o) ~"),

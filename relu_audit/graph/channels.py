@@ -55,7 +55,7 @@ def follow(network: Network, rules: Rules, batch_axes: dict[str, int | None]) ->
         row = rules(node.domain, node.op_type, network.opsets.get(node.domain, network.opsets.get("", 0)))
         for value, layout in zip(node.outputs, _outputs(network, node, row, layouts, order), strict=False):
             if layout is not None:
-                layouts[value] = layout
+                layouts[value] = layout  # noqa: PERF403 - later nodes read it
     return layouts
 
 

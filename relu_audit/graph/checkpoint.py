@@ -55,7 +55,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
             hint="Check it with: python -m onnx.checker, or export it again.",
         ) from error
     if folder is not None:
-        ir.external_data.set_base_dir(model.graph, folder)
+        ir.external_data.set_base_dir(model.graph, folder)  # pyright: ignore[reportUnknownMemberType]
     info = ModelInfo(
         name=name,
         sha256=hashlib.sha256(data).hexdigest(),

@@ -53,7 +53,7 @@ def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
 
 
 def _batch_axis(shape: Sequence[Size] | None, others: Sequence[Sequence[Size] | None]) -> int | None:
-    """Axis 0 by convention; elsewhere only where axis 0 is a fixed count and the batch shows as another axis' symbol."""
+    """Axis 0 by convention; another one only where axis 0 is a fixed count and the batch shows as its symbol."""
     if shape is None:
         return 0
     if not shape:

@@ -150,7 +150,10 @@ def _take(factors: list[Factor], size: Size, *, from_right: bool = False) -> Axi
                 break
         elif length % want == 0:
             outer, inner = (length // want, want) if from_right else (want, length // want)
-            pieces = [replace(factor, size=outer, part=(*factor.part, 0)), replace(factor, size=inner, part=(*factor.part, 1))]
+            pieces = [
+                replace(factor, size=outer, part=(*factor.part, 0)),
+                replace(factor, size=inner, part=(*factor.part, 1)),
+            ]
             kept, back = (pieces[1], pieces[0]) if from_right else (pieces[0], pieces[1])
             taken.append(kept)
             trial.insert(0, back)

@@ -136,7 +136,7 @@ def locate(
 
 def _sites(found: Sequence[_Found]) -> Iterator[Located]:
     """One site per rectifier; places that share the rectifier's weights are one, named by the first."""
-    first = {}
+    first: dict[object, int] = {}
     for index, this in enumerate(found):
         first.setdefault(this.lineage, index)
     by_site = sorted(range(len(found)), key=lambda i: (first[found[i].lineage], i))
@@ -195,9 +195,7 @@ def _place(layout: Layout | None, tensor: str, wanted: int | None) -> _Placing:
         return _Placing(pattern=None, axis_from="", assumed=True, weight=None)
     if wanted is not None:
         if not -len(layout) <= wanted < len(layout):
-            raise UsageError(
-                f"--unit-axis {tensor}={wanted}: the tensor has {len(layout)} axes", slug="unit-axis"
-            )
+            raise UsageError(f"--unit-axis {tensor}={wanted}: the tensor has {len(layout)} axes", slug="unit-axis")
         units = {wanted % len(layout)}
         pattern = tuple(_pieces_of_axis(axis, whole=i in units) for i, axis in enumerate(layout))
         return _Placing(pattern=pattern, axis_from="given by --unit-axis", assumed=False, weight=None)
@@ -242,7 +240,7 @@ def _fallback(layout: Layout) -> int | None:
 
 
 def _pieces(axis: Axis, letter: Letter) -> tuple[Piece, ...]:
-    """Roles of an axis' factors, neighbours of one role joined; one birth may bring several letters (Loop of experts)."""
+    """Roles of an axis' factors, neighbours of one role joined; one birth may bring several letters."""
     pieces: list[Piece] = []
     for factor in axis:
         role = _role(factor, letter, alone=len(axis) == 1)
@@ -327,5 +325,3 @@ def _not_a_rectifier(wanted: Iterable[str], tensors: Iterable[str]) -> UsageErro
         slug="unit-axis",
         hint=f"Rectifiers here: {named}",
     )
-
-

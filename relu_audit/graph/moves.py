@@ -102,7 +102,9 @@ def squeeze(op: Operation) -> Sequence[Layout | None]:
     source, axes = op.inputs[0], op.integers("axes", 1)
     if source is None or (axes is None and (op.given(1) or any(not isinstance(axis_size(a), int) for a in source))):
         return [_opaque_output(op)]
-    gone = {a % len(source) for a in axes} if axes is not None else {i for i, a in enumerate(source) if axis_size(a) == 1}
+    gone = (
+        {a % len(source) for a in axes} if axes is not None else {i for i, a in enumerate(source) if axis_size(a) == 1}
+    )
     return [tuple(axis for i, axis in enumerate(source) if i not in gone)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +92,9 @@ def _tag_functions(model: ir.Model) -> None:
 
 
 @contextmanager
-def _shapes_rederived(model: ir.Model) -> Iterator[None]:
+def _shapes_rederived(model: ir.Model) -> Generator[None]:
     """Infer shapes afresh, since files are found with stale ones; fall back to the file's where inference has none."""
-    given = {}
+    given: dict[ir.Value, ir.Shape] = {}
     for node in model.graph:
         for value in node.outputs:
             if value.shape is not None and not value.is_graph_output() and node.domain in ("", "ai.onnx"):
@@ -107,7 +107,7 @@ def _shapes_rederived(model: ir.Model) -> Iterator[None]:
 
 
 @contextmanager
-def _warnings_of(name: str, into: list[str]) -> Iterator[None]:
+def _warnings_of(name: str, into: list[str]) -> Generator[None]:
     """Collect a library's log warnings, which would otherwise reach the console."""
 
     class Collect(logging.Handler):
@@ -129,7 +129,9 @@ def _weights(graph: ir.Graph) -> dict[ir.Value, str]:
     for node in graph:
         inputs = [value for value in node.inputs if value is not None]
         constant = node.op_type == "Constant" if not inputs else all(value in weights for value in inputs)
-        if constant and not any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+        if constant and not any(
+            a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
+        ):
             root = weights[inputs[0]] if inputs else None
             for value in node.outputs:
                 weights[value] = root if root is not None else value.name or ""

@@ -1,7 +1,7 @@
 """What rectifies: one row per spelling, and the rows of activations that stay alive by construction.
 
-A *rectifier* is zero with zero slope on one side of its input, so a unit that stays there passes no gradient. The others
-(LeakyRelu, Gelu, ...) pass one on both sides: they are listed and never called dead.
+A *rectifier* is zero with zero slope on one side of its input, so a unit that stays there passes no gradient. The
+others (LeakyRelu, Gelu, ...) pass one on both sides: they are listed and never called dead.
 
 Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 24.
 """
@@ -106,7 +106,9 @@ def _prelu(network: Network, node: ir.Node) -> Reading:
     flat = int(np.count_nonzero(slope == 0))
     if flat == slope.size:
         return Rectifies("PRelu(0)")
-    return StaysAlive("PRelu", f"learned slopes below zero; {flat} of {slope.size} are zero" if flat else "learned slopes below zero")
+    return StaysAlive(
+        "PRelu", f"learned slopes below zero; {flat} of {slope.size} are zero" if flat else "learned slopes below zero"
+    )
 
 
 def _named(name: str, reason: str) -> Reader:
@@ -125,7 +127,7 @@ def _erf(network: Network, node: ir.Node) -> Reading:
 
 
 def _gate(name: str) -> Reader:
-    """x * gate(x): Silu or Swish by Sigmoid, HardSwish by HardSigmoid; the gate stands for it."""
+    """X * gate(x): Silu or Swish by Sigmoid, HardSwish by HardSigmoid; the gate stands for it."""
 
     def reader(network: Network, node: ir.Node) -> Reading:
         if not _gates_its_own_input(network, node):
@@ -169,8 +171,8 @@ def _multiplied_by(node: ir.Node, factor: ir.Value | None, through_scales_of: Ne
             others = [v for v in user.inputs if v is not None and v is not value]
             if user.op_type == "Mul" and others == [factor]:
                 return True
-            scales = through_scales_of is not None and user.op_type in ("Mul", "Div")
-            if scales and len(others) == 1 and _is_scalar(through_scales_of, others[0]):
+            scaled = user.op_type in ("Mul", "Div") and len(others) == 1
+            if scaled and through_scales_of is not None and _is_scalar(through_scales_of, others[0]):
                 pending.append(user.outputs[0])
     return False
 

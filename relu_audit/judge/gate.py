@@ -24,7 +24,9 @@ def gate(
     return Gate(outcome="failed" if breaches else "passed", breaches=breaches)
 
 
-def _reasons(policy: Policy, data: DataInfo, sites: Sequence[SiteAudit], skipped: Sequence[Skipped], *, partial: bool) -> list[str]:
+def _reasons(
+    policy: Policy, data: DataInfo, sites: Sequence[SiteAudit], skipped: Sequence[Skipped], *, partial: bool
+) -> list[str]:
     reasons: list[str] = []
     if partial:
         reasons.append("the run was interrupted")
@@ -34,7 +36,9 @@ def _reasons(policy: Policy, data: DataInfo, sites: Sequence[SiteAudit], skipped
         reasons.append(f"{data.samples} samples are fewer than the {policy.min_samples} asked for (--min-samples)")
     if not sites:
         reasons.append(
-            f"none of the {len(skipped)} rectifiers could be observed" if skipped else "the model has no rectifier to audit"
+            f"none of the {len(skipped)} rectifiers could be observed"
+            if skipped
+            else "the model has no rectifier to audit"
         )
     unseen = [site.tensor for site in sites if site.unseen]
     if unseen:
@@ -50,5 +54,7 @@ def _breaches(policy: Policy, sites: Sequence[SiteAudit]) -> list[Breach]:
     for site in sites:
         dead = site.dead_fraction
         if policy.max_dead_layer is not None and dead is not None and dead > policy.max_dead_layer:
-            breaches.append(Breach(rule="max_dead_layer", tensor=site.tensor, limit=policy.max_dead_layer, observed=dead))
+            breaches.append(
+                Breach(rule="max_dead_layer", tensor=site.tensor, limit=policy.max_dead_layer, observed=dead)
+            )
     return breaches

@@ -25,7 +25,9 @@ def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool) -> SiteA
     always_on = (tally.positions > 0) & (tally.fired_positions == tally.positions)
     rare = tally.fired_samples < policy.rare_below * tally.samples
     status = np.select(
-        [faulty, unseen, dead, constant, always_on, rare], ["faulty", "unseen", "dead", "constant", "always_on", "rare"], "active"
+        [faulty, unseen, dead, constant, always_on, rare],
+        ["faulty", "unseen", "dead", "constant", "always_on", "rare"],
+        "active",
     )
 
     def units(name: str) -> tuple[int, ...]:
@@ -66,7 +68,10 @@ def _mean(tally: Tally, faulty: np.ndarray) -> tuple[float | None, ...]:
     with np.errstate(over="ignore", invalid="ignore"):
         mean = tally.mass.sum(axis=0) / max(tally.positions, 1)
     ok = np.isfinite(mean) & ~faulty & (tally.positions > 0)
-    return tuple(float(f"{m:.{MEAN_DIGITS}g}") + 0.0 if fine else None for m, fine in zip(mean.tolist(), ok.tolist(), strict=True))
+    return tuple(
+        float(f"{m:.{MEAN_DIGITS}g}") + 0.0 if fine else None
+        for m, fine in zip(mean.tolist(), ok.tolist(), strict=True)
+    )
 
 
 def _numbers(array: Floats, known: np.ndarray) -> tuple[float | None, ...]:

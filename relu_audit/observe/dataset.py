@@ -63,7 +63,9 @@ class _Bound:
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """Consecutive pieces for runs of ``rows`` samples, in the source's dtype; a repeated one for ever the same."""
         if self.feeding == "repeated":
-            whole = np.concatenate(list(self.column.blocks(1 << 20))) if self.column.shape else next(self.column.blocks(1))
+            whole = (
+                np.concatenate(list(self.column.blocks(1 << 20))) if self.column.shape else next(self.column.blocks(1))
+            )
             while True:
                 yield whole
         elif self.feeding == "rows":
@@ -92,7 +94,11 @@ class Dataset:
     """
 
     def __init__(
-        self, data: object, inputs: Sequence[GraphInput], keys: Mapping[str, str] | None = None, limit: int | None = None
+        self,
+        data: object,
+        inputs: Sequence[GraphInput],
+        keys: Mapping[str, str] | None = None,
+        limit: int | None = None,
     ) -> None:
         self._inputs = tuple(inputs)
         self._keys = dict(keys or {})
@@ -180,7 +186,7 @@ class Dataset:
         """What was used so far."""
         digest = hashlib.sha256()
         for b in sorted(self._bound, key=lambda b: b.input.name):
-            row = b.column.shape[:b.axis] + b.column.shape[b.axis + 1 :]
+            row = b.column.shape[: b.axis] + b.column.shape[b.axis + 1 :]
             digest.update(f"{b.input.name}\0{b.column.dtype.str}\0{b.feeding}\0{row}\0".encode())
             digest.update(self._hashes[b.input.name].digest())
         return DataInfo(
@@ -332,7 +338,11 @@ def _cast(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         cast = block.astype(target)
-    lost = ~np.isfinite(cast.astype(np.float64)) & np.isfinite(block) if _floats(source) and _floats(target) else cast != block
+    lost = (
+        ~np.isfinite(cast.astype(np.float64)) & np.isfinite(block)
+        if _floats(source) and _floats(target)
+        else cast != block
+    )
     if not wide and np.any(lost):
         raise DataError(
             f"{bound.where} holds values that do not fit {target.name}, the type of input '{bound.input.name}'",

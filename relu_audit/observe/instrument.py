@@ -1,14 +1,14 @@
 """Put the reductions of every site into the graph, as named results.
 
-Per site and run, four reductions over the position axes leave [samples, units]: sum, maximum and minimum of the output,
-and the number of positive positions; a fifth takes the maximum of the pre-activation. They trail the graph in reverse
-order of their sites: onnxruntime walks the results from the last one, so each is computed right after its rectifier and
-the activation is freed at once.
+Per site and run, four reductions over the position axes leave [samples, units]: sum, maximum and minimum of the
+output, and the number of positive positions; a fifth takes the maximum of the pre-activation. They trail the graph in
+reverse order of their sites: onnxruntime walks the results from the last one, so each is computed right after its
+rectifier and the activation is freed at once.
 
-Counting. Casting ``y > 0`` to float and summing costs several times a plain sum. Instead the output is clipped to the
-smallest positive number of its type: every positive value becomes that number, their sum is exactly the count times it,
-and the bits of the sum, read as an integer, are the count. A runtime that flushes such numbers to zero would make counts
-contradict maxima, which is checked on every batch; providers other than the CPU get the plain form.
+Counting. Casting ``y > 0`` to float and summing costs several times a plain sum. Instead the output is clipped to
+the smallest positive number of its type: every positive value becomes that number, their sum is exactly the count
+times it, and the bits of the sum, read as an integer, are the count. A runtime that flushes such numbers to zero would
+make counts contradict maxima, which is checked on every batch; providers other than the CPU get the plain form.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class _Writer:
         nodes, self._nodes = self._nodes, []
         return nodes
 
-    def node(self, op: str, *inputs: ir.Value | None, dtype: ir.DataType | None, **attributes: int | list[int] | float) -> ir.Value:
+    def node(
+        self, op: str, *inputs: ir.Value | None, dtype: ir.DataType | None, **attributes: int | list[int] | float
+    ) -> ir.Value:
         name = self._name(op)
         output = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype))
         node = ir.Node("", op, inputs, ir.convenience.convert_attributes(attributes), outputs=[output], name=name)
@@ -218,7 +220,9 @@ class _Writer:
         if key not in self._constants:
             name = self._name("constant")
             tensor = ir.Tensor(array, name=name)
-            value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            value = ir.Value(
+                name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+            )
             self.graph.register_initializer(value)
             self._constants[key] = value
         return self._constants[key]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from relu_audit.errors import RuntimeFailure
+from relu_audit.errors import RunError
 from relu_audit.observe.tally import Counts, Floats, Rows
 
 EXACT_POSITIONS = 1 << 24
@@ -52,7 +52,7 @@ def rows(site: Sequence[Probe], results: Results, samples: int, *, padded: bool 
         padded: Whether the run held padding, which a site without a batch axis cannot leave out of its counts.
 
     Raises:
-        RuntimeFailure: ``too-many-positions``, ``count-contradiction`` or ``batch-axis``.
+        RunError: ``too-many-positions``, ``count-contradiction`` or ``batch-axis``.
     """
     read = [_whole(probe, results) if "y" in probe.names else _reduced(probe, results) for probe in site]
     total = read[0]
@@ -61,7 +61,7 @@ def rows(site: Sequence[Probe], results: Results, samples: int, *, padded: bool 
     if not site[0].per_sample:
         return replace(total, positions=0) if padded else total
     if len(total.fired) < samples:
-        raise RuntimeFailure(
+        raise RunError(
             f"a batch of {samples} samples came out as {len(total.fired)}: the model does not keep its batch axis",
             slug="batch-axis",
             hint="Feed one sample at a time: --batch-size 1.",
@@ -90,8 +90,8 @@ def _reduced(probe: Probe, results: Results) -> Rows:
     shape = [int(size) for size in results[names["shape"]]]
     positions = math.prod(shape[axis] for axis in probe.gone)
     if probe.bits and positions > EXACT_POSITIONS:
-        raise RuntimeFailure(
-            f"'{names['fired']}' counts {positions:,} positions in one sample; counts are exact up to {EXACT_POSITIONS:,}",
+        raise RunError(
+            f"a rectifier has {positions:,} positions in one sample; counts are exact up to {EXACT_POSITIONS:,}",
             slug="too-many-positions",
             hint="Cut the inputs into tiles.",
         )
@@ -99,7 +99,7 @@ def _reduced(probe: Probe, results: Results) -> Rows:
     fired = _table(probe, _counts(results[names["fired"]], bits=probe.bits))
     mass = _table(probe, _number(results[names["mass"]]))
     if np.any(((peak > 0) != (fired > 0)) & np.isfinite(mass)):
-        raise RuntimeFailure(
+        raise RunError(
             "counts and maxima contradict each other: the runtime flushes the smallest numbers to zero",
             slug="count-contradiction",
             hint="Run on the CPU provider in a process that has not enabled flush-to-zero.",

@@ -13,7 +13,9 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort  # noqa: TID251 - this is the importer
 
-from relu_audit.errors import RuntimeFailure, UsageError
+from relu_audit.errors import RunError, UsageError
+
+_ORT: Any = ort  # it ships no types; this file is its typed face
 
 CPU = "CPUExecutionProvider"
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -33,8 +35,8 @@ class Engine:
 
     @staticmethod
     def version() -> str:
-        """onnxruntime's version."""
-        return str(ort.__version__)
+        """Onnxruntime's version."""
+        return str(_ORT.__version__)
 
 
 def engine(provider: str = "cpu", threads: int = 0) -> Engine:
@@ -43,7 +45,7 @@ def engine(provider: str = "cpu", threads: int = 0) -> Engine:
     Raises:
         UsageError: ``provider`` if this installation of onnxruntime does not have it.
     """
-    available = [str(name) for name in ort.get_available_providers()]
+    available: list[str] = _ORT.get_available_providers()
     plain = provider.lower().removesuffix("executionprovider")
     match = [name for name in available if name.lower().removesuffix("executionprovider") == plain]
     if not match:
@@ -59,11 +61,11 @@ class Session:
     """An opened model.
 
     Raises:
-        RuntimeFailure: ``unsupported-operator`` or ``session`` if onnxruntime does not take the model.
+        RunError: ``unsupported-operator`` or ``session`` if onnxruntime does not take the model.
     """
 
     def __init__(self, model: ir.Model, folder: Path | None, engine: Engine) -> None:
-        options: Any = ort.SessionOptions()
+        options: Any = _ORT.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = engine.threads
         # Batches differ in shape, and memory planned for one is not given back for the next; measured in benchmarks/.
@@ -73,9 +75,7 @@ class Session:
         provider_options = {"arena_extend_strategy": "kSameAsRequested"} if engine.provider == CPU else {}
         data = ir.to_proto(model).SerializeToString()
         try:
-            self._session: Any = ort.InferenceSession(
-                data, options, providers=[(engine.provider, provider_options)]
-            )
+            self._session: Any = _ORT.InferenceSession(data, options, providers=[(engine.provider, provider_options)])
         except Exception as error:  # onnxruntime has its own, unrelated, error classes
             raise _refusal(error) from error
         self._half = {i.name for i in self._session.get_inputs() if i.type == "tensor(bfloat16)"}
@@ -84,14 +84,14 @@ class Session:
         """Run one batch and return the results asked for, by name.
 
         Raises:
-            RuntimeFailure: ``run`` with what onnxruntime says.
+            RunError: ``run`` with what onnxruntime says.
         """
         try:
             if self._half:
                 feeds = {name: _ort_value(array) if name in self._half else array for name, array in feeds.items()}
             arrays = self._session.run(list(fetch), dict(feeds))
         except Exception as error:  # as above
-            raise RuntimeFailure(
+            raise RunError(
                 f"onnxruntime could not run the model on this data: {_plain(error)}",
                 slug="run",
                 hint="Check that the data has the shapes and values the model was made for.",
@@ -101,20 +101,20 @@ class Session:
 
 def _ort_value(array: np.ndarray) -> Any:
     assert array.dtype == ml_dtypes.bfloat16  # noqa: S101 - the dataset casts to the input's type
-    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
+    return _ORT.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
 
 
-def _refusal(error: Exception) -> RuntimeFailure:
+def _refusal(error: Exception) -> RunError:
     text = _plain(error)
     missing = re.search(r"find an implementation for (\S+)|(\S+) is not a registered function/op", text)
     if missing:
         operator = missing.group(1) or missing.group(2)
-        return RuntimeFailure(
+        return RunError(
             f"onnxruntime has no kernel for the operator {operator} in this model: {text}",
             slug="unsupported-operator",
             hint="Try another --provider, or a build of onnxruntime that has it.",
         )
-    return RuntimeFailure(
+    return RunError(
         f"onnxruntime does not accept this model: {text}",
         slug="session",
         hint="If it does not run in onnxruntime by itself either, export it again; otherwise please report this.",
@@ -122,7 +122,7 @@ def _refusal(error: Exception) -> RuntimeFailure:
 
 
 def _plain(error: Exception) -> str:
-    """onnxruntime's message without its own source locations."""
+    """Onnxruntime's message without its own source locations."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
     text = re.sub(r"/\S+?\.(cc|h):\d+ ?\S* ?", "", text)

@@ -30,7 +30,9 @@ OnProgress = Callable[[Progress], None]
 class Runner(Protocol):
     """Anything that runs a batch."""
 
-    def run(self, feeds: dict[str, np.ndarray], fetch: Sequence[str]) -> dict[str, np.ndarray]: ...
+    def run(self, feeds: dict[str, np.ndarray], fetch: Sequence[str]) -> dict[str, np.ndarray]:
+        """The results asked for, by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def stream(
             results = runner.run(dict(batch.feeds), observed.fetch)
             # A batch counts as a whole or not at all, so an interrupt cannot leave sites with different samples.
             seen = [
-                Tally.of(rows(site, results, batch.samples, padded=batch.padded), batch.first if site[0].per_sample else runs)
+                Tally.of(
+                    rows(site, results, batch.samples, padded=batch.padded), batch.first if site[0].per_sample else runs
+                )
                 for site in observed.probes
             ]
             tallies = [new if old is None else old.merge(new) for old, new in zip(tallies, seen, strict=True)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import onnx
@@ -28,10 +28,14 @@ class Column(Protocol):
     """An array that can be read front to back."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each axis."""
+        ...
 
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        ...
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """The array in consecutive blocks of at most ``rows`` along axis 0; a 0-d array in one piece."""
@@ -46,13 +50,16 @@ class ArrayColumn:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Elements along each axis."""
         return self.array.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Element type."""
         return self.array.dtype
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """Consecutive views of at most ``rows``."""
         if self.array.ndim == 0:
             yield np.asarray(self.array)
         else:
@@ -71,6 +78,7 @@ class ZipColumn:
     fortran: bool
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """Consecutive blocks of at most ``rows``, decompressed one at a time."""
         with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
             shape, fortran, dtype = _header(stream, f"{self.path.name}, array '{self.member.removesuffix('.npy')}'")
             if fortran or not shape:
@@ -136,11 +144,11 @@ def open_source(data: object, names: tuple[str, ...]) -> Source:
     """
     if isinstance(data, str | Path):
         return _from_text(str(data), names)
-    if isinstance(data, Mapping) or hasattr(data, "__array__"):
+    if _is_one_feed(data):
         feed = _feed(data, names, "<memory>")
         return Source("<memory>", lambda: iter([feed]), single=True)
     if isinstance(data, Iterable):
-        return Source("<memory>", lambda: _feeds(data, names, "<memory>"))
+        return Source("<memory>", lambda: _feeds(cast("Iterable[object]", data), names, "<memory>"))
     raise DataError(
         f"calibration data of type {type(data).__name__} cannot be read",
         slug="data-kind",
@@ -272,7 +280,9 @@ def _entry_point(module: str, function: str) -> Callable[[], object]:
         if path.suffix == ".py":
             spec = importlib.util.spec_from_file_location(path.stem, path)
             if spec is None or spec.loader is None or not path.is_file():
-                raise DataError(f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling.")
+                raise DataError(
+                    f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling."
+                )
             loaded = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(loaded)
         else:
@@ -286,11 +296,15 @@ def _entry_point(module: str, function: str) -> Callable[[], object]:
         raise
     except Exception as error:  # the user's own module may raise anything
         raise DataError(
-            f"importing {module} failed: {type(error).__name__}: {error}", slug="data-code", hint="Run it by itself first."
+            f"importing {module} failed: {type(error).__name__}: {error}",
+            slug="data-code",
+            hint="Run it by itself first.",
         ) from error
     if not callable(found):
         raise DataError(
-            f"{where}: there is no such function", slug="data-not-found", hint="It should take no arguments and yield feeds."
+            f"{where}: there is no such function",
+            slug="data-not-found",
+            hint="It should take no arguments and yield feeds.",
         )
 
     def call() -> object:
@@ -309,7 +323,7 @@ def _their_fault(where: str, error: Exception) -> DataError:
 
 
 def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
-    if isinstance(data, Mapping) or hasattr(data, "__array__"):
+    if _is_one_feed(data):
         yield _feed(data, names, where)
         return
     if not isinstance(data, Iterable):
@@ -318,7 +332,7 @@ def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
             slug="data-kind",
             hint="Yield dicts of arrays by input name.",
         )
-    feeds = iter(data)
+    feeds = iter(cast("Iterable[object]", data))
     count = 0
     while True:
         try:
@@ -331,10 +345,16 @@ def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
         count += 1
 
 
+def _is_one_feed(data: object) -> bool:
+    return isinstance(data, Mapping) or hasattr(data, "__array__")
+
+
 def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
-    if isinstance(feed, tuple | list):
-        feed = dict(zip(names, feed, strict=False)) if len(feed) == len(names) else {"": feed}
-    named: Mapping[Any, object] = feed if isinstance(feed, Mapping) else {"": feed}
+    named: Mapping[object, object] = {"": feed}
+    if isinstance(feed, Mapping):
+        named = cast("Mapping[object, object]", feed)
+    elif isinstance(feed, tuple | list) and len(cast("list[object]", feed)) == len(names):
+        named = dict(zip(names, cast("list[object]", feed), strict=True))
     columns: dict[str, Column] = {}
     for name, value in named.items():
         array = np.asarray(value)
@@ -346,5 +366,3 @@ def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
             )
         columns[str(name)] = ArrayColumn(array)
     return Table(where, columns)
-
-

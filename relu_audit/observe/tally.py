@@ -55,7 +55,6 @@ class Rows:
                 positions=self.positions + other.positions,
             )
 
-
     def head(self, samples: int) -> Rows:
         """The first ``samples`` rows; the others are padding."""
         if samples == len(self.fired):
@@ -128,11 +127,11 @@ class Tally:
         if not samples:
             raise ValueError("a tally of no samples: use Tally.zero")
         peak, trough, pre_peak = rows.peak, rows.trough, rows.pre_peak
-        bad = np.isnan(rows.mass) | ~np.isfinite(peak) | ~np.isfinite(trough)
+        bad = np.asarray(np.isnan(rows.mass) | ~np.isfinite(peak) | ~np.isfinite(trough))
         if rows.pre_mass is not None:
             bad |= np.isnan(rows.pre_mass)
         fired = rows.fired > 0
-        index = np.where(fired, np.arange(first, first + samples)[:, None], NEVER)
+        index: Counts = np.where(fired, np.arange(first, first + samples)[:, None], NEVER)
         counted = rows.positions > 0
         return Tally(
             samples=samples,

@@ -13,7 +13,7 @@ from relu_audit.judge.evidence import rate_below
 from relu_audit.records import SCHEMA, Audit, SiteAudit, Summary
 
 
-class SiteDocument(SiteAudit, kw_only=True):
+class SiteDocument(SiteAudit, frozen=True, kw_only=True):
     """A site with what readers would otherwise compute.
 
     Attributes:
@@ -22,15 +22,15 @@ class SiteDocument(SiteAudit, kw_only=True):
             no unit is dead.
     """
 
-    dead_fraction: float | None
+    dead_fraction: float | None  # pyright: ignore[reportIncompatibleMethodOverride] - computed there, written here
     dead_rate_below: float | None
 
 
-class Document(Audit, kw_only=True):
+class Document(Audit, frozen=True, kw_only=True):
     """An audit with its totals: the top level of the JSON file."""
 
-    sites: tuple[SiteDocument, ...]
-    summary: Summary
+    sites: tuple[SiteDocument, ...]  # pyright: ignore[reportIncompatibleVariableOverride] - narrower, and frozen
+    summary: Summary  # pyright: ignore[reportIncompatibleMethodOverride] - computed there, written here
 
 
 def write(audit: Audit) -> str:
@@ -102,12 +102,14 @@ def _document(audit: Audit) -> Document:
         )
         for site in audit.sites
     )
-    return Document(**{**_fields(audit, Audit), "sites": sites}, summary=audit.summary)
+    fields: dict[str, Any] = {**_fields(audit, Audit), "sites": sites}
+    return Document(**fields, summary=audit.summary)
 
 
 def _plain(document: Document) -> Audit:
     sites = tuple(SiteAudit(**_fields(site, SiteAudit)) for site in document.sites)
-    return Audit(**{**_fields(document, Audit), "sites": sites})
+    fields: dict[str, Any] = {**_fields(document, Audit), "sites": sites}
+    return Audit(**fields)
 
 
 def _fields(record: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any]:

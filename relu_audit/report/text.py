@@ -32,7 +32,13 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
     if audit.sites:
         parts += [_table(audit), _evidence(audit)]
     else:
-        parts.append(Text("Nothing to audit: no rectifier of this model could be observed." if audit.skipped else "Nothing to audit: this model has no rectifier."))
+        parts.append(
+            Text(
+                "Nothing to audit: no rectifier of this model could be observed."
+                if audit.skipped
+                else "Nothing to audit: this model has no rectifier."
+            )
+        )
     if dead_units:
         parts += [Text(f"dead in {s.tensor}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
     parts += [Text(line, style="yellow") for line in _remarks(audit)]
@@ -50,7 +56,9 @@ def _table(audit: Audit) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     summary = audit.summary
     total = f"{count(summary.dead)}  {percent(summary.dead_fraction)}"
-    extra = [name for name in ("always_on", "constant", "faulty", "unseen") if any(getattr(s, name) for s in audit.sites)]
+    extra = [
+        name for name in ("always_on", "constant", "faulty", "unseen") if any(getattr(s, name) for s in audit.sites)
+    ]
     table.add_column("layer", "total", overflow="fold", ratio=1)
     table.add_column("operator")
     table.add_column("units", count(summary.units), justify="right")
@@ -89,8 +97,14 @@ def _name(site: SiteAudit) -> Text:
 def _evidence(audit: Audit) -> Text:
     bound = rate_below(audit.data.samples)
     if not audit.dead:
-        return Text(f"Every unit fired that could be observed; n = {count(audit.data.samples)}." if not audit.summary.unseen else "")
-    return Text(f"A dead unit was silent in all samples: its firing rate is below {percent(bound, 2)} at 95 % confidence.")
+        return Text(
+            f"Every unit fired that could be observed; n = {count(audit.data.samples)}."
+            if not audit.summary.unseen
+            else ""
+        )
+    return Text(
+        f"A dead unit was silent in all samples: its firing rate is below {percent(bound, 2)} at 95 % confidence."
+    )
 
 
 def _remarks(audit: Audit) -> list[str]:
@@ -99,7 +113,9 @@ def _remarks(audit: Audit) -> list[str]:
         remarks.append("the data is made up: what it shows of dead units says nothing about real inputs")
     assumed = sum(site.assumed for site in audit.sites)
     if assumed:
-        remarks.append(f"the unit axis of {assumed} layers is assumed; set it with --unit-axis TENSOR=AXIS if it is wrong")
+        remarks.append(
+            f"the unit axis of {assumed} layers is assumed; set it with --unit-axis TENSOR=AXIS if it is wrong"
+        )
     if audit.alive:
         kinds = sorted({a.op for a in audit.alive})
         remarks.append(f"{len(audit.alive)} activations are alive by construction and not counted: {', '.join(kinds)}")
