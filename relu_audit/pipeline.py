@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from relu_audit.errors import RunError, UsageError
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
-from relu_audit.graph.normalize import Network, normalize, sizes
+from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.precision import in_float32, types_to_carry
 from relu_audit.judge.gate import gate
 from relu_audit.judge.verdict import verdict
@@ -183,16 +184,15 @@ def _batching(opened: _Opened, dataset: Dataset, wanted: int | None) -> tuple[bo
 
 
 def _auto_batch(located: Sequence[Located]) -> int:
-    largest = 0
+    """The largest power of two that keeps the largest rectifier's output within bounds."""
+    largest = 1
     for use in (use for one in located for use in one.uses):
-        shape = sizes(use.output)
-        if shape is None or use.pattern is None:
+        pieces = [piece.size for axis in use.pattern or () for piece in axis if piece.role != "n"]
+        known = [size for size in pieces if isinstance(size, int)]
+        if len(known) < len(pieces):
             return UNKNOWN_BATCH
-        inner = [s for s, axis in zip(shape, use.pattern, strict=True) if not (len(axis) == 1 and axis[0].role == "n")]
-        if not all(isinstance(s, int) for s in inner):
-            return UNKNOWN_BATCH
-        largest = max(largest, int(np.prod([s for s in inner if isinstance(s, int)], dtype=np.int64)) * 4)
-    fitting = max(BATCH_BYTES // max(largest, 1), 1)
+        largest = max(largest, math.prod(known) * 4)
+    fitting = max(BATCH_BYTES // largest, 1)
     return min(1 << (fitting.bit_length() - 1), MOST_SAMPLES)
 
 

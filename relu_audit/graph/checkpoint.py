@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError
+from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo
 
 ModelSource = str | Path | bytes | onnx.ModelProto
@@ -37,17 +40,20 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         ModelError: ``model-not-found``, ``not-onnx``, ``no-opset``, ``invalid-model``, ``external-data``.
     """
     if isinstance(source, onnx.ModelProto):
-        data, name, folder = source.SerializeToString(), "<memory>", None
+        data, name, folder = memoryview(source.SerializeToString()), "<memory>", None
     elif isinstance(source, bytes):
-        data, name, folder = source, "<memory>", None
+        data, name, folder = memoryview(source), "<memory>", None
     else:
         # Absolute first: onnx-ir switches its containment checks off for a bare file name.
         path = Path(source).absolute()
-        data, name, folder = _read(path), path.name, path.parent
-    proto = _parse(data, name)
+        data, name, folder = _mapped(path), path.name, path.parent
+    proto, weights = _parse(data, name)
     external = tuple(_external_files(proto, name, folder))
     try:
         model = ir.from_proto(proto)
+        for value in model.graph.initializers.values():
+            if value.name in weights and value.const_value is not None:
+                value.const_value = _view(value.const_value, weights[value.name])
     except Exception as error:  # onnx-ir raises many kinds on a malformed graph
         raise ModelError(
             f"{name} is not a valid ONNX graph: {_first_line(error)}",
@@ -68,9 +74,10 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     return Checkpoint(model=model, folder=folder, info=info)
 
 
-def _read(path: Path) -> bytes:
+def _mapped(path: Path) -> memoryview:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b"")
     except FileNotFoundError as error:
         raise ModelError(
             f"there is no model file '{path}'", slug="model-not-found", hint="Check the path's spelling."
@@ -79,10 +86,21 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"cannot read '{path}': {error.strerror}", slug="model-not-found") from error
 
 
-def _parse(data: bytes, name: str) -> onnx.ModelProto:
+def _view(tensor: ir.TensorProtocol, data: memoryview) -> ir.TensorProtocol:
+    """The tensor whose values were left in the file, as an array over them."""
+    if tensor.dtype.bitwidth < 8:
+        packed = onnx.TensorProto(data_type=int(tensor.dtype), dims=tensor.shape.numpy(), name=tensor.name or "")
+        packed.raw_data = bytes(data)
+        return ir.from_proto(packed)
+    array = np.frombuffer(data, tensor.dtype.numpy()).reshape(tensor.shape.numpy())
+    return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
+
+
+def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memoryview]]:
     hint = "Export the model to ONNX first; PyTorch: torch.onnx.export, Keras: model.export(format='onnx')."
     try:
-        proto = onnx.ModelProto.FromString(data)
+        skeleton, weights = split(data)
+        proto = onnx.ModelProto.FromString(skeleton)
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{name} is not an ONNX file, or is cut short", slug="not-onnx", hint=hint) from error
     if not proto.HasField("graph"):
@@ -93,7 +111,7 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
             slug="no-opset",
             hint="The file breaks the ONNX specification; export it again with a current exporter.",
         )
-    return proto
+    return proto, weights
 
 
 def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[ExternalFile]:
