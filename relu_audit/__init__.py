@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from relu_audit.audited import Audit as Audit
+    from relu_audit.audited import load as load
     from relu_audit.errors import AuditError as AuditError
     from relu_audit.pipeline import audit as audit
-    from relu_audit.records import Audit as Audit
-    from relu_audit.report.json import load as load
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Audit": "relu_audit.records",
+    "Audit": "relu_audit.audited",
     "AuditError": "relu_audit.errors",
     "audit": "relu_audit.pipeline",
-    "load": "relu_audit.report.json",
+    "load": "relu_audit.audited",
 }
 
 __all__ = ["Audit", "AuditError", "__version__", "audit", "load"]

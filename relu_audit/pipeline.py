@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.audited import Audit
 from relu_audit.errors import RunError, UsageError
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
@@ -22,7 +23,7 @@ from relu_audit.observe.instrument import Form, Observed, expose_shapes, instrum
 from relu_audit.observe.probe import rows
 from relu_audit.observe.session import Engine, Session, engine
 from relu_audit.observe.stream import OnProgress, Progress, Streamed, stream
-from relu_audit.records import Audit, Policy, RuntimeInfo
+from relu_audit.records import Policy, RuntimeInfo
 from relu_audit.version import tool_name
 
 BATCH_BYTES = 32 << 20
@@ -117,6 +118,9 @@ def audit(
                 size = 1
                 notes.append(f"samples were fed one at a time: {coupled}")
         streamed = stream(session, observed, dataset.batches(size), dataset.expected, on_progress or _ignore)
+    else:
+        for _ in dataset.batches(size):  # nothing to run, but the record says what data it was
+            pass
     runtime = RuntimeInfo(
         onnxruntime=ran_by.version(),
         provider=ran_by.provider,

@@ -29,7 +29,9 @@ def graph(
     return model
 
 
-def mlp(widths: tuple[int, ...] = (6, 8, 8, 3), seed: int = 0, dead: Mapping[int, tuple[int, ...]] | None = None) -> onnx.ModelProto:
+def mlp(
+    widths: tuple[int, ...] = (6, 8, 8, 3), seed: int = 0, dead: Mapping[int, tuple[int, ...]] | None = None
+) -> onnx.ModelProto:
     """A Gemm and Relu stack, input ``x`` [n, widths[0]], rectified tensors ``r0``, ``r1``, ...; ``dead`` units by layer
     get a bias that no input of standard size overcomes."""
     rng = np.random.default_rng(seed)

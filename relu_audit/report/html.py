@@ -21,7 +21,7 @@ from typing import Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from relu_audit.judge.evidence import CONFIDENCE, rate_below
-from relu_audit.records import STATUSES, Audit, Gate, Policy, SiteAudit, Status, share
+from relu_audit.records import STATUSES, Audit, SiteAudit, Status, share
 from relu_audit.report.numbers import count, limit, percent
 
 STYLES = ("page.css",)
@@ -65,6 +65,7 @@ def write(audit: Audit) -> str:
             styles=styles,
             scripts=scripts,
             layers=layers,
+            shown=_shown(audit),
             verdict=_verdict(audit, layers),
             bulbs=_bulbs(audit, layers),
             evidence=_evidence(layers),
@@ -93,7 +94,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, percent=percent, limit=limit, measured=measured)  # pyright: ignore[reportUnknownMemberType]
+    environment.filters.update(count=count, percent=percent, limit=limit, bound=bound, measured=measured)  # pyright: ignore[reportUnknownMemberType]
     return environment
 
 
@@ -128,12 +129,14 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 # ---- layers
 
+Kind = Literal["active", "other", "rare", "dead"]
+
 
 @dataclass(frozen=True)
 class Segment:
     """A part of a stacked bar; ``start`` and ``width`` are percentages of the bar, as SVG wants them."""
 
-    kind: Literal["active", "other", "rare", "dead"]
+    kind: Kind
     units: int
     start: str
     width: str
@@ -172,6 +175,12 @@ class Layer:
         return len(self.dead_runs) > SHOWN_RUNS
 
 
+def _shown(audit: Audit) -> tuple[Status, ...]:
+    """The statuses a table has columns for: those that nearly every model lacks only where they occur."""
+    seldom: tuple[Status, ...] = ("constant", "faulty", "unseen")
+    return ("rare", "always_on", *(status for status in seldom if any(getattr(site, status) for site in audit.sites)))
+
+
 def _layers(audit: Audit) -> tuple[Layer, ...]:
     return tuple(_layer(depth, site) for depth, site in enumerate(audit.sites, 1))
 
@@ -197,13 +206,13 @@ def _layer(depth: int, site: SiteAudit) -> Layer:
 
 def _bar(active: int, rare: int, dead: int, units: int) -> tuple[Segment, ...]:
     """The parts of a bar, without the empty ones. Dead units come last: flush right, they compare across layers."""
-    counts: dict[Literal["active", "other", "rare", "dead"], int] = {
+    counts: dict[Kind, int] = {
         "active": active,
         "other": units - active - rare - dead,
         "rare": rare,
         "dead": dead,
     }
-    widths = {kind: max(number / units, LEAST_SHARE) for kind, number in counts.items() if number}
+    widths: dict[Kind, float] = {kind: max(number / units, LEAST_SHARE) for kind, number in counts.items() if number}
     scale = 100 / sum(widths.values(), start=0.0) if widths else 0.0
     segments: list[Segment] = []
     start = 0.0
@@ -230,9 +239,8 @@ def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Check:
-    """A limit and what was observed, together: in words, whether it was kept, and the layer if it is about one."""
+    """A limit and what was observed, together; the layer if it is about one, and whether it was kept."""
 
-    what: str
     limit: str
     observed: str
     kept: bool
@@ -277,7 +285,7 @@ def _verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
     worst = sorted(hit, key=lambda layer: (-(layer.site.dead_fraction or 0), layer.depth))[:WORST]
     return Verdict(
         word=_WORDS[audit.gate.outcome],
-        checks=tuple(_checks(audit.policy, audit.gate, audit)),
+        checks=tuple(_checks(audit)),
         bar=_bar(summary.active, summary.rare, summary.dead, summary.units),
         observed_units=summary.units - summary.unseen,
         worst=tuple(worst),
@@ -289,18 +297,17 @@ def _verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
     )
 
 
-def _checks(policy: Policy, gate: Gate, audit: Audit) -> Iterator[Check]:
-    for breach in gate.breaches:
-        what = "dead in one layer" if breach.rule == "max_dead_layer" else "dead of all units"
-        yield Check(what, limit(breach.limit), _apart(breach.observed, breach.limit), kept=False, layer=breach.tensor)
-    broken = {breach.rule for breach in gate.breaches}
+def _checks(audit: Audit) -> Iterator[Check]:
+    policy = audit.policy
+    for breach in audit.gate.breaches:
+        yield Check(limit(breach.limit), _apart(breach.observed, breach.limit), kept=False, layer=breach.tensor)
+    broken = {breach.rule for breach in audit.gate.breaches}
     if policy.max_dead is not None and "max_dead" not in broken and audit.dead_fraction is not None:
-        yield Check("dead of all units", limit(policy.max_dead), percent(audit.dead_fraction, 2), kept=True, layer=None)
+        yield Check(limit(policy.max_dead), percent(audit.dead_fraction, 2), kept=True, layer=None)
     layers = [site for site in audit.sites if site.dead_fraction is not None]
     if policy.max_dead_layer is not None and "max_dead_layer" not in broken and layers:
         worst = max(layers, key=lambda site: site.dead_fraction or 0)
-        observed = percent(worst.dead_fraction, 2)
-        yield Check("dead in one layer", limit(policy.max_dead_layer), observed, kept=True, layer=worst.tensor)
+        yield Check(limit(policy.max_dead_layer), percent(worst.dead_fraction, 2), kept=True, layer=worst.tensor)
 
 
 def _apart(observed: float, bound: float) -> str:
@@ -505,6 +512,16 @@ def _faintest(site: SiteAudit) -> Extreme | None:
 
 
 # ---- numbers
+
+
+def bound(fraction: float | None) -> str:
+    """An upper bound as a percentage, with as many digits as it takes not to be a bound of a bound.
+
+    >>> bound(0.0116), bound(0.00003), bound(None)
+    ('1.16 %', '0.003 %', '–')
+    """
+    texts = (percent(fraction, digits) for digits in range(2, 16))
+    return next((text for text in texts if not text.startswith("<")), percent(fraction, 15))
 
 
 def measured(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,11 @@ def _on_one_line(match: re.Match[str]) -> str:
     return "[" + re.sub(r"\s+", " ", match.group(1)) + "]"
 
 
-def load(source: str | bytes) -> Audit:
+def load(source: str | bytes | os.PathLike[str]) -> Audit:
     """Read an audit that :func:`write` wrote.
 
     Args:
-        source: The JSON text, or the path of a file that holds it.
+        source: Path of the file, or its contents as bytes.
 
     Raises:
         RecordError: ``audit-unreadable``; ``audit-schema`` for a version this program does not know;
@@ -116,11 +117,9 @@ def _fields(record: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any
     return {name: getattr(record, name) for name in kind.__struct_fields__}
 
 
-def _text(source: str | bytes) -> tuple[bytes, str]:
+def _text(source: str | bytes | os.PathLike[str]) -> tuple[bytes, str]:
     if isinstance(source, bytes):
         return source, "the audit"
-    if source.lstrip().startswith("{"):
-        return source.encode(), "the audit"
     path = Path(source)
     try:
         return path.read_bytes(), path.name
