@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ def graph(
 ) -> onnx.ModelProto:
     """A model from its inputs (``float[n, 4] x``), outputs and node lines, with weights by name.
 
-    >>> m = graph("float[n, 4] x", "float[n, 2] y", "h = MatMul (x, w)\\n y = Relu (h)", {"w": np.eye(4, 2, dtype="f4")})
+    >>> m = graph("float[n, 4] x", "float[n, 2] y", "h = MatMul (x, w)\\n y = Relu (h)", {"w": np.eye(4, 2)})
     >>> [node.op_type for node in m.graph.node]
     ['MatMul', 'Relu']
     """
@@ -32,11 +33,13 @@ def graph(
 def mlp(
     widths: tuple[int, ...] = (6, 8, 8, 3), seed: int = 0, dead: Mapping[int, tuple[int, ...]] | None = None
 ) -> onnx.ModelProto:
-    """A Gemm and Relu stack, input ``x`` [n, widths[0]], rectified tensors ``r0``, ``r1``, ...; ``dead`` units by layer
-    get a bias that no input of standard size overcomes."""
+    """A Gemm and Relu stack: input ``x`` [n, widths[0]], rectified tensors ``r0``, ``r1``, ...
+
+    The units in ``dead``, by layer, get a bias that no input of standard size overcomes.
+    """
     rng = np.random.default_rng(seed)
     lines, weights, value = [], {}, "x"
-    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(widths)):
         weights[f"w{i}"] = rng.standard_normal((a, b)).astype(np.float32)
         weights[f"b{i}"] = (rng.standard_normal(b) * 0.1).astype(np.float32)
         weights[f"b{i}"][list((dead or {}).get(i, ()))] = -1e3
