@@ -19,7 +19,7 @@ from relu_audit.graph.precision import in_float32, types_to_carry
 from relu_audit.judge.gate import gate
 from relu_audit.judge.verdict import verdict
 from relu_audit.observe.dataset import Dataset
-from relu_audit.observe.instrument import Form, Observed, expose_shapes, instrument
+from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrument
 from relu_audit.observe.probe import rows
 from relu_audit.observe.session import Engine, Session, engine
 from relu_audit.observe.stream import OnProgress, Progress, Streamed, stream
@@ -142,7 +142,7 @@ class _Opened:
 def _open(
     model: ModelSource,
     options: Options,
-    ranks: Mapping[str, Sequence[int]] | None = None,
+    ranks: Mapping[int, int | None] | None = None,
     carried: Sequence[ir.DataType] = (),
 ) -> _Opened:
     checkpoint = open_checkpoint(model)
@@ -164,13 +164,17 @@ def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
     return ()
 
 
-def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[str, list[int]]:
-    """Shapes of the rectifiers whose rank the file does not tell, from one run on the first sample."""
-    unknown = [use.output for one in opened.census.located for use in one.uses if use.pattern is None]
-    names = expose_shapes(opened.network, unknown)
+def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[int, int | None]:
+    """Ranks of the rectifiers whose rank the file does not tell, by position, from one run on the first sample."""
+    unknown = [use for one in opened.census.located for use in one.uses if use.pattern is None]
+    names = expose_ranks(opened.network, unknown)
     session = Session(opened.network.model, opened.network.folder, ran_by)
     results = session.run(dataset.first_feed() or {}, names)
-    return {v.name or "": [int(i) for i in results[name]] for v, name in zip(unknown, names, strict=True)}
+    # What the first sample does not reach shows as zeros; a real shape without elements cannot be told apart.
+    return {
+        use.position: results[name].size if results[name].size == 0 or results[name].all() else None
+        for use, name in zip(unknown, names, strict=True)
+    }
 
 
 def _batching(opened: _Opened, dataset: Dataset, wanted: int | None) -> tuple[bool, int]:
@@ -212,6 +216,8 @@ def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
     except RunError:
         return "the model does not take two at once"
     for beside, single in pairs:
+        if beside is None or single is None:
+            continue
         scale = np.abs(single.mass).max(initial=0)
         if not np.allclose(beside.mass[:1], single.mass, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
             return "what one shows depends on the others in its batch"

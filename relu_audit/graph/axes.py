@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from relu_audit.graph import moves
+from relu_audit.graph.bodies import BRANCHES, ITERATIONS, SLICES, Body
 from relu_audit.graph.moves import Move, Operation
 
 Letters = Callable[[Operation, str], str]
@@ -29,6 +30,7 @@ class AxisRule:
         signature: Axis letters of inputs and outputs; empty where ``move`` says it.
         letters: Rewrites the signature by the node's attributes and ranks.
         move: How data moves, for operators that only move it.
+        body: How axes go through the node's bodies, for operators that have some.
         since: First opset in which the row holds.
         domain: Operator domain.
     """
@@ -37,6 +39,7 @@ class AxisRule:
     signature: str = ""
     letters: Letters | None = None
     move: Move | None = None
+    body: Body | None = None
     since: int = 1
     domain: str = ""
 
@@ -226,6 +229,9 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("Pad", move=moves.pad),
     AxisRule("Expand", move=moves.expand),
     AxisRule("Tile", move=moves.resize),
+    AxisRule("If", body=BRANCHES),
+    AxisRule("Loop", body=ITERATIONS),
+    AxisRule("Scan", body=SLICES, since=9),
     AxisRule("Resize", move=moves.spatial),
     AxisRule("Upsample", move=moves.spatial),
     *(AxisRule(op, "n k -> n k", domain="ai.onnx.ml") for op in ("Scaler", "Normalizer", "Imputer", "Binarizer")),

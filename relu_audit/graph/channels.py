@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
+from relu_audit.graph.bodies import Body
 from relu_audit.graph.layout import (
     BATCH,
     Axis,
@@ -24,6 +26,7 @@ from relu_audit.graph.layout import (
 )
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.normalize import Network, sizes
+from relu_audit.graph.scopes import bodies, walk
 
 Rules = Callable[[str, str, int], AxisRule | None]
 Term = tuple[str, ...]
@@ -31,8 +34,8 @@ Term = tuple[str, ...]
 _AXIS = re.compile(r"\([^)]*\)|[^\s,]")
 
 
-def follow(network: Network, rules: Rules, batch_axes: dict[str, int | None]) -> dict[ir.Value, Layout]:
-    """The layout of every value of the main graph whose rank is known.
+def follow(network: Network, rules: Rules, batch_axes: Mapping[str, int | None]) -> dict[ir.Value, Layout]:
+    """The layout of every value whose rank is known, in the main graph and all its bodies.
 
     Args:
         network: The graph.
@@ -45,52 +48,114 @@ def follow(network: Network, rules: Rules, batch_axes: dict[str, int | None]) ->
         known = sizes(value)
         if known is not None:
             layouts[value] = _with_batch(opaque(known), known, batch_axes.get(value.name or ""))
-    for value in graph.initializers.values():
-        _label_weight(value, value.name or "", layouts)
-    for order, node in enumerate(graph):
-        if not node.inputs and node.outputs:
-            for value in node.outputs:
-                _label_weight(value, network.weights.get(value, ""), layouts)
-            continue
-        row = rules(node.domain, node.op_type, network.opsets.get(node.domain, network.opsets.get("", 0)))
-        for value, layout in zip(node.outputs, _outputs(network, node, row, layouts, order), strict=False):
-            if layout is not None:
-                layouts[value] = layout  # noqa: PERF403 - later nodes read it
+    positions = {step.node: step.position for step in walk(graph)}
+    _Follower(network, rules, positions, layouts).graph(graph)
     return layouts
 
 
-def _outputs(
-    network: Network, node: ir.Node, row: AxisRule | None, layouts: dict[ir.Value, Layout], order: int
-) -> Sequence[Layout | None]:
-    shapes = tuple(sizes(value) for value in node.outputs)
-    frozen = [None if shape is None else opaque(shape) for shape in shapes]
-    if row is None:
-        return frozen
-    operation = Operation(
-        node=node,
-        inputs=tuple(None if value is None else layouts.get(value) for value in node.inputs),
-        constants=tuple(network.constant(value) for value in node.inputs),
-        shapes=shapes,
-    )
-    if row.move is not None:
-        found = row.move(operation)
-    else:
-        weights = [None if value is None else network.weights.get(value) for value in node.inputs]
-        found = _by_signature(operation, row, weights, order)
-    # A layout whose rank contradicts inference is worth less than none.
-    return [
-        f if a is None or (f is not None and s is not None and len(a) != len(s)) else a
-        for a, f, s in zip([*found, *[None] * len(frozen)], frozen, shapes, strict=False)
-    ]
+@dataclass(frozen=True)
+class _Follower:
+    network: Network
+    rules: Rules
+    positions: Mapping[ir.Node, int]
+    layouts: dict[ir.Value, Layout]
+
+    def graph(self, graph: ir.Graph) -> list[Layout | None]:
+        """Follow every node; the layouts of the graph's outputs."""
+        for value in graph.initializers.values():
+            _label_weight(value, value.name or "", self.layouts)
+        for node in graph:
+            if not node.inputs and not bodies(node):
+                for value in node.outputs:
+                    _label_weight(value, self.network.weights.get(value, ""), self.layouts)
+                continue
+            for value, layout in zip(node.outputs, self._outputs(node), strict=False):
+                self._set(value, layout)
+        return [self.layouts.get(value) for value in graph.outputs]
+
+    def _set(self, value: ir.Value, layout: Layout | None) -> None:
+        if layout is None:
+            self.layouts.pop(value, None)
+        else:
+            self.layouts[value] = layout
+
+    def _outputs(self, node: ir.Node) -> list[Layout | None]:
+        opsets = self.network.opsets
+        row = self.rules(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
+        shapes = tuple(sizes(value) for value in node.outputs)
+        frozen = [None if shape is None else opaque(shape) for shape in shapes]
+        operation = Operation(
+            node=node,
+            inputs=tuple(None if value is None else self.layouts.get(value) for value in node.inputs),
+            constants=tuple(self.network.constant(value) for value in node.inputs),
+            shapes=shapes,
+        )
+        if row is not None and row.body is not None:
+            found = self._through_bodies(node, operation, row.body)
+        elif row is None:
+            for _, body in bodies(node):
+                self._enter(body, [None] * len(body.inputs))
+            return frozen
+        elif row.move is not None:
+            found = row.move(operation)
+        else:
+            weights = [None if value is None else self.network.weights.get(value) for value in node.inputs]
+            found = _by_signature(operation, row, weights, self.positions[node])
+        # A layout whose rank contradicts inference is worth less than none.
+        return [
+            f if a is None or (f is not None and s is not None and len(a) != len(s)) else a
+            for a, f, s in zip([*found, *[None] * len(frozen)], frozen, shapes, strict=False)
+        ]
+
+    def _through_bodies(self, node: ir.Node, operation: Operation, body: Body) -> Sequence[Layout | None]:
+        """Into the bodies and out again; what comes back from one iteration to the next must keep its layout."""
+        entering = body.enters(operation)
+        while True:
+            leaving = [self._enter(graph, entering) for _, graph in bodies(node)]
+            steady = body.returns(operation, entering, leaving)
+            if steady == list(entering):
+                return body.leaves(operation, leaving)
+            entering = steady
+
+    def _enter(self, body: ir.Graph, entering: Sequence[Layout | None]) -> list[Layout | None]:
+        for value, layout in zip(body.inputs, entering, strict=False):
+            known = sizes(value)
+            self._set(value, layout if layout is not None or known is None else opaque(known))
+        return self.graph(body)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A weight that contracts an axis of a value."""
+
+    axis: int
+    weight: str
+
+
+def read_at(network: Network, rules: Rules, value: ir.Value, rank: int) -> Reading | None:
+    """The axis of a value over which the weights that read it sum; None if none do, or they disagree."""
+    axes = tuple((Factor(Letter(Kind.POSITION, order=i), None),) for i in range(rank))
+    found: set[tuple[int, str]] = set()
+    for node, index in value.uses():
+        row = rules(node.domain, node.op_type, network.opsets.get(node.domain, network.opsets.get("", 0)))
+        weight = next((network.weights[v] for v in node.inputs if v is not None and v in network.weights), None)
+        if row is None or row.move is not None or row.body is not None or weight is None:
+            continue
+        inputs = tuple(axes if i == index else None for i in range(len(node.inputs)))
+        operation = Operation(node=node, inputs=inputs, constants=(None,) * len(inputs), shapes=())
+        terms, outputs = _terms(operation, row)
+        others = {letter for i, term in enumerate(terms) if i != index for axis in term for letter in _letters(axis)}
+        leaving = {letter for term in outputs for axis in term for letter in _letters(axis)}
+        for symbol, axis in _match(terms[index], axes) if index < len(terms) else []:
+            if others & set(_letters(symbol)) - leaving:
+                found.add((axis[0].letter.order, weight))
+    if len({axis for axis, _ in found}) != 1:
+        return None
+    return Reading(*min(found))
 
 
 def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], order: int) -> list[Layout | None]:
-    text = row.letters(op, row.signature) if row.letters is not None else row.signature
-    left, right = text.split("->")
-    terms = [_term(t) for t in left.replace("+", "").split(",")]
-    if "+" in left:
-        terms.extend([terms[-1]] * (len(op.inputs) - len(terms)))
-    outputs = [_term(t) for t in right.split(",")]
+    terms, outputs = _terms(op, row)
     # A letter that enters and does not leave is summed over: the operator has weights of its own, and units are born.
     leaving = {letter for term in outputs for axis in term for letter in _letters(axis)}
     contracts = any(letter not in leaving for term in terms for axis in term for letter in _letters(axis))
@@ -103,6 +168,16 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
             else:
                 births.add(symbol, weight, axis_size(axis))
     return [_output(shape, term, data, births, order) for shape, term in zip(op.shapes, outputs, strict=False)]
+
+
+def _terms(op: Operation, row: AxisRule) -> tuple[list[Term], list[Term]]:
+    """Input and output terms of a row for one node, its last input term repeated as often as it takes."""
+    text = row.letters(op, row.signature) if row.letters is not None else row.signature
+    left, right = text.split("->")
+    terms = [_term(t) for t in left.replace("+", "").split(",")]
+    if "+" in left:
+        terms.extend([terms[-1]] * (len(op.inputs) - len(terms)))
+    return terms, [_term(t) for t in right.split(",")]
 
 
 class _Births:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -9,10 +10,11 @@ from itertools import groupby
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError
-from relu_audit.graph import axes, channels, rectifiers
+from relu_audit.graph import axes, channels, lifts, rectifiers
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, opaque
-from relu_audit.graph.normalize import Network, scope_of
+from relu_audit.graph.normalize import Network
+from relu_audit.graph.scopes import Step, walk
 from relu_audit.records import Alive, Site, Skipped
 
 
@@ -38,12 +40,16 @@ class Use:
         source: The pre-activation.
         pattern: What its axes hold; None while the rank is unknown.
         hides_nan: Whether a NaN in the source does not show in the output.
+        owners: The nodes whose bodies it sits in, outermost first.
+        position: Its number among all nodes of the model.
     """
 
     output: ir.Value
     source: ir.Value
     pattern: Pattern | None
     hides_nan: bool
+    owners: tuple[ir.Node, ...]
+    position: int
 
     @property
     def batch_alone(self) -> bool:
@@ -58,6 +64,12 @@ class Located:
     site: Site
     uses: tuple[Use, ...]
 
+    @property
+    def units(self) -> int:
+        """Number of units, as far as the file tells; 0 where it does not."""
+        pieces = [piece for axis in self.uses[0].pattern or () for piece in axis if piece.role == "u"]
+        return math.prod(piece.size if isinstance(piece.size, int) else 0 for piece in pieces)
+
 
 @dataclass(frozen=True)
 class Census:
@@ -70,10 +82,16 @@ class Census:
 
 @dataclass
 class _Found:
-    node: ir.Node
+    """A rectifier node on its way to a site; without a lineage it is one by itself."""
+
+    step: Step
     reading: rectifiers.Rectifies
     placing: _Placing
     lineage: object = field(default_factory=object)
+
+    @property
+    def node(self) -> ir.Node:
+        return self.step.node
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,7 @@ def locate(
     network: Network,
     inputs: Sequence[GraphInput],
     unit_axes: Mapping[str, int] | None = None,
-    ranks: Mapping[str, Sequence[int]] | None = None,
+    ranks: Mapping[int, int | None] | None = None,
 ) -> Census:
     """Find the rectifiers of a graph.
 
@@ -97,7 +115,7 @@ def locate(
         network: The graph.
         inputs: Its inputs, for their batch axes.
         unit_axes: Unit axis by rectified tensor, where the user knows better.
-        ranks: Shapes seen at run time for tensors whose rank the file does not tell.
+        ranks: Ranks seen at run time, by position, where the file does not tell them; None for a node not reached.
 
     Raises:
         UsageError: ``unit-axis`` names a tensor that is no rectifier's output, or an axis it does not have.
@@ -107,8 +125,10 @@ def locate(
     found: list[_Found] = []
     alive: list[Alive] = []
     skipped: list[Skipped] = []
-    position = {node: index for index, node in enumerate(network.model.graph)}
-    for node, scope in _walk(network.model.graph):
+    steps = list(walk(network.model.graph))
+    position = {step.node: step.position for step in steps}
+    for step in steps:
+        node, scope = step.node, step.scope
         reading = rectifiers.read(network, node)
         tensor = (node.outputs[0].name or "") if node.outputs else ""
         match reading:
@@ -118,15 +138,21 @@ def locate(
                 alive.append(Alive(tensor=tensor, scope=scope, op=name, reason=reason))
             case rectifiers.Unclear(name, detail):
                 skipped.append(Skipped(tensor=tensor, scope=scope, op=name, slug="bounds-not-constant", detail=detail))
-            case rectifiers.Rectifies(spelling) if node not in position:
-                detail = f"it sits in the subgraph {scope}, which is not observed yet"
-                skipped.append(Skipped(tensor=tensor, scope=scope, op=spelling, slug="in-subgraph", detail=detail))
-            case rectifiers.Rectifies():
+            case rectifiers.Rectifies(spelling) if (reason := lifts.obstacle(step.owners)) is not None:
+                skipped.append(Skipped(tensor=tensor, scope=scope, op=spelling, slug="in-subgraph", detail=reason))
+            case rectifiers.Rectifies(spelling):
                 layout = layouts.get(node.outputs[0])
-                if layout is None and ranks is not None and tensor in ranks:
-                    layout = opaque(ranks[tensor])
-                placing = _place(layout, tensor, wanted.pop(tensor, None))
-                this = _Found(node=node, reading=reading, placing=placing)
+                if layout is None and ranks is not None:
+                    rank = ranks.get(step.position)
+                    if rank is None:
+                        detail = "the file does not tell how many axes it has, and the first sample does not reach it"
+                        skipped.append(
+                            Skipped(tensor=tensor, scope=scope, op=spelling, slug="unknown-rank", detail=detail)
+                        )
+                        continue
+                    layout = opaque([None] * rank)
+                placing = _place(layout, tensor, wanted.pop(tensor, None), _read_axis(network, node, layout))
+                this = _Found(step=step, reading=reading, placing=placing)
                 this.lineage = _lineage(network, this, position) or this.lineage
                 found.append(this)
     if wanted:
@@ -151,6 +177,8 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
                     source=_source(m),
                     pattern=m.placing.pattern,
                     hides_nan=m.reading.hides_nan,
+                    owners=m.step.owners,
+                    position=m.step.position,
                 )
                 for m in reversed(members)
             )
@@ -159,7 +187,7 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
             site=Site(
                 tensor=head.node.outputs[0].name or "",
                 tensors=tuple(m.node.outputs[0].name or "" for m in members),
-                scope=scope_of(head.node),
+                scope=head.step.scope,
                 op=head.reading.spelling,
                 layout=_text(head.placing.pattern),
                 unit_axis=_unit_axis(head.placing.pattern),
@@ -177,19 +205,7 @@ def _source(found: _Found) -> ir.Value:
     return source
 
 
-def _walk(graph: ir.Graph, scope: str = "") -> Iterator[tuple[ir.Node, str]]:
-    """Every node with its scope, subgraphs right after the node that holds them."""
-    for index, node in enumerate(graph):
-        yield node, "/".join(filter(None, (scope, scope_of(node))))
-        for name, attribute in node.attributes.items():
-            graphs = attribute.value if attribute.type is ir.AttributeType.GRAPHS else [attribute.value]
-            if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-                for inner in graphs:  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-                    path = f"{scope}/" if scope else ""
-                    yield from _walk(inner, f"{path}{node.name or f'{node.op_type}_{index}'}/{name}")
-
-
-def _place(layout: Layout | None, tensor: str, wanted: int | None) -> _Placing:
+def _place(layout: Layout | None, tensor: str, wanted: int | None, read: channels.Reading | None) -> _Placing:
     """Which axes hold units, batch and positions."""
     if layout is None:
         return _Placing(pattern=None, axis_from="", assumed=True, weight=None)
@@ -200,6 +216,10 @@ def _place(layout: Layout | None, tensor: str, wanted: int | None) -> _Placing:
         pattern = tuple(_pieces_of_axis(axis, whole=i in units) for i, axis in enumerate(layout))
         return _Placing(pattern=pattern, axis_from="given by --unit-axis", assumed=False, weight=None)
     letter, why = _unit_letter(layout)
+    if letter is None and read is not None:
+        pattern = tuple(_pieces_of_axis(a, whole=i == read.axis) for i, a in enumerate(layout))
+        why = f"input axis of weight '{read.weight}', which reads it"
+        return _Placing(pattern=pattern, axis_from=why, assumed=False, weight=None)
     if letter is None:
         axis = _fallback(layout)
         pattern = tuple(_pieces_of_axis(a, whole=i == axis) for i, a in enumerate(layout))
@@ -215,6 +235,10 @@ def _place(layout: Layout | None, tensor: str, wanted: int | None) -> _Placing:
     )
     why = f"flattened together with positions; every entry counts as a unit ({why})"
     return _Placing(pattern=pattern, axis_from=why, assumed=True, weight=letter.weight)
+
+
+def _read_axis(network: Network, node: ir.Node, layout: Layout | None) -> channels.Reading | None:
+    return None if layout is None else channels.read_at(network, axes.rule, node.outputs[0], len(layout))
 
 
 def _unit_letter(layout: Layout) -> tuple[Letter | None, str]:

@@ -14,6 +14,7 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.graph.checkpoint import Checkpoint
 from relu_audit.graph.layout import Size
+from relu_audit.graph.scopes import SCOPE, bodies, walk
 
 SHAPE_ELEMENTS = 4096
 """Constants up to this many elements are read as numbers (shapes, axes, bounds, slopes); larger ones are weights."""
@@ -66,7 +67,7 @@ def normalize(checkpoint: Checkpoint) -> Network:
     with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
-    return Network(model=model, folder=checkpoint.folder, weights=_weights(model.graph), notes=tuple(notes))
+    return Network(model=model, folder=checkpoint.folder, weights=_weights(model), notes=tuple(notes))
 
 
 def sizes(value: ir.Value) -> tuple[Size, ...] | None:
@@ -74,14 +75,6 @@ def sizes(value: ir.Value) -> tuple[Size, ...] | None:
     if value.shape is None:
         return None
     return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
-
-
-def scope_of(node: ir.Node) -> str:
-    """Path of subgraphs and functions down to the node, outermost first; empty in the main graph."""
-    return node.metadata_props.get(SCOPE, "")
-
-
-SCOPE = "relu_audit.scope"
 
 
 def _tag_functions(model: ir.Model) -> None:
@@ -95,7 +88,7 @@ def _tag_functions(model: ir.Model) -> None:
 def _shapes_rederived(model: ir.Model) -> Generator[None]:
     """Infer shapes afresh, since files are found with stale ones; fall back to the file's where inference has none."""
     given: dict[ir.Value, ir.Shape] = {}
-    for node in model.graph:
+    for node in (step.node for step in walk(model.graph)):
         for value in node.outputs:
             if value.shape is not None and not value.is_graph_output() and node.domain in ("", "ai.onnx"):
                 given[value] = value.shape
@@ -124,14 +117,12 @@ def _warnings_of(name: str, into: list[str]) -> Generator[None]:
         logger.propagate = propagate
 
 
-def _weights(graph: ir.Graph) -> dict[ir.Value, str]:
-    weights = {value: name for name, value in graph.initializers.items()}
-    for node in graph:
+def _weights(model: ir.Model) -> dict[ir.Value, str]:
+    weights = {value: name for graph in model.graphs() for name, value in graph.initializers.items()}
+    for node in (step.node for step in walk(model.graph)):
         inputs = [value for value in node.inputs if value is not None]
         constant = node.op_type == "Constant" if not inputs else all(value in weights for value in inputs)
-        if constant and not any(
-            a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
-        ):
+        if constant and not bodies(node):
             root = weights[inputs[0]] if inputs else None
             for value in node.outputs:
                 weights[value] = root if root is not None else value.name or ""

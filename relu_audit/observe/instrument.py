@@ -14,11 +14,12 @@ make counts contradict maxima, which is checked on every batch; providers other 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.graph.lifts import MAXIMUM, MINIMUM, SUM, lift
 from relu_audit.graph.locate import Located, Pattern, Piece, Use
 from relu_audit.graph.normalize import Network
 from relu_audit.observe.probe import Probe
@@ -47,15 +48,18 @@ class Observed:
         model: The observed graph.
         fetch: Names of the results to ask for.
         probes: For every site its probes, one per place in the graph.
+        units: For every site its number of units, as far as the file tells; 0 where it does not.
     """
 
     model: ir.Model
     fetch: tuple[str, ...]
     probes: tuple[tuple[Probe, ...], ...]
+    units: tuple[int, ...]
 
 
 def instrument(network: Network, located: Sequence[Located], form: Form) -> Observed:
     """Observe every site. The network's graph gains nodes and results; nothing that was there changes."""
+    graph = network.model.graph
     writer = _Writer(network)
     probes: list[tuple[Probe, ...]] = []
     trailing: list[list[ir.Node]] = []
@@ -66,60 +70,76 @@ def instrument(network: Network, located: Sequence[Located], form: Form) -> Obse
             trailing.append(writer.taken())
         probes.append(tuple(site))
     for nodes in reversed(trailing):
-        network.model.graph.extend(nodes)
+        graph.extend(nodes)
     fetch = tuple(name for site in probes for probe in site for name in probe.names.values())
-    network.model.graph.outputs.extend(writer.results[name] for name in fetch)
-    return Observed(model=network.model, fetch=fetch, probes=tuple(probes))
+    graph.outputs.extend(writer.results[name] for name in fetch)
+    return Observed(model=network.model, fetch=fetch, probes=tuple(probes), units=tuple(one.units for one in located))
 
 
-def expose_shapes(network: Network, values: Sequence[ir.Value]) -> tuple[str, ...]:
-    """Add the shapes of some values to the graph's results; their names, in the same order."""
+def expose_ranks(network: Network, uses: Sequence[Use]) -> tuple[str, ...]:
+    """Add a result for each use with as many entries as its value has axes, all zero if it is not reached."""
     writer = _Writer(network)
-    names = tuple(writer.result(writer.shape_of(value)) for value in values)
-    network.model.graph.extend(writer.taken())
+    names: list[str] = []
+    for use in uses:
+        shape = writer.shape_of(use.output)
+        _home(use).extend(writer.taken())
+        names.append(writer.result(lift(writer, shape, SUM, 1, use.owners)))
     network.model.graph.outputs.extend(writer.results[name] for name in names)
-    return names
+    return tuple(names)
 
 
 def _probe(writer: _Writer, use: Use, form: Form) -> Probe:
     pattern = use.pattern
     assert pattern is not None  # noqa: S101 - ranks are known before anything is observed
     pieces = [piece for axis in pattern for piece in axis or (Piece("~", 1),)]
-    per_sample = form.per_sample and use.batch_alone
     y, x = (writer.as_float(_unfolded(writer, value, pattern)) for value in (use.output, use.source))
-    whole = all(piece.role != "~" or piece.size == 1 for piece in pieces)
-    bits = form.denormals and not whole and writer.clips(y)
+    # Without positions the value itself is small; but what leaves a body has to be reduced, so that it can be combined.
+    whole = not use.owners and all(piece.role != "~" or piece.size == 1 for piece in pieces)
     probe = Probe(
         names={},
         roles=tuple(piece.role for piece in pieces),
         parts={i: piece.part for i, piece in enumerate(pieces) if piece.role == "u"},
-        per_sample=per_sample,
-        bits=bits,
+        per_sample=form.per_sample and use.batch_alone,
+        bits=form.denormals and not whole and writer.clips(y),
     )
-    gone = probe.gone
     if whole:
         made = {"y": writer.copy(y)}
         if form.pre_activations or use.hides_nan:
             made["x"] = writer.copy(x)
     else:
-        made = {
-            "mass": writer.reduce("ReduceSum", y, gone),
-            "peak": writer.reduce("ReduceMax", y, gone),
-            "trough": writer.reduce("ReduceMin", y, gone),
-            "fired": writer.reduce("ReduceSum", writer.clipped(y) if bits else writer.positive(y), gone),
-            "shape": writer.shape_of(y),
-        }
-        if form.pre_activations:
-            made["pre_peak"] = writer.reduce("ReduceMax", x, gone)
-        if use.hides_nan:
-            made["pre_mass"] = writer.reduce("ReduceSum", x, gone)
-    return Probe(
-        names={what: writer.result(value) for what, value in made.items()},
-        roles=probe.roles,
-        parts=probe.parts,
-        per_sample=per_sample,
-        bits=bits,
-    )
+        made = _reductions(writer, y, x, use, form, probe)
+    return replace(probe, names={what: writer.result(value) for what, value in made.items()})
+
+
+def _reductions(writer: _Writer, y: ir.Value, x: ir.Value, use: Use, form: Form, probe: Probe) -> dict[str, ir.Value]:
+    gone = probe.gone
+    fires = writer.clipped(y) if probe.bits else writer.positive(y)
+    made = {
+        "mass": (SUM, writer.reduce("ReduceSum", y, gone)),
+        "peak": (MAXIMUM, writer.reduce("ReduceMax", y, gone)),
+        "trough": (MINIMUM, writer.reduce("ReduceMin", y, gone)),
+        "fired": (SUM, writer.reduce("ReduceSum", fires, gone)),
+        "positions": (SUM, writer.positions(y, gone)),
+    }
+    if form.pre_activations:
+        made["pre_peak"] = (MAXIMUM, writer.reduce("ReduceMax", x, gone))
+    if use.hides_nan:
+        made["pre_mass"] = (SUM, writer.reduce("ReduceSum", x, gone))
+    if not use.owners:
+        return {what: value for what, (_, value) in made.items()}
+    _home(use).extend(writer.taken())
+    rank = len(probe.roles) - len(gone)
+    return {
+        what: lift(writer, value, monoid, 1 if what == "positions" else rank, use.owners)
+        for what, (monoid, value) in made.items()
+    }
+
+
+def _home(use: Use) -> ir.Graph:
+    producer = use.output.producer()
+    assert producer is not None  # noqa: S101 - a rectifier's output has a producer
+    assert isinstance(producer.graph, ir.Graph)  # noqa: S101 - functions are inlined
+    return producer.graph
 
 
 def _unfolded(writer: _Writer, value: ir.Value, pattern: Pattern) -> ir.Value:
@@ -157,9 +177,13 @@ class _Writer:
         return nodes
 
     def node(
-        self, op: str, *inputs: ir.Value | None, dtype: ir.DataType | None, **attributes: int | list[int] | float
+        self,
+        op: str,
+        *inputs: ir.Value | None,
+        dtype: ir.DataType | None,
+        **attributes: int | list[int] | float | ir.Tensor,
     ) -> ir.Value:
-        name = self._name(op)
+        name = self.name(op)
         output = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype))
         node = ir.Node("", op, inputs, ir.convenience.convert_attributes(attributes), outputs=[output], name=name)
         self._nodes.append(node)
@@ -180,7 +204,9 @@ class _Writer:
         return self.node("Cast", value, dtype=ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
 
     def reduce(self, op: str, value: ir.Value, axes: Sequence[int]) -> ir.Value:
-        """Axes moved from attribute to input at opset 13 for sums and 18 for extrema."""
+        """Reduce the axes away; they moved from attribute to input at opset 13 for sums and 18 for the others."""
+        if not axes:
+            return self.copy(value)
         if self.opset >= (13 if op == "ReduceSum" else 18):
             return self.node(op, value, self.integers(axes), dtype=value.dtype, keepdims=0)
         return self.node(op, value, dtype=value.dtype, axes=list(axes), keepdims=0)
@@ -204,6 +230,18 @@ class _Writer:
     def shape_of(self, value: ir.Value) -> ir.Value:
         return self.node("Shape", value, dtype=ir.DataType.INT64)
 
+    def positions(self, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+        """How many positions the axes hold together: [1]."""
+        if not axes:
+            return self.copy(self.integers([1]))
+        chosen = self.node("Gather", self.shape_of(value), self.integers(axes), dtype=ir.DataType.INT64, axis=0)
+        return self.node("ReduceProd", chosen, dtype=ir.DataType.INT64, keepdims=1)
+
+    def filled(self, number: float, dtype: ir.DataType, rank: int) -> ir.Value:
+        """A constant with one entry per axis, made by a node so that it can stand in any body."""
+        tensor = ir.Tensor(np.full([1] * rank, number, dtype.numpy()))
+        return self.node("Constant", dtype=dtype, value=tensor)
+
     def span(self, shape: ir.Value, start: int, stop: int) -> ir.Value:
         if self.opset < 10:
             return self.node("Slice", shape, dtype=ir.DataType.INT64, axes=[0], starts=[start], ends=[stop])
@@ -218,7 +256,7 @@ class _Writer:
     def _constant(self, array: np.ndarray) -> ir.Value:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
-            name = self._name("constant")
+            name = self.name("constant")
             tensor = ir.Tensor(array, name=name)
             value = ir.Value(
                 name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
@@ -227,7 +265,7 @@ class _Writer:
             self._constants[key] = value
         return self._constants[key]
 
-    def _name(self, what: str) -> str:
+    def name(self, what: str) -> str:
         self._count += 1
         return f"{self._prefix}/{self._count}/{what}"
 

@@ -22,8 +22,8 @@ class Probe:
     """Where one rectifier shows in a run's results.
 
     Attributes:
-        names: Result names by what they hold: ``y`` and ``x``, a value and its pre-activation read whole; or, reduced
-            over positions, ``mass``, ``peak``, ``trough``, ``fired``, ``shape`` and perhaps ``pre_peak``, ``pre_mass``.
+        names: Result names by what they hold: ``y`` and ``x``, a value and its pre-activation read whole; or,
+            reduced over positions, ``mass``, ``peak``, ``trough``, ``fired``, ``positions`` and perhaps ``pre_peak``, ``pre_mass``.
         roles: Role of each axis of the (unfolded) value: ``n``, ``u`` or ``~``.
         parts: Rank of each unit axis in the numbering of units, for axes of role ``u``.
         per_sample: Whether a run's rows are its samples; otherwise the run is one row.
@@ -42,8 +42,8 @@ class Probe:
         return tuple(i for i, role in enumerate(self.roles) if role == "~" or (role == "n" and not self.per_sample))
 
 
-def rows(site: Sequence[Probe], results: Results, samples: int, *, padded: bool = False) -> Rows:
-    """Read one site from a run's results.
+def rows(site: Sequence[Probe], results: Results, samples: int, *, padded: bool = False) -> Rows | None:
+    """Read one site from a run's results; None if the run did not reach it.
 
     Args:
         site: Its probes, one per place in the graph.
@@ -55,8 +55,11 @@ def rows(site: Sequence[Probe], results: Results, samples: int, *, padded: bool 
         RunError: ``too-many-positions``, ``count-contradiction`` or ``batch-axis``.
     """
     read = [_whole(probe, results) if "y" in probe.names else _reduced(probe, results) for probe in site]
-    total = read[0]
-    for other in read[1:]:
+    reached = [rows for rows in read if rows is not None]
+    if not reached:
+        return None
+    total = reached[0]
+    for other in reached[1:]:
         total = total.beside(other)
     if not site[0].per_sample:
         return replace(total, positions=0) if padded else total
@@ -85,10 +88,11 @@ def _whole(probe: Probe, results: Results) -> Rows:
         )
 
 
-def _reduced(probe: Probe, results: Results) -> Rows:
+def _reduced(probe: Probe, results: Results) -> Rows | None:
     names = probe.names
-    shape = [int(size) for size in results[names["shape"]]]
-    positions = math.prod(shape[axis] for axis in probe.gone)
+    positions = int(results[names["positions"]].sum())
+    if not positions:
+        return None
     if probe.bits and positions > EXACT_POSITIONS:
         raise RunError(
             f"a rectifier has {positions:,} positions in one sample; counts are exact up to {EXACT_POSITIONS:,}",

@@ -10,7 +10,7 @@ import numpy as np
 
 from relu_audit.observe.dataset import Batch
 from relu_audit.observe.instrument import Observed
-from relu_audit.observe.probe import rows
+from relu_audit.observe.probe import Probe, Results, rows
 from relu_audit.observe.tally import Tally
 
 
@@ -55,13 +55,8 @@ def stream(
         for batch in batches:
             results = runner.run(dict(batch.feeds), observed.fetch)
             # A batch counts as a whole or not at all, so an interrupt cannot leave sites with different samples.
-            seen = [
-                Tally.of(
-                    rows(site, results, batch.samples, padded=batch.padded), batch.first if site[0].per_sample else runs
-                )
-                for site in observed.probes
-            ]
-            tallies = [new if old is None else old.merge(new) for old, new in zip(tallies, seen, strict=True)]
+            seen = [_tally(site, results, batch, runs) for site in observed.probes]
+            tallies = [_merged(old, new) for old, new in zip(tallies, seen, strict=True)]
             runs += 1
             known = [t for t in tallies if t is not None]
             on_progress(
@@ -74,4 +69,17 @@ def stream(
             )
     except KeyboardInterrupt:
         interrupted = True
-    return Streamed(tuple(Tally.zero(0) if t is None else t for t in tallies), runs, interrupted)
+    unseen = [Tally.zero(units) for units in observed.units]
+    return Streamed(tuple(none if t is None else t for t, none in zip(tallies, unseen, strict=True)), runs, interrupted)
+
+
+def _tally(site: Sequence[Probe], results: Results, batch: Batch, run: int) -> Tally | None:
+    """What one run showed of a site; None if it did not get there, as in a branch that was not taken."""
+    seen = rows(site, results, batch.samples, padded=batch.padded)
+    return None if seen is None else Tally.of(seen, batch.first if site[0].per_sample else run)
+
+
+def _merged(old: Tally | None, new: Tally | None) -> Tally | None:
+    if old is None or new is None:
+        return new if old is None else old
+    return old.merge(new)
