@@ -22,8 +22,9 @@ class Probe:
     """Where one rectifier shows in a run's results.
 
     Attributes:
-        names: Result names by what they hold: ``y`` and ``x``, a value and its pre-activation read whole; or,
-            reduced over positions, ``mass``, ``peak``, ``trough``, ``fired``, ``positions`` and perhaps ``pre_peak``, ``pre_mass``.
+        names: Result names by what they hold: ``y`` and ``x``, a value and its pre-activation read whole; or what is
+            left of them after reduction over positions: ``mass``, ``peak``, ``trough``, ``fired``, ``positions``, and
+            perhaps ``pre_peak`` and ``pre_mass``.
         roles: Role of each axis of the (unfolded) value: ``n``, ``u`` or ``~``.
         parts: Rank of each unit axis in the numbering of units, for axes of role ``u``.
         per_sample: Whether a run's rows are its samples; otherwise the run is one row.
