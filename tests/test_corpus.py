@@ -25,15 +25,12 @@ pytestmark = pytest.mark.skipif(not TRUTH, reason="the corpus of real models is 
 @pytest.mark.parametrize("name", TRUTH)
 def test_audit_agrees_with_the_census(name: str) -> None:
     audit = relu_audit.audit(CORPUS / f"{name}.onnx", CORPUS / f"{name}.inputs.npz")
-    sites = {tensor: site for site in audit.sites for tensor in site.tensors}
+    sites = {"/".join(filter(None, (site.scope, tensor))): site for site in audit.sites for tensor in site.tensors}
     alive = {activation.tensor for activation in audit.alive}
-    skipped = {one.tensor for one in audit.skipped if one.slug == "in-subgraph"}
     assert audit.data.samples == TRUTH[name]["samples"]
     for tensor, truth in TRUTH[name]["relus"].items():
         if truth["op"] != "Relu":
             assert tensor in alive
-            continue
-        if any(tensor.endswith(inner) for inner in skipped):
             continue
         site = sites[tensor]
         assert (site.unit_axis, site.assumed) == (truth["channel_axis"], False)
@@ -43,6 +40,18 @@ def test_audit_agrees_with_the_census(name: str) -> None:
         near = [site.pre_peak[unit] for unit in site.dead]
         expected = truth["dead_max_preactivation"]
         assert max(near, default=None) == (None if expected is None else pytest.approx(expected, rel=1e-3, abs=1e-6))
+
+
+def test_the_same_network_with_and_without_control_flow_has_one_verdict() -> None:
+    dead = [
+        [
+            (site.units, site.dead)
+            for site in relu_audit.audit(CORPUS / f"{name}.onnx", CORPUS / f"{name}.inputs.npz").sites
+            if not site.unseen
+        ]
+        for name in ("silero_vad_if", "silero_vad_ifless")
+    ]
+    assert dead[0] == dead[1]
 
 
 def test_model_without_operator_set_is_refused() -> None:
