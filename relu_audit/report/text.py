@@ -66,8 +66,11 @@ def _table(audit: Audit) -> Table:
     table.add_column("rare", count(summary.rare), justify="right")
     for name in extra:
         table.add_column(name.replace("_", " "), count(getattr(summary, name)), justify="right")
-    table.add_column("fires in\nof samples", justify="right")
-    table.add_column("of positions", justify="right")
+    # Where every site has one position per sample the two rates are one.
+    spread = any(site.positions != site.samples for site in audit.sites)
+    table.add_column("fires in,\nof samples", justify="right")
+    if spread:
+        table.add_column("of positions", justify="right")
     for site in audit.sites:
         dead = f"{count(len(site.dead))}  {percent(site.dead_fraction)}"
         table.add_row(
@@ -78,7 +81,7 @@ def _table(audit: Audit) -> Table:
             count(len(site.rare)),
             *(count(len(getattr(site, name))) for name in extra),
             percent(site.firing_rate),
-            percent(site.position_rate),
+            *([percent(site.position_rate)] if spread else []),
         )
     return table
 

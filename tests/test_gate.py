@@ -1,0 +1,276 @@
+"""The gate: limits compare exactly, too little evidence decides nothing, and a breach comes with its value."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import click
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relu_audit import Audit, AuditError, audit
+from relu_audit.cli.options import Share
+from relu_audit.judge.gate import gate
+from relu_audit.records import DataInfo, Gate, Policy, SiteAudit, Skipped
+from tests.graphs import graph, mlp
+
+ENOUGH = 300
+X = 3 * np.random.default_rng(0).standard_normal((ENOUGH, 4)).astype(np.float32)
+SKIPPED = Skipped(tensor="s", scope="", op="Relu", slug="in-subgraph", detail="inside a loop")
+
+
+def data(samples: int = ENOUGH, *, synthetic: bool = False) -> DataInfo:
+    return DataInfo(source="d.npz", sha256="0" * 64, samples=samples, synthetic=synthetic, inputs=())
+
+
+def site(units: int, dead: int, unseen: int = 0, tensor: str = "r", samples: int = ENOUGH) -> SiteAudit:
+    """A layer whose first units are dead and whose last ones no sample reached."""
+    fired = tuple([0] * dead + [samples] * (units - dead - unseen) + [0] * unseen)
+    return SiteAudit(
+        tensor=tensor,
+        tensors=(tensor,),
+        scope="",
+        op="Relu",
+        layout="n u",
+        unit_axis=1,
+        axis_from="output axis of weight 'w'",
+        assumed=False,
+        weight="w",
+        units=units,
+        samples=samples,
+        positions=samples,
+        per_run=False,
+        fired_samples=fired,
+        fired_positions=fired,
+        first_fired=tuple(0 if count else None for count in fired),
+        mean=tuple(float(count > 0) for count in fired),
+        peak=tuple(float(count > 0) for count in fired),
+        trough=(0.0,) * units,
+        pre_peak=(None,) * units,
+        dead=tuple(range(dead)),
+        rare=(),
+        always_on=(),
+        constant=(),
+        faulty=(),
+        unseen=tuple(range(units - unseen, units)),
+    )
+
+
+def judge(policy: Policy, *sites: SiteAudit, **more: object) -> Gate:
+    return gate(policy, more.pop("data", data()), sites, more.pop("skipped", ()), partial=more.pop("partial", False))
+
+
+def share(text: str) -> float:
+    """What the command line makes of a limit."""
+    return Share().convert(text, None, None)
+
+
+# Limits -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(0.049, "failed"), (0.05, "passed"), (0.051, "passed")])
+@pytest.mark.parametrize("rule", ["max_dead", "max_dead_layer"])
+def test_limit_is_the_largest_share_that_passes(rule: str, limit: float, outcome: str) -> None:
+    assert judge(Policy(**{rule: limit}), site(20, 1)).outcome == outcome
+
+
+@settings(max_examples=40, deadline=None)
+@given(dead=st.integers(0, 10_000), rule=st.sampled_from(["max_dead", "max_dead_layer"]))
+def test_share_equal_to_the_limit_passes_and_one_unit_more_fails(dead: int, rule: str) -> None:
+    limit = share(f"{dead // 10_000}.{dead % 10_000:04}")
+    assert judge(Policy(**{rule: limit}), site(10_000, dead)).outcome == "passed"
+    if dead < 10_000:
+        assert judge(Policy(**{rule: limit}), site(10_000, dead + 1)).outcome == "failed"
+
+
+def test_percentage_is_the_very_limit_that_the_fraction_is() -> None:
+    parts = [(f"{i // 100}.{i % 100:02}%", f"{i // 10_000}.{i % 10_000:04}") for i in range(10_001)]
+    assert [percent for percent, fraction in parts if share(percent) != share(fraction)] == []
+
+
+@pytest.mark.parametrize("text", ["0.7%", "1.4%", "0.07%", "2.8%", "5.5%", "99.3%"])
+def test_percentage_with_a_decimal_passes_the_share_it_names(text: str) -> None:
+    dead = int(Fraction(text.removesuffix("%")) * 100)
+    assert judge(Policy(max_dead=share(text)), site(10_000, dead)).outcome == "passed"
+
+
+@settings(max_examples=40, deadline=None)
+@given(units=st.integers(1, 2000), data=st.data())
+def test_limit_given_as_the_observed_fraction_passes(units: int, data: st.DataObject) -> None:
+    dead = data.draw(st.integers(0, units))
+    assert judge(Policy(max_dead=dead / units, max_dead_layer=dead / units), site(units, dead)).outcome == "passed"
+
+
+@pytest.mark.parametrize(("limit", "dead", "outcome"), [(0.0, 0, "passed"), (0.0, 1, "failed"), (1.0, 20, "passed")])
+def test_ends_of_the_scale_are_limits_too(limit: float, dead: int, outcome: str) -> None:
+    assert judge(Policy(max_dead=limit), site(20, dead)).outcome == outcome
+
+
+def test_limit_on_the_model_weighs_layers_by_their_units() -> None:
+    sites = site(10, 5, tensor="a"), site(90, 0, tensor="b")
+    assert judge(Policy(max_dead=0.05), *sites).outcome == "passed"
+    assert judge(Policy(max_dead=0.0499), *sites).outcome == "failed"
+
+
+def test_limit_on_layers_looks_at_each_by_itself_and_names_the_broken_ones() -> None:
+    found = judge(Policy(max_dead_layer=0.2), site(10, 5, tensor="a"), site(90, 0, tensor="b"), site(4, 1, tensor="c"))
+    assert found.outcome == "failed"
+    assert [(b.rule, b.tensor, b.limit, b.observed) for b in found.breaches] == [
+        ("max_dead_layer", "a", 0.2, 0.5),
+        ("max_dead_layer", "c", 0.2, 0.25),
+    ]
+
+
+def test_breach_holds_the_limit_and_the_value_that_broke_it() -> None:
+    (breach,) = judge(Policy(max_dead=0.05), site(10, 1), site(10, 3)).breaches
+    assert (breach.rule, breach.tensor, breach.limit, breach.observed) == ("max_dead", None, 0.05, 0.2)
+
+
+def test_both_limits_can_break_at_once() -> None:
+    found = judge(Policy(max_dead=0.1, max_dead_layer=0.1), site(10, 5))
+    assert [b.rule for b in found.breaches] == ["max_dead", "max_dead_layer"]
+
+
+def test_units_that_no_sample_reached_are_not_in_the_share() -> None:
+    found = judge(Policy(max_dead=0.1), site(20, 2, unseen=10))
+    assert [b.observed for b in found.breaches] == [0.2]
+
+
+def test_no_limit_means_no_gate_whatever_was_seen() -> None:
+    for sites in ((), (site(4, 4),)):
+        assert judge(Policy(), *sites, data=data(0, synthetic=True), partial=True) == Gate(outcome="not_set")
+
+
+# Too little evidence ------------------------------------------------------------------------------------------------
+
+LACKS = {
+    "too few samples": ({"data": data(255)}, "255"),
+    "made-up data": ({"data": data(synthetic=True)}, "made up"),
+    "interrupted": ({"partial": True}, "interrupted"),
+}
+
+
+@pytest.mark.parametrize(("lack", "said"), LACKS.values(), ids=LACKS)
+@pytest.mark.parametrize("dead", [0, 3])
+def test_too_little_evidence_neither_passes_nor_fails(lack: dict[str, object], said: str, dead: int) -> None:
+    found = judge(Policy(max_dead=0.0), site(4, dead), **lack)
+    assert found.outcome == "inconclusive"
+    assert any(said in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("skipped", [(), (SKIPPED,)])
+def test_nothing_to_look_at_is_inconclusive(skipped: tuple[Skipped, ...]) -> None:
+    found = judge(Policy(max_dead=1.0), skipped=skipped)
+    assert found.outcome == "inconclusive"
+    assert found.reasons
+
+
+def test_layer_that_no_sample_reached_is_inconclusive_and_named() -> None:
+    found = judge(Policy(max_dead=1.0), site(4, 0), site(4, 0, unseen=4, tensor="never", samples=0))
+    assert found.outcome == "inconclusive"
+    assert "'never'" in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize(("samples", "outcome"), [(9, "inconclusive"), (10, "passed"), (11, "passed")])
+def test_fewest_samples_are_enough(samples: int, outcome: str) -> None:
+    assert judge(Policy(max_dead=0.0, min_samples=10), site(4, 0), data=data(samples)).outcome == outcome
+
+
+def test_every_lack_is_said() -> None:
+    found = judge(Policy(max_dead=0.0), site(4, 0), data=data(1, synthetic=True), partial=True)
+    assert len(found.reasons) == 3
+
+
+def test_conclusive_gate_gives_no_reasons() -> None:
+    assert judge(Policy(max_dead=0.5), site(4, 1)).reasons == ()
+    assert judge(Policy(max_dead=0.1), site(4, 1)).reasons == ()
+
+
+# How a limit is written ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5%", 0.05),
+        ("0.05", 0.05),
+        ("5 %", 0.05),
+        (" 5% ", 0.05),
+        ("0", 0.0),
+        ("0%", 0.0),
+        ("1", 1.0),
+        ("100%", 1.0),
+        (".5", 0.5),
+        ("12.5%", 0.125),
+        ("1e-3", 0.001),
+        (0.05, 0.05),
+    ],
+)
+def test_share_is_a_percentage_or_a_fraction(text: object, value: float) -> None:
+    assert Share().convert(text, None, None) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "1.01", "101%", "-1%", "-0.1", "nan", "inf", "nan%", "", "%", "5%%", "five", "0,05"]
+)
+def test_anything_else_is_no_share_and_the_error_shows_how_to_write_one(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"5% or 0\.05"):
+        share(text)
+
+
+@pytest.mark.parametrize("option", ["max_dead", "max_dead_layer", "rare_below"])
+@pytest.mark.parametrize("value", [5.0, -0.01, float("nan"), float("inf")])
+def test_library_refuses_what_is_no_fraction(option: str, value: float) -> None:
+    with pytest.raises(AuditError, match=option) as caught:
+        audit(mlp(), "random:1", **{option: value})
+    assert caught.value.slug == "option-range"
+
+
+@pytest.mark.parametrize("option", ["batch_size", "limit", "min_samples"])
+def test_library_refuses_counts_below_one(option: str) -> None:
+    with pytest.raises(AuditError, match=option) as caught:
+        audit(mlp(), "random:1", **{option: 0})
+    assert caught.value.slug == "option-range"
+
+
+# From model to verdict ----------------------------------------------------------------------------------------------
+
+
+def twenty(**options: object) -> Audit:
+    """One layer of 20 units, of which the last is dead."""
+    return audit(mlp((4, 20, 3), dead={0: (19,)}), X, **options)
+
+
+def test_gate_of_an_audit_is_the_gate_of_its_records() -> None:
+    for limit in (0.0, 0.049, 0.05, 1.0):
+        found = twenty(max_dead=limit, max_dead_layer=limit)
+        assert found.gate == gate(found.policy, found.data, found.sites, found.skipped, partial=False)
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(share("5%"), "passed"), (share("4.9%"), "failed")])
+def test_one_dead_unit_of_twenty_is_five_percent(limit: float, outcome: str) -> None:
+    found = twenty(max_dead=limit)
+    assert found.sites[0].dead == (19,)
+    assert found.dead_fraction == 0.05
+    assert found.gate.outcome == outcome
+
+
+def test_samples_that_fixed_batches_pad_with_are_no_evidence() -> None:
+    model = graph("float[64, 4] x", "float[64, 4] y", "h = MatMul (x, w)\n y = Relu (h)", {"w": np.eye(4, dtype="f4")})
+    found = audit(model, X[:255], max_dead=1.0)
+    assert found.data.samples == found.sites[0].samples == 255
+    assert found.gate.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("rare_below", [0.0, 0.02, 0.05, 1.0])
+def test_unit_is_rare_below_the_share_and_not_at_it(rare_below: float) -> None:
+    x = -np.ones((100, 4), np.float32)
+    for unit, count in enumerate((1, 2, 5, 99)):
+        x[:count, unit] = 1
+    model = graph("float[n, 4] x", "float[n, 4] y", "h = MatMul (x, w)\n y = Relu (h)", {"w": np.eye(4, dtype="f4")})
+    rare = audit(model, x, rare_below=rare_below).sites[0].rare
+    assert rare == tuple(
+        unit for unit, count in enumerate((1, 2, 5, 99)) if Fraction(count, 100) < Fraction(str(rare_below))
+    )
