@@ -15,6 +15,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError
+from relu_audit.graph.scopes import walk
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo
 
@@ -60,6 +61,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
             slug="invalid-model",
             hint="Check it with: python -m onnx.checker, or export it again.",
         ) from error
+    _check_arity(model, name)
     if folder is not None:
         ir.external_data.set_base_dir(model.graph, folder)  # pyright: ignore[reportUnknownMemberType]
     info = ModelInfo(
@@ -72,6 +74,23 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         parameters=_parameters(model),
     )
     return Checkpoint(model=model, folder=folder, info=info)
+
+
+def _check_arity(model: ir.Model, name: str) -> None:
+    """Refuse nodes with fewer inputs than their operator needs; what else can be wrong, the runtime finds."""
+    for node in (step.node for step in walk(model.graph)):
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        try:
+            schema = onnx.defs.get_schema(node.op_type, model.opset_imports.get(domain, 1), domain)
+        except onnx.defs.SchemaError:
+            continue
+        if len(node.inputs) < schema.min_input or len(node.outputs) < schema.min_output:
+            raise ModelError(
+                f"{name} is not a valid ONNX graph: a {node.op_type} has {len(node.inputs)} inputs and "
+                f"{len(node.outputs)} outputs, fewer than it needs (node '{node.name or ''}')",
+                slug="invalid-model",
+                hint="Check it with: python -m onnx.checker, or export it again.",
+            )
 
 
 def _mapped(path: Path) -> memoryview:

@@ -181,7 +181,7 @@ class _Writer:
         op: str,
         *inputs: ir.Value | None,
         dtype: ir.DataType | None,
-        **attributes: int | list[int] | float | ir.Tensor,
+        **attributes: int | list[int] | float | ir.TensorProtocol,
     ) -> ir.Value:
         name = self.name(op)
         output = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype))

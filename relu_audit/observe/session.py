@@ -117,7 +117,7 @@ def _lend_weights(model: ir.Model, options: Any) -> dict[str, Any]:
             continue
         lent[name] = _ORT.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy()))
         value.const_value = ir.ExternalTensor(
-            "lent", offset=0, length=tensor.nbytes, dtype=tensor.dtype, shape=ir.Shape(tensor.shape), name=name
+            "lent", offset=0, length=tensor.nbytes, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
         )
     options.add_external_initializers(list(lent), list(lent.values()))
     return lent

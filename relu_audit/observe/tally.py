@@ -126,12 +126,13 @@ class Tally:
         samples, units = rows.fired.shape
         if not samples:
             raise ValueError("a tally of no samples: use Tally.zero")
-        peak, trough, pre_peak = rows.peak, rows.trough, rows.pre_peak
-        bad = np.asarray(np.isnan(rows.mass) | ~np.isfinite(peak) | ~np.isfinite(trough))
+        peak, trough = rows.peak, rows.trough
+        bad = np.isnan(rows.mass) | ~np.isfinite(peak) | ~np.isfinite(trough)
         if rows.pre_mass is not None:
-            bad |= np.isnan(rows.pre_mass)
+            bad = bad | np.isnan(rows.pre_mass)
         fired = rows.fired > 0
-        index: Counts = np.where(fired, np.arange(first, first + samples)[:, None], NEVER)
+        numbers: Counts = np.arange(first, first + samples, dtype=np.int64)
+        index = np.where(fired, numbers[:, None], NEVER)
         counted = rows.positions > 0
         return Tally(
             samples=samples,
@@ -140,9 +141,9 @@ class Tally:
             fired_positions=rows.fired.sum(axis=0) * counted,
             first_fired=index.min(axis=0),
             mass=_sum(rows.mass) * counted,
-            peak=np.fmax.reduce(peak, initial=-np.inf),
+            peak=_highest(peak),
             trough=np.fmin.reduce(trough, initial=np.inf),
-            pre_peak=np.full(units, -np.inf) if pre_peak is None else np.fmax.reduce(pre_peak, initial=-np.inf),
+            pre_peak=_highest(np.full((1, units), -np.inf) if rows.pre_peak is None else rows.pre_peak),
             faulty_samples=bad.sum(axis=0),
         )
 
@@ -167,6 +168,10 @@ class Tally:
     def units(self) -> int:
         """Number of units."""
         return len(self.peak)
+
+
+def _highest(table: Floats) -> Floats:
+    return np.fmax.reduce(table, initial=-np.inf)
 
 
 def _sum(table: Floats) -> Floats:

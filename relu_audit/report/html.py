@@ -34,10 +34,20 @@ LOW_LEVELS = (0.2, 0.3, 0.5)
 """A layer with a smaller share of its units alive than one of these stands out, the more the smaller."""
 
 WORST = 3
-"""Layers named in the verdict."""
+"""Layers that the verdict names of those with dead units, and of those with faulty ones."""
 
-MOST_RUNS = 4000
-"""Dead indices are listed as runs; a layer with more runs than this lists no further, and says so."""
+SHOWN_CHECKS = 4
+"""More broken limits than this are folded away."""
+
+MOST_RUNS = 40_000
+"""Dead indices are listed as runs of neighbours, at most so many on the page: every layer with dead units has an equal
+share, lists no more than that, and says so."""
+
+LONGEST_LABEL = 40
+"""Where room is short a longer name loses its middle: the names of one model tend to begin, and to end, alike."""
+
+LABEL_HEAD = 10
+"""Characters that such a name keeps of its beginning."""
 
 SHOWN_RUNS = 6
 """More runs than this are folded away."""
@@ -45,7 +55,7 @@ SHOWN_RUNS = 6
 LEAST_SHARE = 0.006
 """No part of a bar is drawn narrower than this share of it, or a single dead unit could not be seen."""
 
-CELL_SIZES = ((20_000, 12), (100_000, 8))
+CELL_SIZES = ((20_000, 12), (100_000, 9))
 """Pixels of a unit's cell by the units of the whole model, so that the page's canvases stay within memory."""
 
 SMALLEST_CELL = 5
@@ -154,7 +164,7 @@ class Layer:
         alive_fraction: Their share of the observed units; None if none was observed.
         low: The smallest of ``LOW_LEVELS`` that the share is under; None if it is under none.
         bar: What its units are, as parts of a bar.
-        dead_runs: The dead units' indices, runs of neighbours joined, at most ``MOST_RUNS``.
+        dead_runs: The dead units' indices, runs of neighbours joined, at most its share of ``MOST_RUNS``.
         dead_unlisted: Dead units beyond those.
     """
 
@@ -170,6 +180,18 @@ class Layer:
     dead_unlisted: int
 
     @property
+    def label(self) -> str:
+        """The name, or the two ends of a long one."""
+        if len(self.name) <= LONGEST_LABEL:
+            return self.name
+        return f"{self.name[:LABEL_HEAD]}…{self.name[LABEL_HEAD + 1 - LONGEST_LABEL :]}"
+
+    @property
+    def weight_beside(self) -> bool:
+        """Whether there is room for the weight's name beside the label, which then is too short to tell much."""
+        return self.site.weight is not None and len(self.name) <= LONGEST_LABEL // 2
+
+    @property
     def folded(self) -> bool:
         """Whether the list of dead units is too long to stand open in a table."""
         return len(self.dead_runs) > SHOWN_RUNS
@@ -182,14 +204,15 @@ def _shown(audit: Audit) -> tuple[Status, ...]:
 
 
 def _layers(audit: Audit) -> tuple[Layer, ...]:
-    return tuple(_layer(depth, site) for depth, site in enumerate(audit.sites, 1))
+    most_runs = MOST_RUNS // max(1, sum(bool(site.dead) for site in audit.sites))
+    return tuple(_layer(depth, site, most_runs) for depth, site in enumerate(audit.sites, 1))
 
 
-def _layer(depth: int, site: SiteAudit) -> Layer:
+def _layer(depth: int, site: SiteAudit, most_runs: int) -> Layer:
     alive = site.observed_units - len(site.dead) - len(site.faulty)
     fraction = share(alive, site.observed_units)
     runs = list(_runs(site.dead))
-    listed = runs[:MOST_RUNS]
+    listed = runs[:most_runs]
     return Layer(
         depth=depth,
         site=site,
@@ -253,23 +276,29 @@ class Verdict:
 
     Attributes:
         word: The gate's word.
-        checks: Every limit that was broken, and those that are set and were not.
+        checks: Every limit that was broken, and those that are set and were not; the first ones.
+        more_checks: The rest of them.
         bar: What all the units are, as parts of one bar.
         observed_units: Units that at least one sample reached.
         worst: The layers with the largest dead shares, at most ``WORST``.
         others: Further layers with dead units.
+        faulty: The first layers with faulty units, at most ``WORST``.
+        others_faulty: Further layers with faulty units.
         rate_below: The smallest firing rate that this many samples can rule out; None without samples.
         confidence: How sure that is, as a percentage.
-        fewer: Layers that rest on fewer samples, or on something other than samples.
+        fewer: Layers whose dead units rest on fewer samples, or on something other than samples.
         assumed: Layers whose unit axis is assumed.
     """
 
     word: str
     checks: tuple[Check, ...]
+    more_checks: tuple[Check, ...]
     bar: tuple[Segment, ...]
     observed_units: int
     worst: tuple[Layer, ...]
     others: int
+    faulty: tuple[Layer, ...]
+    others_faulty: int
     rate_below: float | None
     confidence: str
     fewer: int
@@ -282,17 +311,22 @@ _WORDS = {"passed": "Passed", "failed": "Failed", "inconclusive": "Inconclusive"
 def _verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
     summary = audit.summary
     hit = [layer for layer in layers if layer.site.dead]
+    faulty = [layer for layer in layers if layer.site.faulty]
+    checks = tuple(_checks(audit))
     worst = sorted(hit, key=lambda layer: (-(layer.site.dead_fraction or 0), layer.depth))[:WORST]
     return Verdict(
         word=_WORDS[audit.gate.outcome],
-        checks=tuple(_checks(audit)),
+        checks=checks[:SHOWN_CHECKS],
+        more_checks=checks[SHOWN_CHECKS:],
         bar=_bar(summary.active, summary.rare, summary.dead, summary.units),
         observed_units=summary.units - summary.unseen,
         worst=tuple(worst),
         others=len(hit) - len(worst),
+        faulty=tuple(faulty[:WORST]),
+        others_faulty=len(faulty[WORST:]),
         rate_below=rate_below(audit.data.samples),
         confidence=limit(CONFIDENCE),
-        fewer=sum(site.per_run or site.samples < audit.data.samples for site in audit.sites),
+        fewer=sum(bool(site.dead) and (site.per_run or site.samples < audit.data.samples) for site in audit.sites),
         assumed=sum(site.assumed for site in audit.sites),
     )
 
@@ -324,7 +358,7 @@ class Mark:
     """How a status shows in a cell without colour: a drawing on a grid of 10 by 10, on a hollow or a filled cell."""
 
     status: Status
-    digit: str
+    index: int
     hollow: bool
     path: str
 
@@ -334,9 +368,9 @@ class Cells:
     """What a page's script needs of every unit of a layer, in columns of fixed-width numbers to base 64.
 
     Attributes:
-        statuses: Index into ``STATUSES``, one digit each.
-        fired: Samples in which the unit fired.
-        fired_width: Digits of each of these.
+        counts: The status as an index into ``STATUSES``, times one more than the samples, plus the samples in which
+            the unit fired.
+        counts_width: Digits of each of these; the other columns have three.
         pre_peaks: Largest pre-activations by :func:`_code`; empty where none was observed.
         peaks: Largest outputs likewise; empty where each is its pre-activation held between ``low`` and ``high``,
             as it is for Relu and Clip. That halves the page.
@@ -345,9 +379,8 @@ class Cells:
     """
 
     layer: Layer
-    statuses: str
-    fired: str
-    fired_width: int
+    counts: str
+    counts_width: int
     pre_peaks: str
     peaks: str
     low: int
@@ -360,12 +393,14 @@ class Bulbs:
 
     Attributes:
         cell: Pixels of a cell.
+        rare: Index of that status, which shows by its colour alone.
         decades: Powers of ten of the scale of firing rates, from the lowest to 0.
         ticks: The same as percentages.
         marks: Statuses that show by more than their colour, those of this audit only.
     """
 
     cell: int
+    rare: int
     decades: tuple[int, ...]
     ticks: tuple[str, ...]
     marks: tuple[Mark, ...]
@@ -389,10 +424,11 @@ def _bulbs(audit: Audit, layers: Sequence[Layer]) -> Bulbs:
     decades = tuple(range(lowest, 1))
     return Bulbs(
         cell=next((size for units, size in CELL_SIZES if audit.units <= units), SMALLEST_CELL),
+        rare=STATUSES.index("rare"),
         decades=decades,
         ticks=tuple(limit(10.0**decade) for decade in decades),
         marks=tuple(
-            Mark(status, _BASE64[STATUSES.index(status)], hollow, path)
+            Mark(status, STATUSES.index(status), hollow, path)
             for status, hollow, path in _MARKS
             if any(getattr(site, status) for site in audit.sites)
         ),
@@ -407,18 +443,19 @@ def _decades(samples: int) -> int:
 
 def _cells(layer: Layer) -> Cells:
     site = layer.site
-    width = _width(site.samples)
+    step = site.samples + 1
+    width = _width(step * len(STATUSES) - 1)
     pre_peaks = [*map(_code, site.pre_peak)]
     peaks = [*map(_code, site.peak)]
     known = [code for code in peaks if code]
     low, high = min(known, default=0), max(known, default=0)
     implied = [min(max(code, low), high) if code else 0 for code in pre_peaks]
-    place = {status: _BASE64[i] for i, status in enumerate(STATUSES)}
+    base = {status: step * index for index, status in enumerate(STATUSES)}
+    counts = (base[status] + fired for status, fired in zip(site.statuses, site.fired_samples, strict=True))
     return Cells(
         layer=layer,
-        statuses="".join(place[status] for status in site.statuses),
-        fired="".join(_digits(fired, width) for fired in site.fired_samples),
-        fired_width=width,
+        counts="".join(_digits(number, width) for number in counts),
+        counts_width=width,
         pre_peaks="".join(_digits(code, 3) for code in pre_peaks) if any(pre_peaks) else "",
         peaks="" if implied == peaks else "".join(_digits(code, 3) for code in peaks),
         low=low,

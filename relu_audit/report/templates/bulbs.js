@@ -46,16 +46,18 @@
   };
 
   const read = (canvas) => {
-    const { units, samples, counted, statuses, fired, firedWidth, prePeaks, peaks, low, high } = canvas.dataset;
+    const { counted, counts, countsWidth, prePeaks, peaks, low, high } = canvas.dataset;
+    const [units, samples] = [Number(canvas.dataset.units), Number(canvas.dataset.samples)];
+    const count = (unit) => number(counts, Number(countsWidth), unit);
     const pre = (unit) => (prePeaks ? number(prePeaks, 3, unit) : 0);
     const implied = (code) => code && Math.min(Math.max(code, Number(low)), Number(high));
     return {
       canvas,
       counted,
-      units: Number(units),
-      samples: Number(samples),
-      status: (unit) => statuses[unit],
-      fired: (unit) => number(fired, Number(firedWidth), unit),
+      units,
+      samples,
+      status: (unit) => Math.floor(count(unit) / (samples + 1)),
+      fired: (unit) => count(unit) % (samples + 1),
       pre,
       peak: (unit) => (peaks ? number(peaks, 3, unit) : implied(pre(unit))),
       columns: 1,
@@ -63,14 +65,15 @@
     };
   };
 
+  const rare = Number(host.dataset.rare);
   const marks = new Map();
-  for (const path of document.querySelectorAll("[data-digit]")) {
-    const { digit, status } = path.dataset;
-    marks.set(digit, { status: status.replace("_", " "), hollow: "hollow" in path.dataset, shape: path.getAttribute("d") });
+  for (const path of document.querySelectorAll("[data-index]")) {
+    const { index, status } = path.dataset;
+    marks.set(Number(index), { status: status.replace("_", " "), hollow: "hollow" in path.dataset, shape: path.getAttribute("d") });
   }
 
   const describe = (layer, unit) => {
-    const status = marks.get(layer.status(unit))?.status ?? (layer.status(unit) === "B" ? "rare" : "active");
+    const status = marks.get(layer.status(unit))?.status ?? (layer.status(unit) === rare ? "rare" : "active");
     const lines = [`Unit ${unit}: ${status}`];
     if (layer.samples) {
       const fired = layer.fired(unit);
@@ -103,7 +106,8 @@
   const draw = (layer, look) => {
     const { canvas, units } = layer;
     const room = Math.floor((canvas.parentElement.clientWidth - 6) / size);
-    const fitting = room > 16 ? room - (room % 16) : Math.max(room, 1);
+    const round = room >= 32 ? 16 : 8; // units in a row, so that an index can be told from its place
+    const fitting = room > round ? room - (room % round) : Math.max(room, 1);
     layer.columns = Math.max(1, Math.min(units, Math.max(fitting, Math.ceil((units * size) / tallest))));
     const [width, height] = [layer.columns * size, Math.ceil(units / layer.columns) * size];
     const scale = size > 8 ? Math.max(1, Math.min(window.devicePixelRatio, tallest / height)) : 1;
@@ -124,7 +128,7 @@
       pen.strokeStyle = mark.status === "faulty" ? look.bad : mark.hollow ? look.ink : look.paper;
       if (size > 5) {
         pen.scale(inner / 10, inner / 10);
-        pen.lineWidth = mark.hollow ? 1 : 1.5;
+        pen.lineWidth = (mark.hollow ? 10 : 15) / inner;
         pen.stroke(mark.path);
       } else if (mark.hollow) {
         pen.lineWidth = 1;
