@@ -169,7 +169,7 @@ def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[int, int |
     unknown = [use for one in opened.census.located for use in one.uses if use.pattern is None]
     names = expose_ranks(opened.network, unknown)
     session = Session(opened.network.model, opened.network.folder, ran_by)
-    results = session.run(dataset.first_feed() or {}, names)
+    results = session.run(dataset.first_feed(), names)
     # What the first sample does not reach shows as zeros; a real shape without elements cannot be told apart.
     return {
         use.position: results[name].size if results[name].size == 0 or results[name].all() else None
@@ -206,8 +206,8 @@ def _auto_batch(located: Sequence[Located]) -> int:
 
 def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
     """Why two samples cannot share a run: the model refuses, or one changes what the other shows. Empty if they can."""
-    two, one = dataset.first_feed(2), dataset.first_feed(1)
-    if two is None or one is None:
+    two, one = dataset.two_that_differ(), dataset.first_feed()
+    if two is None:
         return ""
     alone = session.run(one, observed.fetch)
     try:
@@ -218,8 +218,10 @@ def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
     for beside, single in pairs:
         if beside is None or single is None:
             continue
-        scale = np.abs(single.mass).max(initial=0)
-        if not np.allclose(beside.mass[:1], single.mass, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
+        a, b = beside.mass[:1], single.mass
+        sound = np.isfinite(a) & np.isfinite(b)
+        scale = np.abs(b[sound]).max(initial=0)
+        if not np.allclose(a[sound], b[sound], rtol=1e-3, atol=1e-4 * scale):
             return "what one shows depends on the others in its batch"
     return ""
 

@@ -96,11 +96,15 @@ class _Follower:
             for _, body in bodies(node):
                 self._enter(body, [None] * len(body.inputs))
             return frozen
-        elif row.move is not None:
-            found = row.move(operation)
         else:
             weights = [None if value is None else self.network.weights.get(value) for value in node.inputs]
-            found = _by_signature(operation, row, weights, self.positions[node])
+            try:
+                found = (
+                    row.move(operation) if row.move else _by_signature(operation, row, weights, self.positions[node])
+                )
+            except (LookupError, ValueError, TypeError, ZeroDivisionError):
+                # The node's attributes or operands contradict its operator; the runtime will say how.
+                return frozen
         # A layout whose rank contradicts inference is worth less than none.
         return [
             f if a is None or (f is not None and s is not None and len(a) != len(s)) else a

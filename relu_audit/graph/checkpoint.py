@@ -51,6 +51,9 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     proto, weights = _parse(data, name)
     external = tuple(_external_files(proto, name, folder))
     try:
+        for tensor in _tensors(proto):
+            if tensor.HasField("raw_data"):
+                _check_length(tensor)
         model = ir.from_proto(proto)
         for value in model.graph.initializers.values():
             if value.name in weights and value.const_value is not None:
@@ -79,6 +82,12 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
 def _check_arity(model: ir.Model, name: str) -> None:
     """Refuse nodes with fewer inputs than their operator needs; what else can be wrong, the runtime finds."""
     for node in (step.node for step in walk(model.graph)):
+        if not isinstance(node.op_type, str) or not isinstance(node.domain, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ModelError(
+                f"{name} is not a valid ONNX graph: a node's operator is not text",
+                slug="invalid-model",
+                hint="The file is damaged; copy or export it again.",
+            )
         domain = "" if node.domain == "ai.onnx" else node.domain
         try:
             schema = onnx.defs.get_schema(node.op_type, model.opset_imports.get(domain, 1), domain)
@@ -111,6 +120,9 @@ def _view(tensor: ir.TensorProtocol, data: memoryview) -> ir.TensorProtocol:
         packed = onnx.TensorProto(data_type=int(tensor.dtype), dims=tensor.shape.numpy(), name=tensor.name or "")
         packed.raw_data = bytes(data)
         return ir.from_proto(packed)
+    needed = math.prod(tensor.shape.numpy()) * tensor.dtype.itemsize
+    if len(data) != needed:
+        raise _unfilled(tensor.name or "", len(data), needed)
     array = np.frombuffer(data, tensor.dtype.numpy()).reshape(tensor.shape.numpy())
     return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
 
@@ -139,9 +151,8 @@ def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> I
     for tensor in _tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entry = {pair.key: pair.value for pair in tensor.external_data}
-            end = int(entry.get("offset", "0")) + int(entry.get("length", "0"))
             location = entry.get("location", "")
-            ends[location] = max(end, ends.get(location, 0))
+            ends[location] = max(_end(tensor, entry, name), ends.get(location, 0))
     for location, end in sorted(ends.items()):
         if folder is None:
             raise ModelError(
@@ -152,16 +163,56 @@ def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> I
         yield ExternalFile(location=location, sha256=_hash(_contained(folder, location, name), end, name))
 
 
+def _end(tensor: onnx.TensorProto, entry: dict[str, str], name: str) -> int:
+    """The byte behind a tensor's data in its file; of its type and shape's length where the entry gives none."""
+    try:
+        bits = ir.DataType(tensor.data_type).bitwidth
+        length = entry.get("length", "") or (math.prod(tensor.dims) * bits + 7) // 8
+        start, count = int(entry.get("offset", "0") or 0), int(length)
+    except (ValueError, TypeError) as error:
+        raise _senseless(tensor, name) from error
+    if start < 0 or count < 0:
+        raise _senseless(tensor, name)
+    return start + count
+
+
+def _senseless(tensor: onnx.TensorProto, name: str) -> ModelError:
+    return ModelError(
+        f"{name} says where the weight '{tensor.name}' lies in words that make no sense",
+        slug="external-data",
+        hint="The file is damaged; copy or export it again.",
+    )
+
+
+def _check_length(tensor: onnx.TensorProto) -> None:
+    needed = (math.prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth + 7) // 8
+    if len(tensor.raw_data) != needed:
+        raise _unfilled(tensor.name, len(tensor.raw_data), needed)
+
+
+def _unfilled(name: str, given: int, needed: int) -> ValueError:
+    return ValueError(f"the weight '{name}' has {given} bytes and its shape needs {needed}")
+
+
 def _contained(folder: Path, location: str, name: str) -> Path:
     """The weight file, if it lies inside the model's folder and is the only name of its data."""
     path = folder / location
-    if not location or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = bool(location) and path.resolve().is_relative_to(folder.resolve())
+        exists = path.is_file()
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{name} keeps weights in a file whose name no file can have",
+            slug="external-data",
+            hint="The model is damaged; copy or export it again.",
+        ) from error
+    if not inside:
         raise ModelError(
             f"{name} wants to read '{location}', which lies outside the model's folder",
             slug="external-data",
             hint="Weights are read from beside the model only. Move the file there, or distrust the model.",
         )
-    if not path.is_file():
+    if not exists:
         raise ModelError(
             f"{name} keeps weights in '{location}', and that file is missing",
             slug="external-data",

@@ -313,6 +313,7 @@ def _lineage(network: Network, found: _Found, position: Mapping[ir.Node, int]) -
         producer = moving[0].producer() if len(moving) == 1 else None
         if producer is None or producer not in position:
             return None
+        path.append(moving[0].index())  # the halves of a Split are two layers
         node = producer
     return (*path, _identity(network, node))
 

@@ -66,9 +66,9 @@ def _clip(network: Network, node: ir.Node) -> Reading:
         if bounds[0] is not None and numbers[0] is None:
             return Unclear("Clip", "its minimum is computed by the graph, so whether it rectifies is not known")
         low, high = numbers
-    if low != 0:
+    if low != 0 or not _is_activation(network, node):
         return None
-    if _gates_its_own_input(network, node):
+    if _gates_its_own_input(network, node, shifted=True):
         return StaysAlive("HardSwish", "x * Clip(x + 3, 0, 6) / 6 has a gradient below zero")
     return Rectifies("Clip(0)" if high is None else f"Clip(0, {high:g})")
 
@@ -76,10 +76,16 @@ def _clip(network: Network, node: ir.Node) -> Reading:
 def _max(network: Network, node: ir.Node) -> Reading:
     inputs = [value for value in node.inputs if value is not None]
     rest = [i for i, value in enumerate(inputs) if value not in network.weights]
-    if len(inputs) != 2 or len(rest) != 1:
+    if len(inputs) != 2 or len(rest) != 1 or not _is_activation(network, node):
         return None
     other = network.constant(inputs[1 - rest[0]])
     return Rectifies("Max(x, 0)", source=rest[0]) if other is not None and other.size and not np.any(other) else None
+
+
+def _is_activation(network: Network, node: ir.Node) -> bool:
+    """Clip and Max also bound sizes and indices: whole numbers, which carry no gradient."""
+    value = node.outputs[0]
+    return value not in network.weights and value.dtype not in (ir.DataType.INT64, ir.DataType.INT32)
 
 
 def _thresholded(network: Network, node: ir.Node) -> Reading:
@@ -149,15 +155,19 @@ def _tanh(network: Network, node: ir.Node) -> Reading:
     return None
 
 
-def _gates_its_own_input(network: Network, node: ir.Node) -> bool:
-    """Whether the node's result comes to multiply the value it was computed from, scales and shifts aside."""
+def _gates_its_own_input(network: Network, node: ir.Node, *, shifted: bool = False) -> bool:
+    """Whether the node's result comes to multiply the value it was computed from, scales and shifts aside.
+
+    If it has to be ``shifted``, only behind an Add: without one, x * Clip(x, 0, 6) is flat below zero and rectifies.
+    """
     source = node.inputs[0]
     while source is not None:
-        if _multiplied_by(node, source, through_scales_of=network):
+        if not shifted and _multiplied_by(node, source, through_scales_of=network):
             return True
         producer = source.producer()
         if producer is None or producer.op_type not in ("Add", "Mul", "Div"):
             return False
+        shifted = shifted and producer.op_type != "Add"
         rest = [v for v in producer.inputs if v is not None and not _is_scalar(network, v)]
         source = rest[0] if len(rest) == 1 else None
     return False

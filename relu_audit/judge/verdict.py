@@ -22,8 +22,9 @@ def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool) -> SiteA
     unseen = np.full(tally.units, not shown)
     dead = shown & (tally.peak <= 0)
     constant = (tally.peak == tally.trough) & (tally.peak != 0)
-    always_on = (tally.positions > 0) & (tally.fired_positions == tally.positions)
-    rare = tally.fired_samples < policy.rare_below * tally.samples
+    # The smallest output counts too: a run whose positions could not be counted may still have shown a silent one.
+    always_on = (tally.positions > 0) & (tally.fired_positions == tally.positions) & (tally.trough > 0)
+    rare = tally.fired_samples / max(tally.samples, 1) < policy.rare_below
     status = np.select(
         [faulty, unseen, dead, constant, always_on, rare],
         ["faulty", "unseen", "dead", "constant", "always_on", "rare"],

@@ -18,6 +18,9 @@ from relu_audit.records import DataInfo, InputInfo
 
 Feeding = Literal["samples", "rows", "repeated"]
 
+PAIR_WITHIN = 16
+"""Samples among which the first one finds a partner to be run with."""
+
 OPEN_SIZE = 16
 """Length that generated data gives to an axis whose size the model leaves open."""
 
@@ -143,12 +146,23 @@ class Dataset:
         counts = [n for n in (self._only_count, self._limit) if n is not None]
         return min(counts, default=None)
 
-    def first_feed(self, samples: int = 1) -> dict[str, np.ndarray] | None:
-        """Feeds for one run of so many samples from the first table, which is not used up; None if it has fewer."""
-        if _count(self._bound) < samples and self.fixed_batch is None:
-            return None
-        rows = self.fixed_batch or samples
+    def first_feed(self) -> dict[str, np.ndarray]:
+        """Feeds for one run on the first sample, or the first batch of a fixed size; the table is not used up."""
+        rows = self.fixed_batch or 1
         return {b.input.name: _cast(_pad(next(iter(b.blocks(rows))), b, rows), b, 0) for b in self._bound}
+
+    def two_that_differ(self) -> dict[str, np.ndarray] | None:
+        """Feeds for one run on the first sample and the next one that is not its like; None if none is near."""
+        blocks = [(b, next(iter(b.blocks(PAIR_WITHIN)))) for b in self._bound]
+        moving = [np.moveaxis(block, b.axis, 0) for b, block in blocks if b.feeding == "samples"]
+        count = min(map(len, moving), default=0)
+        other = next((i for i in range(1, count) if any((rows[i] != rows[0]).any() for rows in moving)), None)
+        if other is None:
+            return None
+        return {
+            b.input.name: _cast(np.take(block, [0, other], axis=b.axis) if b.feeding == "samples" else block, b, 0)
+            for b, block in blocks
+        }
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Runs of at most ``size`` samples, of the model's own size where it fixes one.

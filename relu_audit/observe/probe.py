@@ -132,7 +132,7 @@ def _table(probe: Probe, reduced: np.ndarray) -> np.ndarray:
 def _counts(sums: np.ndarray, *, bits: bool) -> Counts:
     if not bits:
         return np.nan_to_num(sums, nan=0).astype(np.int64)
-    # A sum of nothing but negative zeros, as LeakyRelu of slope 0 makes them, is a negative zero: the sign means nothing.
+    # A sum of nothing but negative zeros, as LeakyRelu of slope 0 makes them, is a negative zero: ignore the sign.
     magnitudes = np.abs(np.nan_to_num(sums, nan=0))
     return magnitudes.view(np.int32 if sums.dtype == np.float32 else np.int64).astype(np.int64)
 
