@@ -20,15 +20,20 @@ class AuditError(Exception):
 
     def __init__(self, message: str, *, slug: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _one_line(message)
         self.slug = slug
-        self.hint = hint
+        self.hint = _one_line(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.slug, self.hint)
+
+
+def _one_line(text: str) -> str:
+    """Names and quoted messages come from strangers' files: no line breaks and no terminal codes."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
 
 
 def _rebuild(kind: type[AuditError], message: str, slug: str, hint: str) -> AuditError:

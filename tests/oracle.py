@@ -1,4 +1,4 @@
-"""A brute-force second opinion: no reductions in the graph, no batches, no axis table, no merging - just every value."""
+"""A brute-force second opinion: no reductions in the graph, no batches, no axis table, no merging; every value."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def one_by_one(data: Mapping[str, np.ndarray], axes: Mapping[str, int] | None = 
     samples = {array.shape[axes.get(name, 0)] for name, array in data.items()}
     assert len(samples) == 1, "arrays disagree about the number of samples"
     return [
-        {name: np.take(array, [i], axis=axes.get(name, 0)) for name, array in data.items()} for i in range(samples.pop())
+        {name: np.take(array, [i], axis=axes.get(name, 0)) for name, array in data.items()}
+        for i in range(samples.pop())
     ]
 
 
@@ -190,7 +191,9 @@ def assert_agrees(site: SiteAudit, truth: Truth, *, exact: bool = True, near_mis
     np.testing.assert_allclose(told, truth.mean, rtol=1e-4, atol=0 if exact else 1e-6, err_msg=f"{site.tensor}: mean")
 
 
-def assert_all_agree(audit: Audit, truths: Mapping[str, Truth], *, exact: bool = True, near_misses: bool = True) -> None:
+def assert_all_agree(
+    audit: Audit, truths: Mapping[str, Truth], *, exact: bool = True, near_misses: bool = True
+) -> None:
     """Every site and nothing but the sites; see :func:`assert_agrees`."""
     assert {site.tensor for site in audit.sites} == set(truths)
     for site in audit.sites:

@@ -364,6 +364,20 @@ def test_padding_never_counts_at_positions(count: int) -> None:
     assert site.mean == pytest.approx([3 / (2 * count)] * 4, rel=1e-5)
 
 
+@pytest.mark.parametrize(("count", "runs", "whole"), [(3, 1, 0), (4, 1, 1), (6, 2, 1), (8, 2, 2), (9, 3, 2)])
+def test_run_with_padding_has_no_countable_positions_where_the_batch_axis_is_gone(
+    count: int, runs: int, whole: int
+) -> None:
+    body = "s = ReduceSum <keepdims = 0> (x, axes)\n y = Relu (s)"
+    model = graph("float[4, 4] x", "float[4] y", body, {"axes": np.array([0])})
+    x = np.ones((count, 4), np.float32)
+    x[4 * whole :] = 100  # what is only seen padded
+    site = audit(model, x).sites[0]
+    assert (site.per_run, site.samples, site.positions) == (True, runs, whole)
+    assert site.fired_positions == (whole,) * 4
+    assert site.mean == ((4.0,) * 4 if whole else (None,) * 4)
+
+
 def test_fixed_batch_gives_the_results_and_hash_of_an_open_one() -> None:
     fixed, opened = audit(fixed_batch(), X), audit(open_batch(), X)
     assert fixed.data.sha256 == opened.data.sha256
@@ -758,6 +772,13 @@ def in_zip_header(offset: int, value: int) -> Callable[[Path], str]:
     return make
 
 
+def promising_more_than_it_holds(folder: Path) -> str:
+    """A whole zip, checksums and all, of an array whose header claims twice its rows."""
+    with zipfile.ZipFile(folder / "d.npz", "w") as archive:
+        archive.writestr("x.npy", npy_bytes(np.concatenate([X, X]))[: -X.nbytes])
+    return "d.npz"
+
+
 NAN = X.copy()
 NAN[6, 1] = np.nan
 OBJECTS = np.array([np.zeros(1), np.zeros(2)], dtype=object)
@@ -797,6 +818,7 @@ REFUSED = {
     ),
     "encrypted npz": (in_zip_header(6, 1), None, ["d.npz"]),
     "npz of unknown compression": (in_zip_header(8, 77), None, ["d.npz"]),
+    "npz of an array that is too short": (promising_more_than_it_holds, "data-damaged", ["d.npz", "'x'"]),
     "missing npz": (text("gone.npz"), "data-not-found", ["gone.npz"]),
     "missing folder": (text("gone"), "data-not-found", ["gone"]),
     "endless name": (text("a" * 5000), None, ["aaa"]),

@@ -132,7 +132,9 @@ class Case:
 
     def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
         """What a failure shows: the graph in ONNX's text syntax."""
-        printer.text(f"batch_size={self.batch_size}, near_misses={self.near_misses}\n{onnx.printer.to_text(self.model)}")
+        printer.text(
+            f"batch_size={self.batch_size}, near_misses={self.near_misses}\n{onnx.printer.to_text(self.model)}"
+        )
 
 
 def sketched(draw: st.DrawFn, *, exact: bool = True) -> Sketch:
@@ -226,7 +228,7 @@ def _batch_norm(s: Sketch, value: str, units: int) -> str:
 def convolutions(draw: st.DrawFn, dims: int) -> Case:
     """Chains of convolutions with everything that usually stands between them and a rectifier."""
     s = sketched(draw)
-    channels = first = draw(st.integers(1, 3))
+    channels = draw(st.integers(1, 3))
     size = draw(st.integers(4, 6)) if dims < 3 else 4
     last = draw(st.booleans())  # channels last, as TensorFlow exports
     shape = [*[size] * dims, channels] if last else [channels, *[size] * dims]
@@ -419,7 +421,9 @@ def test_graphs_with_layer_normalization_are_audited_as_brute_force_sees_them(dr
 
 
 @pytest.mark.parametrize("family", [mlps(), convolutions(2), normalized()], ids=["mlp", "convolution", "normalized"])
-def test_a_batch_fixed_in_the_file_changes_nothing_and_its_padding_never_counts(family: st.SearchStrategy[Case]) -> None:
+def test_a_batch_fixed_in_the_file_changes_nothing_and_its_padding_never_counts(
+    family: st.SearchStrategy[Case],
+) -> None:
     @settings(fixed, max_examples=15)
     @given(family)
     def law(drawn: Case) -> None:

@@ -35,7 +35,11 @@ def model(body: str, opset: int = 18, **more: np.ndarray) -> onnx.ModelProto:
     weights = {"w": W, "w2": W[:, ::-1].copy()}
     weights |= {name: np.asarray(value, np.float32) for name, value in SCALARS.items()} | more
     text = f"h = MatMul (x, w)\n h2 = MatMul (x, w2)\n {body}"
-    used = {name: array for name, array in weights.items() if name in text.replace("(", " ").replace(")", " ").replace(",", " ").split()}
+    used = {
+        name: array
+        for name, array in weights.items()
+        if name in text.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    }
     return graph("float[n, 4] x", "float[n, 5] y", text, used, opset=opset)
 
 
@@ -55,7 +59,11 @@ RECTIFIERS = [
     ("y = Clip (h, zero, six)", 26, "Clip(0, 6)"),
     ("y = Clip (h, zero)", 12, "Clip(0)"),
     ("y = Clip (h, minus_zero, one)", 13, "Clip(0, 1)"),
-    ("c = Constant <value_float = 0.0> ()\n d = Constant <value_float = 6.0> ()\n y = Clip (h, c, d)", 13, "Clip(0, 6)"),
+    (
+        "c = Constant <value_float = 0.0> ()\n d = Constant <value_float = 6.0> ()\n y = Clip (h, c, d)",
+        13,
+        "Clip(0, 6)",
+    ),
     ("c = Identity (zero)\n y = Clip (h, c)", 13, "Clip(0)"),
     ("y = Max (h, zero)", 8, "Max(x, 0)"),
     ("y = Max (zero, h)", 8, "Max(x, 0)"),

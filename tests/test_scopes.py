@@ -153,17 +153,10 @@ def test_positions_and_numerics_survive_the_way_out() -> None:
     wrapped = graph("float[n, 2, 8, 8] x, bool c", "float[n, 3, 6, 6] y", f"y = If (c) <{branches}>", {"k": kernel})
     (expected,) = relu_audit.audit(plain, {"x": images}).sites
     (found,) = one_site(wrapped, {"x": images, "c": np.bool_(True)}).sites
-    for field in (
-        "samples",
-        "positions",
-        "fired_samples",
-        "fired_positions",
-        "first_fired",
-        "dead",
-        "peak",
-        "pre_peak",
-    ):
+    for field in ("samples", "positions", "fired_samples", "fired_positions", "first_fired", "dead"):
         assert getattr(found, field) == getattr(expected, field), field
+    for field in ("peak", "trough", "pre_peak", "mean"):  # a body may be computed by other kernels
+        assert getattr(found, field) == pytest.approx(getattr(expected, field), rel=1e-5), field
 
 
 def test_the_result_of_the_model_is_unchanged() -> None:

@@ -108,10 +108,7 @@ def test_merge_leaves_both_arguments_as_they_were(a: Tally, b: Tally) -> None:
 def test_a_sharded_stream_equals_one_tally_of_everything(data: st.DataObject, samples: int, positions: int) -> None:
     rows = data.draw(tables(samples, positions))
     cuts = sorted(data.draw(st.sets(st.integers(1, samples - 1))) if samples > 1 else [])
-    shards = [
-        Tally.of(cut(rows, start, stop), start)
-        for start, stop in zip([0, *cuts], [*cuts, samples], strict=True)
-    ]
+    shards = [Tally.of(cut(rows, start, stop), start) for start, stop in zip([0, *cuts], [*cuts, samples], strict=True)]
     merged = Tally.zero(UNITS)
     for shard in data.draw(st.permutations(shards)):
         merged = merged.merge(shard)
@@ -193,7 +190,9 @@ def test_sums_that_overflow_stay_infinite_and_are_not_faulty() -> None:
 def test_copies_that_pad_a_run_count_no_positions_but_still_show_what_fired() -> None:
     y = np.array([[[0.0], [2.0]]])
     shown = rows_of(y, y)
-    padded = Tally.of(Rows(**{f.name: getattr(shown, f.name) for f in fields(shown) if f.name != "positions"}, positions=0), 5)
+    padded = Tally.of(
+        Rows(**{f.name: getattr(shown, f.name) for f in fields(shown) if f.name != "positions"}, positions=0), 5
+    )
     assert (padded.samples, padded.positions) == (1, 0)
     assert padded.fired_positions.tolist() == [0]
     assert padded.fired_samples.tolist() == [1]

@@ -18,17 +18,14 @@ class Exit(IntEnum):
     INCONCLUSIVE = 3
     UNVERIFIED = 4
     BUG = 70
-    INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given or bool(os.environ.get("RELU_AUDIT_DEBUG"))
-    sys.exit(run([argument for argument in given if argument != "--debug"], debug=debug))
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
-def run(arguments: Sequence[str], *, debug: bool = False) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code. Whatever goes wrong is said on standard error, in a line or two."""
     import click
 
@@ -40,25 +37,23 @@ def run(arguments: Sequence[str], *, debug: bool = False) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        if debug:
-            raise
         error.show()
         return Exit.UNUSABLE
     except AuditError as error:
-        if debug:
-            raise
         _say(f"error: {error.message} [{error.slug}]", error.hint)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted before any data was seen", "")
-        return Exit.INTERRUPTED
+        return Exit.INCONCLUSIVE
+    except SystemExit as leaving:
+        # click leaves this way when it has completed a word, and when the reader of our output has gone away.
+        if leaving.code:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.UNUSABLE if leaving.code else Exit.PASSED
     except BrokenPipeError:
-        # The reader of our output went away; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.UNUSABLE
     except Exception as error:  # the last resort: a bug of ours must not look like a breached gate
-        if debug:
-            raise
         _say(
             f"internal error: {type(error).__name__}: {error}",
             "This is a bug in relu-audit. Please report it with the output of the same command with --debug.",

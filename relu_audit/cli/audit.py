@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Generator
+import traceback
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +115,7 @@ class Configured(click.Command):
 )
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")
 @option("--verbose", "-v", is_flag=True, help="Also list the dead units of every layer.")
-@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def audit(
     model: Path,
     data: str,
@@ -127,16 +129,24 @@ def audit(
     **options: Any,
 ) -> int:
     """Audit MODEL: which rectifier units never fire on DATA, and how sure that is."""
-    del debug
-    from relu_audit.pipeline import audit as run
-
     targets = {"--json": json_file, "--html": html_file}
     wanted = {name: target for name, target in targets.items() if target is not None}
-    check_writable(wanted)
-    with _progress(quiet) as on_progress:
-        result = run(model, data, inputs=dict(inputs), unit_axes=dict(unit_axes), on_progress=on_progress, **options)
-    for name, target in wanted.items():
-        deliver(_writer(name)(result), target)
+    try:
+        check_writable(wanted)
+        return _audit(wanted, quiet, verbose, model, data, inputs=dict(inputs), unit_axes=dict(unit_axes), **options)
+    except Exception:
+        if debug:
+            traceback.print_exc()
+        raise
+
+
+def _audit(wanted: Mapping[str, str], quiet: bool, verbose: bool, model: Path, data: str, **options: Any) -> int:
+    from relu_audit.pipeline import audit as run
+
+    # Calibration code of the user's own may print; standard output is for reports.
+    with contextlib.redirect_stdout(sys.stderr), _progress(quiet) as on_progress:
+        result = run(model, data, on_progress=on_progress, **options)
+    deliver({target: _writer(name)(result) for name, target in wanted.items()})
     _summarise(result, to_stderr="-" in wanted.values(), quiet=quiet, verbose=verbose)
     return _exit_code(result)
 

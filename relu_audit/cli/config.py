@@ -28,7 +28,7 @@ def find(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
             if path.is_file():
                 table = _read(path)
                 if name == SHARED_FILE:
-                    table = table.get("tool", {}).get("relu-audit")
+                    table = _part(_part(table, "tool", name) or {}, "relu-audit", name)
                 if table is not None:
                     return path, table
     return None
@@ -58,6 +58,13 @@ def defaults(command: click.Command, path: Path, table: Mapping[str, Any]) -> di
             )
         out[options[key].name or key] = _for_click(options[key], value, path, key)
     return out
+
+
+def _part(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any] | None:
+    part = table.get(key)
+    if part is not None and not isinstance(part, Mapping):
+        raise UsageError(f"{name}: '{key}' is not a table", slug="config", hint="Write [tool.relu-audit].")
+    return cast("Mapping[str, Any] | None", part)
 
 
 def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:

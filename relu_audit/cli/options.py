@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import click
@@ -25,8 +26,9 @@ class Share(click.ParamType[float]):
         """Read a percentage or a fraction; anything outside 0 to 1 is refused, since 5 could mean either."""
         text = str(value).strip()
         try:
-            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
+            # In decimal, so that 0.7% is the very number that 0.007 is.
+            number = float(Decimal(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1))
+        except (InvalidOperation, ValueError):
             self.fail(f"'{value}' is no share; write 5% or 0.05", param, ctx)
         if not 0 <= number <= 1:
             self.fail(f"'{value}' is not between 0 and 1; write 5% or 0.05", param, ctx)

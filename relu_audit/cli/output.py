@@ -6,39 +6,73 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from relu_audit.errors import UsageError
 
 
-def deliver(text: str, target: str) -> None:
-    """Write a report.
+def deliver(reports: Mapping[str, str]) -> None:
+    """Write reports by target, all of them or none: every file is complete beside its place before the first moves in.
 
     Raises:
-        UsageError: ``output`` if the target cannot be written.
+        UsageError: ``output`` if a target cannot be written.
     """
-    if target == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    path = Path(target)
+    staged: list[tuple[Path, Path]] = []
+    direct: list[tuple[str, str]] = []
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        for target, text in reports.items():
+            # A link stays a link, and a pipe or a device is written to, not replaced.
+            path = Path(target).resolve()
+            if target == "-" or (path.exists() and not path.is_file()):
+                direct.append((target, text))
+            else:
+                staged.append((_staged(path, text), path))
+        for temporary, path in staged:
+            _attempt(path, lambda temporary=temporary, path=path: temporary.replace(path))
+        for target, text in direct:
+            _write_directly(target, text)
+    finally:
+        for temporary, _ in staged:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _staged(path: Path, text: str) -> Path:
+    """A complete temporary sibling."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     except OSError as error:
         raise _cannot_write(path, error) from error
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         # mkstemp makes files that only their owner can read; a report is as public as any new file.
         mask = os.umask(0)
         os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(path)
+        temporary.chmod(0o666 & ~mask)
+    except OSError as error:
+        temporary.unlink()
+        raise _cannot_write(path, error) from error
+    return temporary
+
+
+def _write_directly(target: str, text: str) -> None:
+    data = text.encode()
+    if target == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    else:
+        _attempt(Path(target), lambda: Path(target).write_bytes(data))
+
+
+def _attempt(path: Path, action: Callable[[], object]) -> None:
+    try:
+        action()
     except OSError as error:
         raise _cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
 
 
 def check_writable(targets: dict[str, str]) -> None:

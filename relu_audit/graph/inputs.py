@@ -62,7 +62,9 @@ def _batch_axis(shape: Sequence[Size] | None, others: Sequence[Sequence[Size] | 
     if 0 in open_axes:
         return 0
     if not open_axes:
-        return 0 if len(shape) > 1 else None
+        # Beside an input with an open batch, a fixed one of more than one entry is a table, not a batch.
+        beside = any(other and not isinstance(other[0], int) for other in others)
+        return None if len(shape) == 1 or (beside and shape[0] != 1) else 0
     leading = [other[0] for other in others if other and not isinstance(other[0], int)]
     named = [axis for axis in open_axes if shape[axis] is not None and shape[axis] in leading]
     if named:

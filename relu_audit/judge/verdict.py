@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from relu_audit.observe.tally import NEVER, Floats, Tally
@@ -12,29 +13,9 @@ MEAN_DIGITS = 6
 
 
 def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool) -> SiteAudit:
-    """What was counted of a site, and what that makes of each unit.
-
-    Each unit has one status. Where several hold, the first of these counts: faulty (a value that is not finite says
-    nothing about firing), unseen, dead, constant, always_on, rare, active.
-    """
-    shown = tally.samples > 0
+    """What was counted of a site, and what that makes of each unit."""
     faulty = tally.faulty_samples > 0
-    unseen = np.full(tally.units, not shown)
-    dead = shown & (tally.peak <= 0)
-    constant = (tally.peak == tally.trough) & (tally.peak != 0)
-    # The smallest output counts too: a run whose positions could not be counted may still have shown a silent one.
-    always_on = (tally.positions > 0) & (tally.fired_positions == tally.positions) & (tally.trough > 0)
-    rare = tally.fired_samples / max(tally.samples, 1) < policy.rare_below
-    status = np.select(
-        [faulty, unseen, dead, constant, always_on, rare],
-        ["faulty", "unseen", "dead", "constant", "always_on", "rare"],
-        "active",
-    )
-
-    def units(name: str) -> tuple[int, ...]:
-        return tuple(np.flatnonzero(status == name).tolist())
-
-    return SiteAudit(
+    counted = SiteAudit(
         tensor=site.tensor,
         tensors=site.tensors,
         scope=site.scope,
@@ -55,13 +36,35 @@ def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool) -> SiteA
         peak=_numbers(tally.peak, ~faulty),
         trough=_numbers(tally.trough, ~faulty),
         pre_peak=_numbers(tally.pre_peak, ~faulty),
-        dead=units("dead"),
-        rare=units("rare"),
-        always_on=units("always_on"),
-        constant=units("constant"),
-        faulty=units("faulty"),
-        unseen=units("unseen"),
+        dead=(),
+        rare=(),
+        always_on=(),
+        constant=(),
+        faulty=(),
+        unseen=(),
     )
+    return judged(counted, policy)
+
+
+def judged(site: SiteAudit, policy: Policy) -> SiteAudit:
+    """The site with the status of every unit as its counts have it.
+
+    Each unit has one status. Where several hold, the first of these counts: unseen, faulty (a value that is not finite
+    says nothing about firing), dead, constant, always_on, rare, active.
+    """
+    peak, trough = (np.array([np.nan if x is None else x for x in xs], np.float64) for xs in (site.peak, site.trough))
+    fired_samples, fired_positions = np.array(site.fired_samples), np.array(site.fired_positions)
+    unseen = np.full(site.units, site.samples == 0)
+    faulty = np.isnan(peak)
+    dead = peak <= 0
+    constant = (peak == trough) & (peak != 0)
+    # The smallest output counts too: a run whose positions could not be counted may still have shown a silent one.
+    always_on = (fired_positions == site.positions) & (site.positions > 0) & (trough > 0)
+    rare = fired_samples / max(site.samples, 1) < policy.rare_below
+    names = ("unseen", "faulty", "dead", "constant", "always_on", "rare")
+    status = np.select([unseen, faulty, dead, constant, always_on, rare], names, "active")
+    lists = {name: tuple(np.flatnonzero(status == name).tolist()) for name in names}
+    return msgspec.structs.replace(site, **lists)
 
 
 def _mean(tally: Tally, faulty: np.ndarray) -> tuple[float | None, ...]:

@@ -112,12 +112,11 @@ class Dataset:
         else:
             self._source = open_source(data, tuple(i.name for i in self._inputs))
         self._tables = iter(self._source.tables())
-        first = next(self._tables, None)
-        if first is None:
-            raise self._empty()
-        self._first = first
-        self._bound = self._bind(first)
-        if not _count(self._bound):
+        for first in self._tables:
+            self._first, self._bound = first, self._bind(first)
+            if _count(self._bound):
+                break
+        else:
             raise self._empty()
         self._only_count = _count(self._bound) if self._source.single else None
         self._hashes = {i.name: hashlib.sha256() for i in self._inputs}
@@ -155,7 +154,8 @@ class Dataset:
         """Feeds for one run on the first sample and the next one that is not its like; None if none is near."""
         blocks = [(b, next(iter(b.blocks(PAIR_WITHIN)))) for b in self._bound]
         moving = [np.moveaxis(block, b.axis, 0) for b, block in blocks if b.feeding == "samples"]
-        count = min(map(len, moving), default=0)
+        count = min((len(rows) for rows in moving), default=0)
+        count = min(count, PAIR_WITHIN if self._limit is None else self._limit)
         other = next((i for i in range(1, count) if any((rows[i] != rows[0]).any() for rows in moving)), None)
         if other is None:
             return None
@@ -185,7 +185,7 @@ class Dataset:
                     if b.feeding == "samples":
                         block = _head(block, b.axis, samples)
                     if b.feeding != "repeated" or not self.samples:
-                        self._hashes[b.input.name].update(np.ascontiguousarray(block).tobytes())
+                        self._hashes[b.input.name].update(_canonical(block, b.axis))
                     feeds[b.input.name] = _cast(_pad(block, b, self.fixed_batch), b, self.samples)
                 padded = not self.one_by_one and samples < (self.fixed_batch or samples)
                 yield Batch(feeds=feeds, samples=samples, first=self.samples, padded=padded)
@@ -201,7 +201,7 @@ class Dataset:
         digest = hashlib.sha256()
         for b in sorted(self._bound, key=lambda b: b.input.name):
             row = b.column.shape[: b.axis] + b.column.shape[b.axis + 1 :]
-            digest.update(f"{b.input.name}\0{b.column.dtype.str}\0{b.feeding}\0{row}\0".encode())
+            digest.update(f"{b.input.name}\0{b.column.dtype.name}\0{b.feeding}\0{row}\0".encode())
             digest.update(self._hashes[b.input.name].digest())
         return DataInfo(
             source=self._source.name,
@@ -215,7 +215,7 @@ class Dataset:
                     dtype=b.column.dtype.name,
                     shape=b.column.shape,
                     feeding=b.feeding,
-                    cast=None if b.column.dtype == b.dtype else b.dtype.name,
+                    cast=None if b.column.dtype.newbyteorder("=") == b.dtype else b.dtype.name,
                 )
                 for b in self._bound
             ),
@@ -244,8 +244,9 @@ class Dataset:
 
     def _bind_one(self, wanted: GraphInput, table: Table) -> _Bound:
         key = self._keys.get(wanted.name, wanted.name)
+        positional = len(self._inputs) == 1 and wanted.name not in self._keys
         unnamed = [name for name in table.columns if not name or (name == "arr_0" and len(table.columns) == 1)]
-        if key not in table.columns and unnamed and len(self._inputs) == 1:
+        if key not in table.columns and unnamed and positional:
             key = unnamed[0]
         if key not in table.columns:
             found = ", ".join(f"'{name}'" for name in table.columns if name) or "one array without a name"
@@ -319,6 +320,12 @@ def _count(bound: Sequence[_Bound]) -> int:
     return next((b.count for b in bound if b.count is not None), 1)
 
 
+def _canonical(block: np.ndarray, axis: int) -> bytes:
+    """The bytes of a block, samples outermost and in the machine's byte order: any cut gives the same stream."""
+    native = block.astype(block.dtype.newbyteorder("="), copy=False)
+    return (np.moveaxis(native, axis, 0) if block.ndim else native).tobytes()
+
+
 def _head(block: np.ndarray, axis: int, samples: int) -> np.ndarray:
     return block if block.shape[axis] == samples else np.take(block, range(samples), axis=axis)
 
@@ -334,8 +341,8 @@ def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
 def _cast(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
     """The block in the input's type; only conversions that keep every value, or round it to a narrower float."""
     source, target = block.dtype, bound.dtype
-    if source.kind == "f" and np.isnan(block).any():
-        at = first + (int(np.argwhere(np.isnan(block))[0][bound.axis]) if bound.feeding == "samples" else 0)
+    if _floats(source) and np.isnan(block).any():
+        at = first + (int(np.argwhere(np.isnan(block))[:, bound.axis].min()) if bound.feeding == "samples" else 0)
         raise DataError(
             f"{bound.where} holds NaN, first in sample {at}",
             slug="data-nan",
@@ -343,8 +350,9 @@ def _cast(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
         )
     if source == target:
         return block
-    wide = np.can_cast(source, target, "safe") or (source.kind in "iub" and _floats(target))
-    if not (wide or (_floats(source) and _floats(target)) or (source.kind in "iub" and target.kind in "iub")):
+    whole = source.kind in "iub"
+    safe = np.can_cast(source, target, "safe")
+    if not (safe or (whole and (_floats(target) or target.kind in "iub")) or (_floats(source) and _floats(target))):
         raise DataError(
             f"{bound.where} is {source.name}, but input '{bound.input.name}' takes {target.name}",
             slug="data-dtype",
@@ -352,12 +360,13 @@ def _cast(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
         )
     with np.errstate(over="ignore", invalid="ignore"):
         cast = block.astype(target)
-    lost = (
-        ~np.isfinite(cast.astype(np.float64)) & np.isfinite(block)
-        if _floats(source) and _floats(target)
-        else cast != block
-    )
-    if not wide and np.any(lost):
+        if safe:
+            return cast
+        if whole:
+            lost = cast.astype(np.float64) != block.astype(np.float64) if _floats(target) else cast != block
+        else:
+            lost = ~np.isfinite(cast.astype(np.float64)) & np.isfinite(block)
+    if np.any(lost):
         raise DataError(
             f"{bound.where} holds values that do not fit {target.name}, the type of input '{bound.input.name}'",
             slug="data-range",
@@ -388,7 +397,7 @@ class _RandomColumn:
 
 def _random(text: str, inputs: Sequence[GraphInput]) -> Source:
     number = text.partition(":")[2]
-    if not number.isdigit() or not int(number):
+    if not (number.isascii() and number.isdigit() and int(number)):
         raise DataError(
             f"'{text}' does not say how many samples to make up", slug="data-kind", hint="Write for example random:256."
         )

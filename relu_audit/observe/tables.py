@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import struct
 import sys
 import zipfile
 import zlib
@@ -18,10 +19,21 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from numpy.lib import format as npy
 
 from relu_audit.errors import DataError
+
+_ZIP_TROUBLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+"""What reading a damaged, encrypted or unusually compressed archive raises."""
 
 
 class Column(Protocol):
@@ -94,7 +106,7 @@ class ZipColumn:
     def _read(self, stream: Any, size: int) -> bytes:
         try:
             data = stream.read(size)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _ZIP_TROUBLE as error:
             raise self._cut_short() from error
         if len(data) != size:
             raise self._cut_short()
@@ -158,6 +170,15 @@ def open_source(data: object, names: tuple[str, ...]) -> Source:
 
 def _from_text(text: str, names: tuple[str, ...]) -> Source:
     path = Path(text)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        if ":" not in text:
+            raise DataError(
+                f"'{text[:100]}' cannot be read: {error}", slug="data-not-found", hint="Check the path's spelling."
+            ) from error
     if path.is_dir():
         return _folder(path, names)
     if path.suffix == ".npz" and path.is_file():
@@ -193,7 +214,7 @@ def _npz(path: Path) -> Table:
                 with archive.open(member) as stream:
                     shape, fortran, dtype = _header(stream, f"{path.name}, array '{name}'")
                 columns[name] = ZipColumn(path, member, shape, dtype, fortran)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _ZIP_TROUBLE as error:
         raise DataError(
             f"{path.name} is not a .npz file, or is cut short", slug="data-damaged", hint="Write or copy it again."
         ) from error
@@ -203,9 +224,9 @@ def _npz(path: Path) -> Table:
 
 
 def _npy(path: Path) -> Column:
-    with path.open("rb") as stream:
-        _header(stream, path.name)
     try:
+        with path.open("rb") as stream:
+            _header(stream, path.name)
         return ArrayColumn(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, OSError) as error:
         raise DataError(
@@ -218,7 +239,7 @@ def _header(stream: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype[An
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # numpy evaluates the header as Python, and a damaged one raises almost anything
         raise DataError(
             f"{where}: not a numpy array, or cut short", slug="data-damaged", hint="Write it with numpy.savez."
         ) from error
@@ -264,7 +285,7 @@ def _test_set(folder: Path, names: tuple[str, ...]) -> Table:
         try:
             tensor.ParseFromString(file.read_bytes())
             array = onnx.numpy_helper.to_array(tensor)
-        except (DecodeError, ValueError, TypeError) as error:
+        except Exception as error:  # a damaged tensor raises many kinds
             raise DataError(f"{where} is not a tensor", slug="data-damaged", hint="Write or copy it again.") from error
         index = int("".join(filter(str.isdigit, file.stem)) or "0")
         name = tensor.name if tensor.name in names else names[index] if index < len(names) else file.stem
@@ -278,12 +299,13 @@ def _entry_point(module: str, function: str) -> Callable[[], object]:
     try:
         loaded: ModuleType
         if path.suffix == ".py":
-            spec = importlib.util.spec_from_file_location(path.stem, path)
+            spec = importlib.util.spec_from_file_location(f"calibration_{path.stem}", path)
             if spec is None or spec.loader is None or not path.is_file():
                 raise DataError(
                     f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling."
                 )
             loaded = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = loaded  # dataclasses and pickles look their module up
             spec.loader.exec_module(loaded)
         else:
             sys.path.insert(0, str(Path.cwd()))
@@ -294,7 +316,7 @@ def _entry_point(module: str, function: str) -> Callable[[], object]:
         found = getattr(loaded, function, None)
     except DataError:
         raise
-    except Exception as error:  # the user's own module may raise anything
+    except (Exception, SystemExit) as error:  # the user's own module may raise anything
         raise DataError(
             f"importing {module} failed: {type(error).__name__}: {error}",
             slug="data-code",
@@ -310,7 +332,7 @@ def _entry_point(module: str, function: str) -> Callable[[], object]:
     def call() -> object:
         try:
             return found()
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             raise _their_fault(where, error) from error
 
     return call
@@ -339,7 +361,7 @@ def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
             feed = next(feeds)
         except StopIteration:
             return
-        except Exception as error:  # the user's own generator may raise anything
+        except (Exception, SystemExit) as error:  # the user's own generator may raise anything
             raise _their_fault(where, error) from error
         yield _feed(feed, names, f"{where}, feed {count}")
         count += 1

@@ -11,6 +11,8 @@ import msgspec
 
 from relu_audit.errors import RecordError
 from relu_audit.judge.evidence import rate_below
+from relu_audit.judge.gate import gate
+from relu_audit.judge.verdict import judged
 from relu_audit.records import SCHEMA, Audit, SiteAudit, Summary
 
 
@@ -74,7 +76,7 @@ def load(source: str | bytes | os.PathLike[str]) -> Audit:
             f"{name} is not an audit: {error}", slug="audit-unreadable", hint="Write one with relu-audit --json FILE."
         ) from error
     audit = _plain(document)
-    if _document(audit) != document:
+    if not _follows(audit) or _document(audit) != document:
         raise RecordError(
             f"{name} says things that do not follow from its own counts",
             slug="audit-inconsistent",
@@ -88,6 +90,27 @@ def schema() -> str:
     described: dict[str, Any] = msgspec.json.schema(Document)
     described = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **described}
     return msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=2).decode() + "\n"
+
+
+def _follows(audit: Audit) -> bool:
+    """Whether everything in the record follows from its counts."""
+    return all(_site_follows(site, audit) for site in audit.sites) and audit.gate == gate(
+        audit.policy, audit.data, audit.sites, audit.skipped, partial=audit.partial
+    )
+
+
+def _site_follows(site: SiteAudit, audit: Audit) -> bool:
+    per_unit = ("fired_samples", "fired_positions", "first_fired", "mean", "peak", "trough", "pre_peak")
+    return (
+        all(len(getattr(site, name)) == site.units for name in per_unit)
+        and all(0 <= fired <= site.samples for fired in site.fired_samples)
+        and all(
+            (first is None) == (not fired) for first, fired in zip(site.first_fired, site.fired_samples, strict=True)
+        )
+        and all(0 <= fired <= site.positions for fired in site.fired_positions)
+        and site.samples <= audit.data.samples
+        and judged(site, audit.policy) == site
+    )
 
 
 class _Version(msgspec.Struct):
