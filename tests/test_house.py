@@ -59,9 +59,7 @@ def test_no_engine_names_an_operator() -> None:
 
 
 def test_importing_the_package_is_cheap() -> None:
-    code = (
-        "import sys, time; t = time.perf_counter(); import relu_audit; print(time.perf_counter() - t, len(sys.modules))"
-    )
+    code = "import time; t = time.perf_counter(); import relu_audit; print(time.perf_counter() - t)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds = float(done.stdout)
     assert seconds < 0.05

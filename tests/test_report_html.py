@@ -39,7 +39,7 @@ from relu_audit.records import (
     Skipped,
     Status,
 )
-from relu_audit.report import html, json
+from relu_audit.report import bulbs, html, json, numbers, sections
 from relu_audit.report.numbers import limit, percent
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -406,9 +406,10 @@ def contrast(one: str, other: str) -> float:
 
 def test_same_audit_same_bytes(evil: Audit, tmp_path: Path) -> None:
     stored = tmp_path / "audit.json"
-    stored.write_text(json.write(evil), "utf-8")
+    stored.write_bytes(msgspec.json.encode(evil))
     program = (
-        "import sys; from relu_audit.report import html, json; a = json.load(sys.argv[1]); "
+        "import sys, pathlib, msgspec; from relu_audit.records import Audit; from relu_audit.report import html; "
+        "a = msgspec.json.decode(pathlib.Path(sys.argv[1]).read_bytes(), type=Audit); "
         "sys.stdout.buffer.write((html.write(a) + html.fragment(a)).encode())"
     )
     elsewhere = subprocess.run(
@@ -524,7 +525,7 @@ def test_many_broken_limits_are_folded_but_all_there() -> None:
     built = audit(*(site(name, ["dead"]) for name in names), policy=Policy(max_dead_layer=0.5))
     part = section(html.write(built), "verdict")
     (folded,) = part.all("details")[:1]
-    assert folded.all("summary")[0].text == f"{9 - html.SHOWN_CHECKS} more"
+    assert folded.all("summary")[0].text == f"{9 - sections.SHOWN_CHECKS} more"
     assert all(f"of layer {name} dead; the limit is 50 %." in part.text for name in names)
     assert all(f"of layer {name} dead; the limit is 50 %." in read(html.fragment(built)).text for name in names)
 
@@ -597,7 +598,7 @@ def test_long_names_that_begin_and_end_alike_can_be_told_apart() -> None:
         shown = [e for body in section(page, part).all(tag) for e in body.all("bdi", class_="name")]
         assert [e.attributes["title"] for e in shown] == names
         assert len({e.text for e in shown}) == 2
-        assert all(len(e.text) == html.LONGEST_LABEL for e in shown)
+        assert all(len(e.text) == sections.LONGEST_LABEL for e in shown)
         assert all(name.endswith(e.text.split("…")[1]) for e, name in zip(shown, names, strict=True))
     assert [row["Layer"].text for row in layer_rows(page)] == names
 
@@ -666,11 +667,11 @@ def test_cells_hold_what_the_audit_holds(samples: int, kind: str) -> None:
 def test_codes_are_ordered_as_numbers_are() -> None:
     sizes = [m * 10.0**e for m in (1, 1.005, 9.994, 9.996) for e in (-300, -80, -72, -1, 0, 72, 80)]
     numbers = sorted([-x for x in sizes] + [0.0] + sizes)
-    codes = [html._code(x) for x in numbers]
+    codes = [bulbs._code(x) for x in numbers]
     assert codes == sorted(codes)
     assert all(0 < code < 2**18 for code in codes)
-    assert html._code(None) == 0
-    assert html._code(-0.0) == html._code(0.0)
+    assert bulbs._code(None) == 0
+    assert bulbs._code(-0.0) == bulbs._code(0.0)
 
 
 def test_only_marks_that_occur_are_explained(pages: dict[str, str]) -> None:
@@ -728,7 +729,7 @@ def test_long_lists_of_dead_units_are_folded_and_complete() -> None:
 
 
 def test_lists_that_are_cut_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "MOST_RUNS", 8)
+    monkeypatch.setattr(sections, "MOST_RUNS", 8)
     built = audit(site("r1", ["dead", "active"] * 10), site("r2", ["dead"]), site("r3", ["active"]))
     cell = layer_rows(html.write(built))[0]["Dead units, by index"]
     assert cell.text.endswith("0, 2, 4, 6 and 6 more, listed in the JSON report")
@@ -840,15 +841,15 @@ def test_measured_values_keep_three_digits() -> None:
         0.0: "0", 6.0: "6", 0.73238: "0.732", -1.5576e-8: f"{MINUS}1.56e-8", 12345.0: "12300", 9.996: "10",
         1e-5: "0.00001", 9.99e-6: "9.99e-6", 1e9: "1e9", -2.5e30: f"{MINUS}2.5e30", None: EN_DASH,
     }  # fmt: skip
-    assert {x: html.measured(x) for x in cases} == cases
-    assert html.measured(-0.0) == "0"
+    assert {x: numbers.measured(x) for x in cases} == cases
+    assert numbers.measured(-0.0) == "0"
 
 
 def test_bounds_are_never_shown_as_below_something() -> None:
-    assert html.bound(rate_below(24)) == percent(rate_below(24), 2)
-    assert html.bound(rate_below(100_000)) == "0.003 %"
-    assert html.bound(rate_below(10**8)) == "0.000003 %"
-    assert html.bound(None) == EN_DASH
+    assert numbers.bound(rate_below(24)) == percent(rate_below(24), 2)
+    assert numbers.bound(rate_below(100_000)) == "0.003 %"
+    assert numbers.bound(rate_below(10**8)) == "0.000003 %"
+    assert numbers.bound(None) == EN_DASH
 
 
 # ---- size, and a real model

@@ -163,6 +163,9 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
     # A letter that enters and does not leave is summed over: the operator has weights of its own, and units are born.
     leaving = {letter for term in outputs for axis in term for letter in _letters(axis)}
     contracts = any(letter not in leaving for term in terms for axis in term for letter in _letters(axis))
+    if any(mark in term for term, layout in zip(terms, op.inputs, strict=False) if layout is None for mark in "~*"):
+        # The rank of the result is that of an operand whose own is not known.
+        return [None] * len(op.shapes)
     data: dict[str, list[Axis]] = defaultdict(list)
     births = _Births()
     for term, layout, weight in zip(terms, op.inputs, weights, strict=False):

@@ -120,7 +120,7 @@ def _view(tensor: ir.TensorProtocol, data: memoryview) -> ir.TensorProtocol:
         packed = onnx.TensorProto(data_type=int(tensor.dtype), dims=tensor.shape.numpy(), name=tensor.name or "")
         packed.raw_data = bytes(data)
         return ir.from_proto(packed)
-    needed = math.prod(tensor.shape.numpy()) * tensor.dtype.itemsize
+    needed = math.prod(tensor.shape.numpy()) * tensor.dtype.bitwidth // 8
     if len(data) != needed:
         raise _unfilled(tensor.name or "", len(data), needed)
     array = np.frombuffer(data, tensor.dtype.numpy()).reshape(tensor.shape.numpy())

@@ -224,7 +224,7 @@ def _place(layout: Layout | None, tensor: str, wanted: int | None, read: channel
         axis = _fallback(layout)
         pattern = tuple(_pieces_of_axis(a, whole=i == axis) for i, a in enumerate(layout))
         return _Placing(pattern=pattern, axis_from=why, assumed=True, weight=None)
-    pattern = tuple(_pieces(axis, letter) for axis in layout)
+    pattern = _without_idle_units(tuple(_pieces(axis, letter) for axis in layout))
     if all(_unfolds(axis) for axis in pattern) and sum(len(axis) > 1 for axis in pattern) <= 1:
         order = letter.order if letter.kind is Kind.BORN else None
         return _Placing(pattern=pattern, axis_from=why, assumed=False, weight=letter.weight, order=order)
@@ -277,6 +277,15 @@ def _pieces(axis: Axis, letter: Letter) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
+def _without_idle_units(pattern: Pattern) -> Pattern:
+    """Unit axes of size one count as positions beside others, as the one direction of an LSTM does."""
+    units = [piece for axis in pattern for piece in axis if piece.role == "u"]
+    if all(piece.size == 1 for piece in units):
+        return pattern
+    idle = Piece("~", 1)
+    return tuple(tuple(idle if piece.role == "u" and piece.size == 1 else piece for piece in axis) for axis in pattern)
+
+
 def _role(factor: Factor, letter: Letter, *, alone: bool) -> str:
     same = factor.letter == letter or (letter.kind is Kind.BORN and factor.letter.order == letter.order)
     if same and factor.letter.kind is letter.kind:
@@ -326,8 +335,11 @@ def _identity(network: Network, node: ir.Node) -> object:
         elif value.const_value is not None:
             parameters.append(value.name)
         else:
-            constant = network.constant(value)
-            parameters.append(value.name if constant is None else (constant.shape, constant.tobytes()))
+            constant, producer = network.constant(value), value.producer()
+            if constant is not None:
+                parameters.append((constant.shape, constant.tobytes()))
+            else:
+                parameters.append(value.name if producer is None else _identity(network, producer))
     attributes = tuple(sorted((name, str(attribute.value)) for name, attribute in node.attributes.items()))
     return (node.domain, node.op_type, attributes, tuple(parameters))
 

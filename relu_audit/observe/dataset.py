@@ -13,16 +13,15 @@ import numpy as np
 from relu_audit.errors import DataError
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.layout import Size
-from relu_audit.observe.tables import ArrayColumn, Column, Source, Table, open_source
+from relu_audit.observe.casts import cast, check_finite
+from relu_audit.observe.noise import open_noise
+from relu_audit.observe.tables import Column, Table, open_source
 from relu_audit.records import DataInfo, InputInfo
 
 Feeding = Literal["samples", "rows", "repeated"]
 
 PAIR_WITHIN = 16
 """Samples among which the first one finds a partner to be run with."""
-
-OPEN_SIZE = 16
-"""Length that generated data gives to an axis whose size the model leaves open."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Dataset:
         self._limit = limit
         _check_keys(self._keys, self._inputs)
         if isinstance(data, str) and data.startswith("random:"):
-            self._source = _random(data, self._inputs)
+            self._source = open_noise(data, self._inputs)
         else:
             self._source = open_source(data, tuple(i.name for i in self._inputs))
         self._tables = iter(self._source.tables())
@@ -148,7 +147,7 @@ class Dataset:
     def first_feed(self) -> dict[str, np.ndarray]:
         """Feeds for one run on the first sample, or the first batch of a fixed size; the table is not used up."""
         rows = self.fixed_batch or 1
-        return {b.input.name: _cast(_pad(next(iter(b.blocks(rows))), b, rows), b, 0) for b in self._bound}
+        return {b.input.name: _fed(_pad(next(iter(b.blocks(rows))), b, rows), b, 0) for b in self._bound}
 
     def two_that_differ(self) -> dict[str, np.ndarray] | None:
         """Feeds for one run on the first sample and the next one that is not its like; None if none is near."""
@@ -160,7 +159,7 @@ class Dataset:
         if other is None:
             return None
         return {
-            b.input.name: _cast(np.take(block, [0, other], axis=b.axis) if b.feeding == "samples" else block, b, 0)
+            b.input.name: _fed(np.take(block, [0, other], axis=b.axis) if b.feeding == "samples" else block, b, 0)
             for b, block in blocks
         }
 
@@ -186,7 +185,7 @@ class Dataset:
                         block = _head(block, b.axis, samples)
                     if b.feeding != "repeated" or not self.samples:
                         self._hashes[b.input.name].update(_canonical(block, b.axis))
-                    feeds[b.input.name] = _cast(_pad(block, b, self.fixed_batch), b, self.samples)
+                    feeds[b.input.name] = _fed(_pad(block, b, self.fixed_batch), b, self.samples)
                 padded = not self.one_by_one and samples < (self.fixed_batch or samples)
                 yield Batch(feeds=feeds, samples=samples, first=self.samples, padded=padded)
                 self.samples += samples
@@ -338,88 +337,7 @@ def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
     return np.take(block, [*range(last + 1), *[last] * (size - last - 1)], axis=bound.axis)
 
 
-def _cast(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
-    """The block in the input's type; only conversions that keep every value, or round it to a narrower float."""
-    source, target = block.dtype, bound.dtype
-    if _floats(source) and np.isnan(block).any():
-        at = first + (int(np.argwhere(np.isnan(block))[:, bound.axis].min()) if bound.feeding == "samples" else 0)
-        raise DataError(
-            f"{bound.where} holds NaN, first in sample {at}",
-            slug="data-nan",
-            hint="Dead or alive cannot be told from it. Clean the data, or leave those samples out.",
-        )
-    if source == target:
-        return block
-    whole = source.kind in "iub"
-    safe = np.can_cast(source, target, "safe")
-    if not (safe or (whole and (_floats(target) or target.kind in "iub")) or (_floats(source) and _floats(target))):
-        raise DataError(
-            f"{bound.where} is {source.name}, but input '{bound.input.name}' takes {target.name}",
-            slug="data-dtype",
-            hint=f"Convert it where the data is made: array.astype('{target.name}').",
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = block.astype(target)
-        if safe:
-            return cast
-        if whole:
-            lost = cast.astype(np.float64) != block.astype(np.float64) if _floats(target) else cast != block
-        else:
-            lost = ~np.isfinite(cast.astype(np.float64)) & np.isfinite(block)
-    if np.any(lost):
-        raise DataError(
-            f"{bound.where} holds values that do not fit {target.name}, the type of input '{bound.input.name}'",
-            slug="data-range",
-            hint="Scale the data as it was for training.",
-        )
-    return cast
-
-
-def _floats(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" or dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-
-
-@dataclass(frozen=True)
-class _RandomColumn:
-    """Seeded noise: standard normal floats, integers and booleans of 0 and 1. The same however it is cut."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    seed: int
-
-    def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        rng = np.random.default_rng(self.seed)
-        for start in range(0, self.shape[0], rows):
-            shape = (min(rows, self.shape[0] - start), *self.shape[1:])
-            noise = rng.standard_normal(shape, dtype=np.float32)
-            yield (noise > 0).astype(self.dtype) if self.dtype.kind in "iub" else noise.astype(self.dtype)
-
-
-def _random(text: str, inputs: Sequence[GraphInput]) -> Source:
-    number = text.partition(":")[2]
-    if not (number.isascii() and number.isdigit() and int(number)):
-        raise DataError(
-            f"'{text}' does not say how many samples to make up", slug="data-kind", hint="Write for example random:256."
-        )
-    batched = any(i.batch_axis is not None for i in inputs)
-    columns: dict[str, Column] = {}
-    for seed, wanted in enumerate(inputs):
-        if wanted.shape is None or wanted.dtype is None:
-            raise DataError(
-                f"input '{wanted.name}' has no shape in the file, so data for it cannot be made up",
-                slug="data-shape",
-                hint="Give real data.",
-            )
-        sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
-        dtype = np.dtype(wanted.dtype.numpy())
-        if wanted.batch_axis == 0:
-            columns[wanted.name] = _RandomColumn((int(number), *sizes[1:]), dtype, seed)
-        elif not batched:
-            columns[wanted.name] = _RandomColumn((int(number), *sizes), dtype, seed)
-        else:
-            if wanted.batch_axis is not None:
-                sizes[wanted.batch_axis] = int(number)
-            (noise,) = _RandomColumn((1, *sizes), dtype, seed).blocks(1)
-            columns[wanted.name] = ArrayColumn(noise[0])
-    table = Table(text, columns)
-    return Source(text, lambda: iter([table]), single=True, synthetic=True)
+def _fed(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
+    """The block as its input takes it."""
+    check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
+    return cast(block, bound.dtype, bound.where, bound.input.name)

@@ -64,9 +64,11 @@ def instrument(network: Network, located: Sequence[Located], form: Form) -> Obse
     probes: list[tuple[Probe, ...]] = []
     trailing: list[list[ir.Node]] = []
     for one in located:
+        # Places of one site that cannot be told apart by sample make the others count per run as well.
+        apart = replace(form, per_sample=form.per_sample and all(use.batch_alone for use in one.uses))
         site: list[Probe] = []
         for use in one.uses:
-            site.append(_probe(writer, use, form))
+            site.append(_probe(writer, use, apart))
             trailing.append(writer.taken())
         probes.append(tuple(site))
     for nodes in reversed(trailing):
@@ -99,7 +101,7 @@ def _probe(writer: _Writer, use: Use, form: Form) -> Probe:
         names={},
         roles=tuple(piece.role for piece in pieces),
         parts={i: piece.part for i, piece in enumerate(pieces) if piece.role == "u"},
-        per_sample=form.per_sample and use.batch_alone,
+        per_sample=form.per_sample,
         bits=form.denormals and not whole and writer.clips(y),
     )
     if whole:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from relu_audit.errors import RunError
 from relu_audit.observe.dataset import Batch
 from relu_audit.observe.instrument import Observed
 from relu_audit.observe.probe import Probe, Results, rows
@@ -82,4 +83,10 @@ def _tally(site: Sequence[Probe], results: Results, batch: Batch, run: int) -> T
 def _merged(old: Tally | None, new: Tally | None) -> Tally | None:
     if old is None or new is None:
         return new if old is None else old
+    if old.units != new.units:
+        raise RunError(
+            f"a rectifier had {old.units} units in one run and {new.units} in another",
+            slug="units-change",
+            hint="Its unit axis changes in length with the data: name another one with --unit-axis TENSOR=AXIS.",
+        )
     return old.merge(new)

@@ -338,7 +338,7 @@ def _entry_point(module: str, function: str) -> Callable[[], object]:
     return call
 
 
-def _their_fault(where: str, error: Exception) -> DataError:
+def _their_fault(where: str, error: BaseException) -> DataError:
     return DataError(
         f"{where} raised {type(error).__name__}: {error}", slug="data-code", hint="Run it by itself first."
     )

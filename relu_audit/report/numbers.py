@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 
 def percent(fraction: float | None, digits: int = 1) -> str:
     """A fraction of 0 to 1 as a percentage; a dash where there is none.
@@ -38,3 +40,28 @@ def count(number: int) -> str:
     '1,234,567'
     """
     return f"{number:,}"
+
+
+def bound(fraction: float | None) -> str:
+    """An upper bound as a percentage, with as many digits as it takes not to be a bound of a bound.
+
+    >>> bound(0.0116), bound(0.00003), bound(None)
+    ('1.16 %', '0.003 %', '–')
+    """
+    texts = (percent(fraction, digits) for digits in range(2, 16))
+    return next((text for text in texts if not text.startswith("<")), percent(fraction, 15))
+
+
+def measured(value: float | None) -> str:
+    """A measured value to three significant digits; a dash where there is none.
+
+    >>> measured(0.73237), measured(-1.5576e-08), measured(12345.0), measured(6.0), measured(None)
+    ('0.732', '−1.56e-8', '12300', '6', '–')
+    """
+    if value is None:
+        return "–"
+    short = Decimal(f"{value:.2e}").normalize()
+    if not short:
+        return "0"
+    text = f"{short:f}" if -5 <= short.adjusted() < 9 else f"{short:e}"
+    return text.replace("e+", "e").replace("-", "−", 1) if value < 0 else text.replace("e+", "e")

@@ -1,0 +1,68 @@
+"""Made-up calibration data: seeded noise in the shape of a model's inputs, to see that it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from relu_audit.errors import DataError
+from relu_audit.graph.inputs import GraphInput
+from relu_audit.observe.tables import ArrayColumn, Column, Source, Table
+
+OPEN_SIZE = 16
+"""Length of an axis whose size the model leaves open."""
+
+
+@dataclass(frozen=True)
+class NoiseColumn:
+    """Seeded noise: standard normal floats, integers and booleans of 0 and 1. The same however it is cut."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    seed: int
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """Consecutive blocks of at most ``rows``."""
+        rng = np.random.default_rng(self.seed)
+        for start in range(0, self.shape[0], rows):
+            shape = (min(rows, self.shape[0] - start), *self.shape[1:])
+            noise = rng.standard_normal(shape, dtype=np.float32)
+            yield (noise > 0).astype(self.dtype) if self.dtype.kind in "iub" else noise.astype(self.dtype)
+
+
+def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
+    """Made-up data for every input, from ``random:N``; always marked as such.
+
+    Raises:
+        DataError: ``data-kind`` without a number, ``data-shape`` if an input's shape is not in the file.
+    """
+    number = text.partition(":")[2]
+    if not (number.isascii() and number.isdigit() and int(number)):
+        raise DataError(
+            f"'{text}' does not say how many samples to make up", slug="data-kind", hint="Write for example random:256."
+        )
+    batched = any(i.batch_axis is not None for i in inputs)
+    columns: dict[str, Column] = {}
+    for seed, wanted in enumerate(inputs):
+        if wanted.shape is None or wanted.dtype is None:
+            raise DataError(
+                f"input '{wanted.name}' has no shape in the file, so data for it cannot be made up",
+                slug="data-shape",
+                hint="Give real data.",
+            )
+        sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
+        dtype = np.dtype(wanted.dtype.numpy())
+        if wanted.batch_axis == 0:
+            columns[wanted.name] = NoiseColumn((int(number), *sizes[1:]), dtype, seed)
+        elif not batched:
+            columns[wanted.name] = NoiseColumn((int(number), *sizes), dtype, seed)
+        else:
+            if wanted.batch_axis is not None:
+                sizes[wanted.batch_axis] = int(number)
+            (noise,) = NoiseColumn((1, *sizes), dtype, seed).blocks(1)
+            columns[wanted.name] = ArrayColumn(noise[0])
+    table = Table(text, columns)
+    return Source(text, lambda: iter([table]), single=True, synthetic=True)
