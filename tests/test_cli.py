@@ -510,6 +510,14 @@ def test_report_is_written_into_a_pipe_and_never_in_its_place() -> None:
         os.close(reader)
 
 
+def test_report_can_go_to_an_open_pipe_by_its_device_name() -> None:
+    reader, writer = os.pipe()
+    assert run(["m.onnx", "--data", "few.npz", "--json", f"/dev/fd/{writer}", "-q"]) == 0
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert load(pipe.read()).data.samples == 5
+
+
 FAILURES: dict[str, Callable[[], list[str]]] = {
     "no such model": lambda: ["gone.onnx", "--data", "d.npz"],
     "no such data": lambda: ["m.onnx", "--data", "gone.npz"],
@@ -586,6 +594,38 @@ def test_target_that_cannot_be_replaced_leaves_every_file_as_it_was(
     assert files() == before
 
 
+class Disk(io.RawIOBase):
+    """A standard output that takes nothing while it is full."""
+
+    full = True
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return len(data)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["m.onnx", "--data", "d.npz", "--json", "-"], ["m.onnx", "--data", "d.npz"], ["schema"]], ids=" ".join
+)
+@pytest.mark.parametrize("closed", [False, True])
+def test_standard_output_that_takes_nothing_is_no_bug_of_ours(
+    arguments: list[str], closed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = Disk()
+    out = io.TextIOWrapper(io.BufferedWriter(disk, 1), write_through=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None if closed else out)
+        code = run(arguments)
+    disk.full = False
+    out.close()
+    assert code in ((0, 2) if closed and "--json" not in arguments else (2,))
+    assert "internal error" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("report", ["json", "html"])
 def test_page_that_cannot_be_made_leaves_every_file_as_it_was(report: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("relu_audit.report.html")
@@ -610,13 +650,17 @@ def test_page_that_cannot_be_made_leaves_every_file_as_it_was(report: str, monke
         (["--json", ""], "--json"),
         (["--json", "-", "--html", "-"], "standard output"),
         (["--json", "same", "--html", "./same"], "same"),
+        (["--json", "same", "--html", "sub/../same"], "same"),
+        (["--json", "same", "--html", "link-to-same"], "same"),
     ],
-    ids=" ".join,
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_target_that_cannot_work_is_refused_before_the_audit(
     arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("relu_audit.pipeline.audit", None)
+    Path("sub").mkdir()
+    Path("link-to-same").symlink_to("same")
     before = files()
     assert run(["m.onnx", "--data", "d.npz", *arguments]) == 2
     out, err = capsys.readouterr()

@@ -282,6 +282,16 @@ def test_hash_tells_other_samples_apart(other: np.ndarray) -> None:
     assert read(model, {"x": other})[1].sha256 != read(open_batch(), {"x": X})[1].sha256
 
 
+def test_hash_covers_every_feed_of_an_input_without_batch_axis() -> None:
+    one, other = ([X[0], row] for row in (X[1], X[2]))
+    assert read(no_batch(), one)[1].sha256 != read(no_batch(), other)[1].sha256
+
+
+def test_hash_covers_every_scalar_of_a_series_of_feeds() -> None:
+    one, other = ([{"x": X[:1], "s": np.float32(s)} for s in (1, last)] for last in (2, 3))
+    assert read(with_scalar(), one)[1].sha256 != read(with_scalar(), other)[1].sha256
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 256])
 def test_results_and_hash_do_not_depend_on_batch_size(size: int) -> None:
     found, wanted = audit(open_batch(), X, batch_size=size), audit(open_batch(), X)
@@ -576,6 +586,13 @@ def test_nan_is_placed_at_the_first_sample_that_holds_it_on_any_batch_axis() -> 
     x[0, 5] = x[1, 2] = np.nan
     with pytest.raises(AuditError, match="sample 2"):
         read(second_axis(), {"x": x, "z": X}, 11)
+
+
+def test_nan_is_placed_right_behind_samples_that_are_all_the_same() -> None:
+    x = np.ones((11, 4), np.float32)
+    x[6, 1] = np.nan
+    with pytest.raises(AuditError, match="sample 6"):
+        audit(open_batch(), x)
 
 
 def test_infinite_samples_are_no_reason_to_stop() -> None:
@@ -891,6 +908,25 @@ def test_second_piece_must_fit_too() -> None:
         audit(open_batch(), iter([X, X[:, :3]]))
     assert caught.value.slug == "data-shape"
     assert "[11, 3]" in caught.value.message
+
+
+def counts_or_refusal(model: onnx.ModelProto, data: object) -> list[int] | str:
+    try:
+        return fired(audit(model, data))
+    except AuditError as error:
+        return error.slug
+
+
+def test_pieces_that_hold_samples_in_different_ways_are_each_read_right_or_refused() -> None:
+    pieces = [X[:3], np.stack([X[3:6], X[6:9]])]  # three samples, then two whole feeds of three
+    whole_feeds = (X[:3] > 0).sum(axis=0) + np.stack([X[3:6] > 0, X[6:9] > 0]).any(axis=1).sum(axis=0)
+    assert counts_or_refusal(open_batch(), iter(pieces)) in (whole_feeds.tolist(), "data-shape")
+
+
+def test_scalar_that_becomes_a_row_of_them_is_read_right_or_refused() -> None:
+    pieces = [{"x": X[:3], "s": np.float32(0)}, {"x": X[3:7], "s": np.array([100, -100, -100, -100], np.float32)}]
+    wanted = ((X[:3] > 0).sum(axis=0) + 1).tolist()
+    assert counts_or_refusal(with_scalar(), iter(pieces)) in (wanted, "data-shape")
 
 
 @pytest.mark.parametrize("data", [3, 2.5, object()])

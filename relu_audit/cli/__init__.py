@@ -16,7 +16,6 @@ class Exit(IntEnum):
     FAILED = 1
     UNUSABLE = 2
     INCONCLUSIVE = 3
-    UNVERIFIED = 4
     BUG = 70
 
 
@@ -33,7 +32,10 @@ def run(arguments: Sequence[str]) -> int:
     from relu_audit.errors import AuditError
 
     try:
-        return int(root.main(list(arguments), prog_name="relu-audit", standalone_mode=False) or 0)
+        code = root.main(list(arguments), prog_name="relu-audit", standalone_mode=False)
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+            sys.stdout.flush()
+        return int(code or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -48,10 +50,12 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as leaving:
         # click leaves this way when it has completed a word, and when the reader of our output has gone away.
         if leaving.code:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.UNUSABLE if leaving.code else Exit.PASSED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            _say(f"error: cannot write to standard output: {error.strerror} [output]", "Write to a file instead.")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.UNUSABLE
     except Exception as error:  # the last resort: a bug of ours must not look like a breached gate
         _say(

@@ -132,7 +132,7 @@ def audit(
     targets = {"--json": json_file, "--html": html_file}
     wanted = {name: target for name, target in targets.items() if target is not None}
     try:
-        check_writable(wanted)
+        check_writable(wanted, (str(model), data))
         return _audit(wanted, quiet, verbose, model, data, inputs=dict(inputs), unit_axes=dict(unit_axes), **options)
     except Exception:
         if debug:
@@ -162,7 +162,8 @@ def _summarise(result: Audit, *, to_stderr: bool, quiet: bool, verbose: bool) ->
 
     from relu_audit.report import text
 
-    if quiet and not result.policy.gated:
+    closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+    if (quiet and not result.policy.gated) or (closed and not to_stderr):
         return
     console = Console(stderr=to_stderr, highlight=False)
     if not console.is_terminal:

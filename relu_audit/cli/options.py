@@ -17,7 +17,7 @@ def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     return click.option(name, *more, envvar=variable, **settings)
 
 
-class Share(click.ParamType[float]):
+class Share(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
     """A fraction, written ``5%`` or ``0.05``."""
 
     name = "share"
@@ -35,7 +35,7 @@ class Share(click.ParamType[float]):
         return number
 
 
-class Pair(click.ParamType[Any]):
+class Pair(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
     """``NAME=VALUE``; the name may itself hold an equals sign, the value may not."""
 
     name = "pair"
@@ -48,7 +48,7 @@ class Pair(click.ParamType[Any]):
         return name, rest
 
 
-class Axis(click.ParamType[Any]):
+class Axis(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
     """``TENSOR=AXIS``, the axis a whole number, negative from the end."""
 
     name = "axis"

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from relu_audit.errors import UsageError
@@ -23,10 +23,10 @@ def deliver(reports: Mapping[str, str]) -> None:
     try:
         for target, text in reports.items():
             # A link stays a link, and a pipe or a device is written to, not replaced.
-            path = Path(target).resolve()
-            if target == "-" or (path.exists() and not path.is_file()):
+            if target == "-" or (Path(target).exists() and not Path(target).is_file()):
                 direct.append((target, text))
             else:
+                path = Path(target).resolve()
                 staged.append((_staged(path, text), path))
         for temporary, path in staged:
             _attempt(path, lambda temporary=temporary, path=path: temporary.replace(path))
@@ -61,6 +61,8 @@ def _staged(path: Path, text: str) -> Path:
 def _write_directly(target: str, text: str) -> None:
     data = text.encode()
     if target == "-":
+        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+            raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
@@ -75,8 +77,8 @@ def _attempt(path: Path, action: Callable[[], object]) -> None:
         raise _cannot_write(path, error) from error
 
 
-def check_writable(targets: dict[str, str]) -> None:
-    """Refuse targets that cannot work before minutes are spent on the audit.
+def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
+    """Refuse targets that cannot work, or that are what is read, before minutes are spent on the audit.
 
     Raises:
         UsageError: ``output``.
@@ -88,11 +90,13 @@ def check_writable(targets: dict[str, str]) -> None:
             slug="output",
             hint="Give one of them a file name.",
         )
-    seen: dict[Path, str] = {}
+    seen = {Path(path).resolve(): f"'{path}', which is read," for path in inputs if os.path.lexists(path)}
     for option, target in targets.items():
-        path = Path(target).absolute()
+        path = Path(target).resolve()
         if target != "-" and path in seen:
-            raise UsageError(f"{seen[path]} and {option} both write to '{target}'", slug="output")
+            raise UsageError(
+                f"{seen[path]} and {option} '{target}' are one file", slug="output", hint="Name another file."
+            )
         if target != "-" and (path.is_dir() or not path.parent.is_dir()):
             what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
             raise UsageError(f"{option} '{target}' {what}", slug="output", hint="Name a file in an existing folder.")

@@ -163,9 +163,6 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
     # A letter that enters and does not leave is summed over: the operator has weights of its own, and units are born.
     leaving = {letter for term in outputs for axis in term for letter in _letters(axis)}
     contracts = any(letter not in leaving for term in terms for axis in term for letter in _letters(axis))
-    if any(mark in term for term, layout in zip(terms, op.inputs, strict=False) if layout is None for mark in "~*"):
-        # The rank of the result is that of an operand whose own is not known.
-        return [None] * len(op.shapes)
     data: dict[str, list[Axis]] = defaultdict(list)
     births = _Births()
     for term, layout, weight in zip(terms, op.inputs, weights, strict=False):
@@ -174,7 +171,14 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
                 data[symbol].append(axis)
             else:
                 births.add(symbol, weight, axis_size(axis))
-    return [_output(shape, term, data, births, order) for shape, term in zip(op.shapes, outputs, strict=False)]
+    # The rank of a result is that of its operands, unless it is known by itself.
+    ranked = all(
+        layout is not None or not set(term) & {"~", "*"} for term, layout in zip(terms, op.inputs, strict=False)
+    )
+    return [
+        _output(shape, term, data, births, order) if ranked or shape is not None else None
+        for shape, term in zip(op.shapes, outputs, strict=False)
+    ]
 
 
 def _terms(op: Operation, row: AxisRule) -> tuple[list[Term], list[Term]]:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from relu_audit.errors import UsageError
 from relu_audit.graph import axes, channels, lifts, rectifiers
 from relu_audit.graph.inputs import GraphInput
-from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, opaque
+from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.scopes import Step, walk
 from relu_audit.records import Alive, Site, Skipped
@@ -121,15 +121,18 @@ def locate(
         UsageError: ``unit-axis`` names a tensor that is no rectifier's output, or an axis it does not have.
     """
     wanted = dict(unit_axes or {})
+    steps = list(walk(network.model.graph))
+    readings = [rectifiers.read(network, step.node) for step in steps]
+    for step, reading in zip(steps, readings, strict=True):
+        if isinstance(reading, rectifiers.Rectifies):
+            _note_rank(step.node, (ranks or {}).get(step.position))
     layouts = channels.follow(network, axes.rule, {i.name: i.batch_axis for i in inputs})
     found: list[_Found] = []
     alive: list[Alive] = []
     skipped: list[Skipped] = []
-    steps = list(walk(network.model.graph))
     position = {step.node: step.position for step in steps}
-    for step in steps:
+    for step, reading in zip(steps, readings, strict=True):
         node, scope = step.node, step.scope
-        reading = rectifiers.read(network, node)
         tensor = (node.outputs[0].name or "") if node.outputs else ""
         match reading:
             case None:
@@ -143,14 +146,9 @@ def locate(
             case rectifiers.Rectifies(spelling):
                 layout = layouts.get(node.outputs[0])
                 if layout is None and ranks is not None:
-                    rank = ranks.get(step.position)
-                    if rank is None:
-                        detail = "the file does not tell how many axes it has, and the first sample does not reach it"
-                        skipped.append(
-                            Skipped(tensor=tensor, scope=scope, op=spelling, slug="unknown-rank", detail=detail)
-                        )
-                        continue
-                    layout = opaque([None] * rank)
+                    detail = "the file does not tell how many axes it has, and the first sample does not reach it"
+                    skipped.append(Skipped(tensor=tensor, scope=scope, op=spelling, slug="unknown-rank", detail=detail))
+                    continue
                 placing = _place(layout, tensor, wanted.pop(tensor, None), _read_axis(network, node, layout))
                 this = _Found(step=step, reading=reading, placing=placing)
                 this.lineage = _lineage(network, this, position) or this.lineage
@@ -158,6 +156,15 @@ def locate(
     if wanted:
         raise _not_a_rectifier(wanted, (f.node.outputs[0].name or "" for f in found))
     return Census(located=tuple(_sites(found)), alive=tuple(alive), skipped=tuple(skipped))
+
+
+def _note_rank(node: ir.Node, seen: int | None) -> None:
+    """Write a rectifier's rank, from the file or as it was seen, on both its values: it does not change it."""
+    values = [value for value in (*node.inputs[:1], *node.outputs) if value is not None]
+    rank = next((len(value.shape) for value in values if value.shape is not None), seen)
+    for value in values:
+        if value.shape is None and rank is not None:
+            value.shape = ir.Shape([None] * rank)
 
 
 def _sites(found: Sequence[_Found]) -> Iterator[Located]:
@@ -242,7 +249,9 @@ def _read_axis(network: Network, node: ir.Node, layout: Layout | None) -> channe
 
 
 def _unit_letter(layout: Layout) -> tuple[Letter | None, str]:
-    letters = [factor.letter for axis in layout for factor in axis]
+    # Of letters born together the wider axis names the weight: an LSTM's units, not its direction.
+    factors = sorted((factor for axis in layout for factor in axis), key=lambda factor: factor.size == 1)
+    letters = [factor.letter for factor in factors]
     born = [letter for letter in letters if letter.kind is Kind.BORN]
     if born:
         letter = max(born, key=lambda x: x.order)

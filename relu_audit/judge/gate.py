@@ -40,6 +40,9 @@ def _reasons(
             if skipped
             else "the model has no rectifier to audit"
         )
+    faulty = sum(len(site.faulty) for site in sites)
+    if faulty:
+        reasons.append(f"{faulty} units showed NaN or infinity, so whether they fire cannot be told")
     unseen = [site.tensor for site in sites if site.unseen]
     if unseen:
         reasons.append(f"no sample reached {len(unseen)} layers, the first of them '{unseen[0]}'")

@@ -62,6 +62,10 @@ class _Bound:
     def dtype(self) -> np.dtype[Any]:
         return self.column.dtype if self.input.dtype is None else np.dtype(self.input.dtype.numpy())
 
+    def cast(self, block: np.ndarray) -> np.ndarray:
+        """The block in the input's type."""
+        return cast(block, self.dtype, self.where, self.input.name)
+
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """Consecutive pieces for runs of ``rows`` samples, in the source's dtype; a repeated one for ever the same."""
         if self.feeding == "repeated":
@@ -119,6 +123,7 @@ class Dataset:
             raise self._empty()
         self._only_count = _count(self._bound) if self._source.single else None
         self._hashes = {i.name: hashlib.sha256() for i in self._inputs}
+        self._repeated: dict[str, bytes] = {}
         self.samples = 0
 
     @property
@@ -129,7 +134,7 @@ class Dataset:
     @property
     def one_by_one(self) -> bool:
         """Whether every run is one sample whatever the batch size: whole feeds, or inputs without a batch axis."""
-        return not any(b.feeding == "samples" for b in self._bound) or any(b.feeding == "rows" for b in self._bound)
+        return _one_by_one(self._bound)
 
     @property
     def fixed_batch(self) -> int | None:
@@ -159,7 +164,7 @@ class Dataset:
         if other is None:
             return None
         return {
-            b.input.name: _fed(np.take(block, [0, other], axis=b.axis) if b.feeding == "samples" else block, b, 0)
+            b.input.name: b.cast(np.take(block, [0, other], axis=b.axis) if b.feeding == "samples" else block)
             for b, block in blocks
         }
 
@@ -171,6 +176,13 @@ class Dataset:
         """
         for table in chain([self._first], self._tables):
             bound = self._bound if table is self._first else self._bind(table)
+            if _count(bound) and _one_by_one(bound) != self.one_by_one:
+                raise DataError(
+                    f"{table.name} holds samples in another way than {self._first.name}: one in arrays along the batch "
+                    "axis, the other as whole feeds",
+                    slug="data-shape",
+                    hint="Give all pieces of the data in one way.",
+                )
             rows = self.fixed_batch or size
             left = _count(bound)
             streams = [(b, b.blocks(rows)) for b in bound]
@@ -183,8 +195,7 @@ class Dataset:
                     block = next(stream)
                     if b.feeding == "samples":
                         block = _head(block, b.axis, samples)
-                    if b.feeding != "repeated" or not self.samples:
-                        self._hashes[b.input.name].update(_canonical(block, b.axis))
+                    self._hash(b, block, alone=all(other.count is None for other in bound))
                     feeds[b.input.name] = _fed(_pad(block, b, self.fixed_batch), b, self.samples)
                 padded = not self.one_by_one and samples < (self.fixed_batch or samples)
                 yield Batch(feeds=feeds, samples=samples, first=self.samples, padded=padded)
@@ -194,6 +205,15 @@ class Dataset:
                 break
         if not self.samples:
             raise self._empty()
+
+    def _hash(self, bound: _Bound, block: np.ndarray, *, alone: bool) -> None:
+        """Add what is fed to the input's hash; a value that repeats for every sample only when it changes."""
+        data = _canonical(block, bound.axis)
+        if bound.feeding == "repeated" and not alone:
+            if self._repeated.get(bound.input.name) == data:
+                return
+            self._repeated[bound.input.name] = data
+        self._hashes[bound.input.name].update(data)
 
     def info(self) -> DataInfo:
         """What was used so far."""
@@ -314,6 +334,10 @@ def _show(shape: Sequence[Size]) -> str:
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
 
 
+def _one_by_one(bound: Sequence[_Bound]) -> bool:
+    return not any(b.feeding == "samples" for b in bound) or any(b.feeding == "rows" for b in bound)
+
+
 def _count(bound: Sequence[_Bound]) -> int:
     """Samples in a table; one feed that is all repeated values is one sample."""
     return next((b.count for b in bound if b.count is not None), 1)
@@ -340,4 +364,4 @@ def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
 def _fed(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
     """The block as its input takes it."""
     check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
-    return cast(block, bound.dtype, bound.where, bound.input.name)
+    return bound.cast(block)

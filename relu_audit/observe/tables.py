@@ -5,16 +5,12 @@ A source is an iterable of tables. A file is one table; a folder, or an iterable
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -22,6 +18,7 @@ import onnx
 from numpy.lib import format as npy
 
 from relu_audit.errors import DataError
+from relu_audit.observe.entry_points import entry_point, their_fault
 
 _ZIP_TROUBLE = (
     zipfile.BadZipFile,
@@ -189,7 +186,7 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
         raise DataError(f"there is no data file '{text}'", slug="data-not-found", hint="Check the path's spelling.")
     module, colon, function = text.rpartition(":")
     if colon and module and function.isidentifier():
-        return Source(Path(module).name + ":" + function, lambda: _feeds(_entry_point(module, function)(), names, text))
+        return Source(Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function)(), names, text))
     if path.exists():
         raise DataError(
             f"'{path.name}' is of a kind that cannot be read as calibration data",
@@ -258,6 +255,12 @@ def _folder(path: Path, names: tuple[str, ...]) -> Source:
         return Source(path.name, lambda: (_test_set(d, names) for d in sets or [path]))
     archives = sorted(path.glob("*.npz"), key=_natural)
     arrays = sorted(path.glob("*.npy"), key=_natural)
+    if archives and arrays:
+        raise DataError(
+            f"the folder '{path.name}' holds both .npz and .npy files",
+            slug="data-kind",
+            hint="Which of them to read cannot be told: keep one kind in it.",
+        )
     if archives:
         return Source(path.name, lambda: (_npz(file) for file in archives))
     if arrays and {file.stem for file in arrays} <= set(names):
@@ -293,57 +296,6 @@ def _test_set(folder: Path, names: tuple[str, ...]) -> Table:
     return Table(folder.name, columns)
 
 
-def _entry_point(module: str, function: str) -> Callable[[], object]:
-    path = Path(module)
-    where = f"{module}:{function}"
-    try:
-        loaded: ModuleType
-        if path.suffix == ".py":
-            spec = importlib.util.spec_from_file_location(f"calibration_{path.stem}", path)
-            if spec is None or spec.loader is None or not path.is_file():
-                raise DataError(
-                    f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling."
-                )
-            loaded = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = loaded  # dataclasses and pickles look their module up
-            spec.loader.exec_module(loaded)
-        else:
-            sys.path.insert(0, str(Path.cwd()))
-            try:
-                loaded = importlib.import_module(module)
-            finally:
-                sys.path.pop(0)
-        found = getattr(loaded, function, None)
-    except DataError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's own module may raise anything
-        raise DataError(
-            f"importing {module} failed: {type(error).__name__}: {error}",
-            slug="data-code",
-            hint="Run it by itself first.",
-        ) from error
-    if not callable(found):
-        raise DataError(
-            f"{where}: there is no such function",
-            slug="data-not-found",
-            hint="It should take no arguments and yield feeds.",
-        )
-
-    def call() -> object:
-        try:
-            return found()
-        except (Exception, SystemExit) as error:  # as above
-            raise _their_fault(where, error) from error
-
-    return call
-
-
-def _their_fault(where: str, error: BaseException) -> DataError:
-    return DataError(
-        f"{where} raised {type(error).__name__}: {error}", slug="data-code", hint="Run it by itself first."
-    )
-
-
 def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
     if _is_one_feed(data):
         yield _feed(data, names, where)
@@ -362,7 +314,7 @@ def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
         except StopIteration:
             return
         except (Exception, SystemExit) as error:  # the user's own generator may raise anything
-            raise _their_fault(where, error) from error
+            raise their_fault(where, error) from error
         yield _feed(feed, names, f"{where}, feed {count}")
         count += 1
 

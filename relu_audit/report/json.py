@@ -108,6 +108,10 @@ def _site_follows(site: SiteAudit, audit: Audit) -> bool:
             (first is None) == (not fired) for first, fired in zip(site.first_fired, site.fired_samples, strict=True)
         )
         and all(0 <= fired <= site.positions for fired in site.fired_positions)
+        and all(first is None or first < audit.data.samples for first in site.first_fired)
+        and (site.per_run or all(p >= s for p, s in zip(site.fired_positions, site.fired_samples, strict=True)))
+        and all(a is None or b is None or a <= b for a, b in zip(site.trough, site.peak, strict=True))
+        and site.tensors[:1] == (site.tensor,)
         and site.samples <= audit.data.samples
         and judged(site, audit.policy) == site
     )
