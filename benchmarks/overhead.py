@@ -35,9 +35,12 @@ def plain(model: str, data: str, batch: int) -> None:
 
     started = time.perf_counter()
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    inputs = np.load(data, mmap_mode="r")
-    for start in range(0, len(inputs), batch):
-        session.run(None, {"input": np.ascontiguousarray(inputs[start : start + batch])})
+    with Path(data).open("rb") as stream:
+        np.lib.format.read_magic(stream)
+        (samples, *row), _, dtype = np.lib.format.read_array_header_1_0(stream)
+        for _ in range(0, samples, batch):
+            block = np.frombuffer(stream.read(batch * int(np.prod(row)) * dtype.itemsize), dtype)
+            session.run(None, {"input": block.reshape(-1, *row)})
     _report(time.perf_counter() - started)
 
 

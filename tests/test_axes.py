@@ -622,6 +622,24 @@ def test_stale_and_missing_shapes_change_nothing(shapes: dict[str, Sequence[int 
     assert_all_agree(found, truths)
 
 
+@pytest.mark.parametrize("declared", ["n, 5", "n, 7", "1, 5", "4, 5", "n, 5, 1", "5", "n, m"])
+def test_a_stale_shape_of_a_result_changes_nothing(declared: str) -> None:
+    body = "h = MatMul (x, w)\n y = Relu (h)"
+    model = graph(VECTOR, f"float[{declared}] y", body, {"w": whole(4, 5)})
+    data = {"x": whole(SAMPLES, 4)}
+    assert_all_agree(audit(model, data), oracle(model, one_by_one(data), {"y": 1}))
+
+
+def test_shapes_that_inference_gets_wrong_are_not_imposed_on_the_runtime() -> None:
+    # Before opset 11 a negative axis is not in the specification, but exporters write it and onnxruntime takes it;
+    # ONNX's own inference makes a number of the result.
+    body = "c = Concat <axis = -1> (x, x)\n g = Gemm (c, w, b)\n y = Max (nought, g)\n z = Gemm (y, v, d)"
+    weights = {"w": whole(8, 5), "b": whole(5), "nought": np.float32(0), "v": whole(5, 3), "d": whole(3)}
+    model = graph(VECTOR, "float[n, 3] z", body, weights, opset=9)
+    data = {"x": whole(SAMPLES, 4)}
+    assert_all_agree(audit(model, data), oracle(model, one_by_one(data), {"y": 1}))
+
+
 @pytest.mark.parametrize("result", ["of known rank", "of unknown rank"])
 @pytest.mark.parametrize("name", ["MatMul", "MatMul of tokens", "Conv", "Conv1d", "channels last", "after Flatten"])
 def test_without_the_shape_of_an_input_units_are_right_or_said_to_be_assumed(name: str, result: str) -> None:

@@ -189,6 +189,16 @@ def test_a_slope_of_zero_leaves_negative_zeros_that_count_as_nothing(spelling: s
     assert site.positions == 20
 
 
+def test_the_runtime_does_not_round_a_unit_to_death_behind_a_quantized_weight() -> None:
+    # Left to itself, onnxruntime turns DequantizeLinear and MatMul into MatMulNBits with activations in eight bits.
+    weights = {"w": np.array([[0], [1]], np.int8), "s": np.float32(1)}
+    model = graph(
+        "float[n, 2] x", "float[n, 1] y", "d = DequantizeLinear (w, s)\n h = MatMul (x, d)\n y = Relu (h)", weights
+    )
+    data = {"x": np.array([[1000, 1]] * 4, np.float32)}
+    assert_all_agree(audit(model, data), oracle(model, one_by_one(data), {"y": 1}))
+
+
 # Batches -------------------------------------------------------------------------------------------------------------
 
 

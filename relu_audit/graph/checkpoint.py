@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import mmap
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from relu_audit.errors import ModelError
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo
+
+# onnx-ir warns of what we handle; without any handler, Python would print that to the console.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 ModelSource = str | Path | bytes | onnx.ModelProto
 
@@ -82,9 +86,11 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
 def _check_arity(model: ir.Model, name: str) -> None:
     """Refuse nodes with fewer inputs than their operator needs; what else can be wrong, the runtime finds."""
     for node in (step.node for step in walk(model.graph)):
-        if not isinstance(node.op_type, str) or not isinstance(node.domain, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        values = [value.name for value in (*node.inputs, *node.outputs) if value is not None]
+        names: list[object] = [node.op_type, node.domain, node.name, *values]
+        if any(isinstance(name, bytes) for name in names):  # what the bindings make of text that is not UTF-8
             raise ModelError(
-                f"{name} is not a valid ONNX graph: a node's operator is not text",
+                f"{name} is not a valid ONNX graph: a name in it is not text",
                 slug="invalid-model",
                 hint="The file is damaged; copy or export it again.",
             )

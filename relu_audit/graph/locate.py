@@ -220,6 +220,8 @@ def _place(layout: Layout | None, tensor: str, wanted: int | None, read: channel
         if not -len(layout) <= wanted < len(layout):
             raise UsageError(f"--unit-axis {tensor}={wanted}: the tensor has {len(layout)} axes", slug="unit-axis")
         units = {wanted % len(layout)}
+        if any(factor.letter.kind is Kind.BATCH for factor in layout[wanted]):
+            raise UsageError(f"--unit-axis {tensor}={wanted}: that axis holds the samples", slug="unit-axis")
         pattern = tuple(_pieces_of_axis(axis, whole=i in units) for i, axis in enumerate(layout))
         return _Placing(pattern=pattern, axis_from="given by --unit-axis", assumed=False, weight=None)
     letter, why = _unit_letter(layout)

@@ -55,6 +55,9 @@ class Operation:
         return shape[axis] if shape is not None and axis < len(shape) else None
 
 
+EVERYTHING = 2**31 - 1
+"""A Slice that ends here or beyond goes to the end of any axis."""
+
 Move = Callable[[Operation], Sequence[Layout | None]]
 
 
@@ -157,6 +160,10 @@ def take_axes(op: Operation) -> Sequence[Layout | None]:
     if axes is None:
         axes = [] if op.given(3) else list(range(len(op.integers("starts", 1) or source)))
         axes = axes or list(range(len(source)))
+    starts, ends = op.integers("starts", 1), op.integers("ends", 2)
+    if starts is not None and ends is not None and len(axes) == len(starts) == len(ends) and not op.given(4):
+        # From the first entry to "the end", which exporters write as the largest number, is all of them.
+        axes = [a for a, start, end in zip(axes, starts, ends, strict=True) if start != 0 or end < EVERYTHING]
     return [_taken(op, source, {a % len(source) for a in axes}, 0)]
 
 

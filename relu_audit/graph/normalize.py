@@ -90,7 +90,7 @@ def _shapes_rederived(model: ir.Model) -> Generator[None]:
     given: dict[ir.Value, ir.Shape] = {}
     for node in (step.node for step in walk(model.graph)):
         for value in node.outputs:
-            if value.shape is not None and not value.is_graph_output() and node.domain in ("", "ai.onnx"):
+            if value.shape is not None and node.domain in ("", "ai.onnx"):
                 given[value] = value.shape
                 value.shape = None
     yield

@@ -5,10 +5,12 @@ A source is an iterable of tables. A file is one table; a folder, or an iterable
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -20,7 +22,7 @@ from numpy.lib import format as npy
 from relu_audit.errors import DataError
 from relu_audit.observe.entry_points import entry_point, their_fault
 
-_ZIP_TROUBLE = (
+_READ_TROUBLE = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -30,7 +32,7 @@ _ZIP_TROUBLE = (
     ValueError,
     struct.error,
 )
-"""What reading a damaged, encrypted or unusually compressed archive raises."""
+"""What reading a damaged, encrypted or unusually compressed file raises."""
 
 
 class Column(Protocol):
@@ -77,19 +79,19 @@ class ArrayColumn:
 
 
 @dataclass(frozen=True)
-class ZipColumn:
-    """A member of an .npz, decompressed as it is read. Members in Fortran order cannot be cut and are read whole."""
+class StoredColumn:
+    """An array in a file, read as it is needed. One in Fortran order cannot be cut into rows and is read whole."""
 
-    path: Path
-    member: str
+    where: str
+    open: Callable[[], contextlib.AbstractContextManager[Any]]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran: bool
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """Consecutive blocks of at most ``rows``, decompressed one at a time."""
-        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
-            shape, fortran, dtype = _header(stream, f"{self.path.name}, array '{self.member.removesuffix('.npy')}'")
+        """Consecutive blocks of at most ``rows``, read and decompressed one at a time."""
+        with self.open() as stream:
+            shape, fortran, dtype = _header(stream, self.where)
             if fortran or not shape:
                 order = "F" if fortran else "C"
                 whole = np.frombuffer(self._read(stream, dtype.itemsize * int(np.prod(shape))), dtype)
@@ -103,18 +105,15 @@ class ZipColumn:
     def _read(self, stream: Any, size: int) -> bytes:
         try:
             data = stream.read(size)
-        except _ZIP_TROUBLE as error:
+        except _READ_TROUBLE as error:
             raise self._cut_short() from error
         if len(data) != size:
             raise self._cut_short()
         return data
 
     def _cut_short(self) -> DataError:
-        name = self.member.removesuffix(".npy")
         return DataError(
-            f"{self.path.name}: array '{name}' is damaged or cut short",
-            slug="data-damaged",
-            hint="Write or copy the file again.",
+            f"{self.where} is damaged or cut short", slug="data-damaged", hint="Write or copy the file again."
         )
 
 
@@ -203,15 +202,14 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
 def _npz(path: Path) -> Table:
     try:
         with zipfile.ZipFile(path) as archive:
-            columns: dict[str, Column] = {}
-            for member in archive.namelist():
-                if not member.endswith(".npy"):
-                    continue
-                name = member.removesuffix(".npy")
-                with archive.open(member) as stream:
-                    shape, fortran, dtype = _header(stream, f"{path.name}, array '{name}'")
-                columns[name] = ZipColumn(path, member, shape, dtype, fortran)
-    except _ZIP_TROUBLE as error:
+            columns = {
+                member.removesuffix(".npy"): _stored(
+                    f"{path.name}, array '{member.removesuffix('.npy')}'", functools.partial(_member, path, member)
+                )
+                for member in archive.namelist()
+                if member.endswith(".npy")
+            }
+    except _READ_TROUBLE as error:
         raise DataError(
             f"{path.name} is not a .npz file, or is cut short", slug="data-damaged", hint="Write or copy it again."
         ) from error
@@ -220,15 +218,29 @@ def _npz(path: Path) -> Table:
     return Table(path.name, columns)
 
 
+@contextlib.contextmanager
+def _member(path: Path, member: str) -> Generator[Any]:
+    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        yield stream
+
+
 def _npy(path: Path) -> Column:
     try:
-        with path.open("rb") as stream:
-            _header(stream, path.name)
-        return ArrayColumn(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, OSError) as error:
+        column = _stored(path.name, functools.partial(path.open, "rb"))
+        held = path.stat().st_size
+    except OSError as error:
         raise DataError(
-            f"{path.name} is damaged or cut short", slug="data-damaged", hint="Write or copy it again."
+            f"'{path.name}' cannot be read: {error.strerror}", slug="data-not-found", hint="Check the file."
         ) from error
+    if held < column.dtype.itemsize * int(np.prod(column.shape)):
+        raise DataError(f"{path.name} is damaged or cut short", slug="data-damaged", hint="Write or copy it again.")
+    return column
+
+
+def _stored(where: str, open_stream: Callable[[], contextlib.AbstractContextManager[Any]]) -> StoredColumn:
+    with open_stream() as stream:
+        shape, fortran, dtype = _header(stream, where)
+    return StoredColumn(where, open_stream, shape, dtype, fortran)
 
 
 def _header(stream: Any, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
