@@ -112,6 +112,7 @@ def audit(
         form = Form(per_sample=together, pre_activations=near_misses, denormals=ran_by.keeps_denormals)
         observed = instrument(opened.network, opened.census.located, form)
         session = Session(observed.model, opened.network.folder, ran_by)
+        opened.checkpoint.forget_pages()
         if together and size > 1 and dataset.fixed_batch is None:
             coupled = _coupled(session, observed, dataset)
             if coupled:

@@ -28,11 +28,24 @@ ModelSource = str | Path | bytes | onnx.ModelProto
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened model: the graph, where its weight files lie (None in memory) and what it is."""
+    """An opened model.
+
+    Attributes:
+        model: The graph; its large weights are views of the file.
+        folder: Where its weight files lie; None in memory.
+        info: What it is.
+        pages: The mapped file; None in memory.
+    """
 
     model: ir.Model
     folder: Path | None
     info: ModelInfo
+    pages: mmap.mmap | None = None
+
+    def forget_pages(self) -> None:
+        """Let the system take back memory that only mirrors the file: a session has mostly copied what it needs."""
+        if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.pages.madvise(mmap.MADV_DONTNEED)
 
 
 def open_checkpoint(source: ModelSource) -> Checkpoint:
@@ -80,7 +93,8 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
         parameters=_parameters(model),
     )
-    return Checkpoint(model=model, folder=folder, info=info)
+    pages = data.obj if isinstance(data.obj, mmap.mmap) else None
+    return Checkpoint(model=model, folder=folder, info=info, pages=pages)
 
 
 def _check_arity(model: ir.Model, name: str) -> None:

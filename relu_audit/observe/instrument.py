@@ -124,7 +124,7 @@ def _reductions(writer: _Writer, y: ir.Value, x: ir.Value, use: Use, form: Form,
         "positions": (SUM, writer.positions(y, gone)),
     }
     if form.pre_activations:
-        made["pre_peak"] = (MAXIMUM, writer.reduce("ReduceMax", x, gone))
+        made["pre_peak"] = (MAXIMUM, writer.highest(x, probe))
     if use.hides_nan:
         made["pre_mass"] = (SUM, writer.reduce("ReduceSum", x, gone))
     if not use.owners:
@@ -212,6 +212,18 @@ class _Writer:
         if self.opset >= (13 if op == "ReduceSum" else 18):
             return self.node(op, value, self.integers(axes), dtype=value.dtype, keepdims=0)
         return self.node(op, value, dtype=value.dtype, axes=list(axes), keepdims=0)
+
+    def highest(self, value: ir.Value, probe: Probe) -> ir.Value:
+        """Maximum over the positions.
+
+        Of an image a pooling takes it: onnxruntime runs that in the layout its convolutions use, where a reduction would
+        have the whole pre-activation rearranged first.
+        """
+        image = probe.per_sample and len(probe.roles) == 4 and probe.gone == (2, 3)
+        if not image or value.dtype is not ir.DataType.FLOAT:
+            return self.reduce("ReduceMax", value, probe.gone)
+        pooled = self.node("GlobalMaxPool", value, dtype=value.dtype)
+        return self.node("Flatten", pooled, dtype=value.dtype, axis=1)
 
     def clips(self, value: ir.Value) -> bool:
         """Whether Clip takes the value's type in this opset: float32 always, float64 from opset 12."""

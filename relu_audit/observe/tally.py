@@ -175,14 +175,11 @@ def _highest(table: Floats) -> Floats:
 
 
 def _sum(table: Floats) -> Floats:
-    """Sum over axis 0, by halves: [2, units]."""
-    terms = np.stack([table, np.zeros_like(table)])
+    """Sum over axis 0, in the widest float there is, as two doubles: [2, units]."""
     with np.errstate(over="ignore", invalid="ignore"):
-        while terms.shape[1] > 1:
-            half = terms.shape[1] // 2
-            rest = terms[:, 2 * half :]
-            terms = np.concatenate([_plus(terms[:, :half], terms[:, half : 2 * half]), rest], axis=1)
-    return terms[:, 0]
+        total = table.sum(axis=0, dtype=np.longdouble)
+        high = total.astype(np.float64)
+        return np.stack([high, np.where(np.isfinite(high), total - high, 0.0).astype(np.float64)])
 
 
 def _plus(a: Floats, b: Floats) -> Floats:
