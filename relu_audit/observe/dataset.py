@@ -212,7 +212,7 @@ class Dataset:
         if bound.feeding == "repeated" and not alone:
             if self._repeated.get(bound.input.name) == data:
                 return
-            self._repeated[bound.input.name] = data
+            self._repeated[bound.input.name] = bytes(data)
         self._hashes[bound.input.name].update(data)
 
     def info(self) -> DataInfo:
@@ -343,10 +343,10 @@ def _count(bound: Sequence[_Bound]) -> int:
     return next((b.count for b in bound if b.count is not None), 1)
 
 
-def _canonical(block: np.ndarray, axis: int) -> bytes:
+def _canonical(block: np.ndarray, axis: int) -> memoryview:
     """The bytes of a block, samples outermost and in the machine's byte order: any cut gives the same stream."""
-    native = block.astype(block.dtype.newbyteorder("="), copy=False)
-    return (np.moveaxis(native, axis, 0) if block.ndim else native).tobytes()
+    native = np.atleast_1d(block.astype(block.dtype.newbyteorder("="), copy=False))
+    return memoryview(np.ascontiguousarray(np.moveaxis(native, axis, 0)).reshape(-1).view(np.uint8))
 
 
 def _head(block: np.ndarray, axis: int, samples: int) -> np.ndarray:

@@ -216,8 +216,8 @@ class _Writer:
     def highest(self, value: ir.Value, probe: Probe) -> ir.Value:
         """Maximum over the positions.
 
-        Of an image a pooling takes it: onnxruntime runs that in the layout its convolutions use, where a reduction would
-        have the whole pre-activation rearranged first.
+        Of an image a pooling takes it: onnxruntime runs that in the layout its convolutions use, where a reduction
+        would have the whole pre-activation rearranged first.
         """
         image = probe.per_sample and len(probe.roles) == 4 and probe.gone == (2, 3)
         if not image or value.dtype is not ir.DataType.FLOAT:
