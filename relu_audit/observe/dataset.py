@@ -210,9 +210,10 @@ class Dataset:
         """Add what is fed to the input's hash; a value that repeats for every sample only when it changes."""
         data = _canonical(block, bound.axis)
         if bound.feeding == "repeated" and not alone:
-            if self._repeated.get(bound.input.name) == data:
+            value = bytes(data)
+            if self._repeated.get(bound.input.name) == value:
                 return
-            self._repeated[bound.input.name] = bytes(data)
+            self._repeated[bound.input.name] = value
         self._hashes[bound.input.name].update(data)
 
     def info(self) -> DataInfo:
@@ -343,10 +344,10 @@ def _count(bound: Sequence[_Bound]) -> int:
     return next((b.count for b in bound if b.count is not None), 1)
 
 
-def _canonical(block: np.ndarray, axis: int) -> memoryview:
+def _canonical(block: np.ndarray, axis: int) -> memoryview[Any]:
     """The bytes of a block, samples outermost and in the machine's byte order: any cut gives the same stream."""
     native = np.atleast_1d(block.astype(block.dtype.newbyteorder("="), copy=False))
-    return memoryview(np.ascontiguousarray(np.moveaxis(native, axis, 0)).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(np.moveaxis(native, axis, 0)).reshape(-1).view(np.uint8).data
 
 
 def _head(block: np.ndarray, axis: int, samples: int) -> np.ndarray:
