@@ -45,7 +45,8 @@ def _reasons(
         reasons.append(f"{faulty} units showed NaN or infinity, so whether they fire cannot be told")
     unseen = [site.tensor for site in sites if site.unseen]
     if unseen:
-        reasons.append(f"no sample reached {len(unseen)} layers, the first of them '{unseen[0]}'")
+        more = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
+        reasons.append(f"no sample reached the layer '{unseen[0]}'{more}")
     return reasons
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, SiteAudit
-from relu_audit.report.numbers import count, limit, percent
+from relu_audit.report.numbers import bound, count, limit, percent
 
 _OUTCOME = {
     "passed": ("PASSED", "bold green"),
@@ -98,16 +98,11 @@ def _name(site: SiteAudit) -> Text:
 
 
 def _evidence(audit: Audit) -> Text:
-    bound = rate_below(audit.data.samples)
-    if not audit.dead:
-        return Text(
-            f"Every unit fired that could be observed; n = {count(audit.data.samples)}."
-            if not audit.summary.unseen
-            else ""
-        )
-    return Text(
-        f"A dead unit was silent in all samples: its firing rate is below {percent(bound, 2)} at 95 % confidence."
-    )
+    fewest = min((site.samples for site in audit.sites if site.dead), default=None)
+    if fewest is None:
+        return Text("No unit that a sample reached was silent.")
+    most = bound(rate_below(fewest))
+    return Text(f"A dead unit was silent in all samples: its firing rate is below {most} at 95 % confidence.")
 
 
 def _remarks(audit: Audit) -> list[str]:
