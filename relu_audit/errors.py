@@ -20,9 +20,9 @@ class AuditError(Exception):
 
     def __init__(self, message: str, *, slug: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = _one_line(message)
+        self.message = one_line(message)
         self.slug = slug
-        self.hint = _one_line(hint)
+        self.hint = one_line(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -31,7 +31,7 @@ class AuditError(Exception):
         return _rebuild, (type(self), self.message, self.slug, self.hint)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Names and quoted messages come from strangers' files: no line breaks and no terminal codes."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
 

@@ -264,6 +264,19 @@ def _record(
 
 
 def _check(options: Options, policy: Policy) -> None:
+    numbers: dict[str, object] = {
+        "batch_size": options.batch_size,
+        "limit": options.limit,
+        "max_dead": policy.max_dead,
+        "max_dead_layer": policy.max_dead_layer,
+    }
+    for name, given in numbers.items():
+        if given is not None and not isinstance(given, int | float):
+            raise UsageError(
+                f"{name} is a {type(given).__name__}; it must be a number",
+                slug="option-range",
+                hint="Write 0.05 for 5 %.",
+            )
     for name, number, least in (
         ("batch_size", options.batch_size, 1),
         ("limit", options.limit, 1),

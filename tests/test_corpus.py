@@ -1,6 +1,6 @@
 """Real models by others against an independent census: dead sets unit by unit and every firing count.
 
-The corpus is not part of the project; point RELU_AUDIT_CORPUS at it, or keep it in ../shared/corpus.
+The corpus is not part of the project; point CORPUS_OF_MODELS at it, or keep it in ../shared/corpus.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 import relu_audit
 
-CORPUS = Path(os.environ.get("RELU_AUDIT_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
+CORPUS = Path(os.environ.get("CORPUS_OF_MODELS", Path(__file__).parents[2] / "shared" / "corpus"))
 TRUTH: dict[str, Any] = (
     json.loads((CORPUS / "ground_truth.json").read_text()) if (CORPUS / "ground_truth.json").is_file() else {}
 )

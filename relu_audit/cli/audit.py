@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Generator, Mapping
@@ -37,9 +38,11 @@ class Configured(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Look the configuration up before the options are read."""
-        found = config.find(Path.cwd())
-        if found is not None and not extra.get("resilient_parsing"):
-            extra["default_map"] = config.defaults(self, *found)
+        if not extra.get("resilient_parsing"):
+            config.check_environment(self, os.environ)
+            found = config.find(Path.cwd())
+            if found is not None:
+                extra["default_map"] = config.defaults(self, *found)
         return super().make_context(info_name, args, parent, **extra)
 
 
@@ -107,7 +110,7 @@ class Configured(click.Command):
 @option("--provider", default="cpu", show_default=True, metavar="NAME", help="onnxruntime execution provider.")
 @option(
     "--threads",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=256),
     default=0,
     show_default=True,
     metavar="N",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import click
 
 from relu_audit.errors import UsageError
 
+PREFIX = "RELU_AUDIT_"
 OWN_FILE = "relu-audit.toml"
 SHARED_FILE = "pyproject.toml"
 
@@ -27,6 +28,16 @@ def find(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
             path = parent / name
             if path.is_file():
                 table = _read(path)
+                if name == OWN_FILE and "tool" in table:
+                    raise UsageError(
+                        f"{name} has a [tool] table",
+                        slug="config",
+                        hint="In this file, leave out the line [tool.relu-audit].",
+                    )
+                if name == SHARED_FILE and "relu_audit" in (_part(table, "tool", name) or {}):
+                    raise UsageError(
+                        f"{name} has a table [tool.relu_audit]", slug="config", hint="Its name is [tool.relu-audit]."
+                    )
                 if name == SHARED_FILE:
                     table = _part(_part(table, "tool", name) or {}, "relu-audit", name)
                 if table is not None:
@@ -58,6 +69,23 @@ def defaults(command: click.Command, path: Path, table: Mapping[str, Any]) -> di
             )
         out[options[key].name or key] = _for_click(options[key], value, path, key)
     return out
+
+
+def check_environment(command: click.Command, names: Collection[str]) -> None:
+    """Refuse a variable of ours that sets nothing: a misspelt limit would be no limit.
+
+    Raises:
+        UsageError: ``config``, naming the nearest variable.
+    """
+    known = {str(p.envvar) for p in command.params if isinstance(p, click.Option) and p.envvar}
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            raise UsageError(
+                f"the environment variable {name} is no setting of relu-audit",
+                slug="config",
+                hint=f"Did you mean {near[0]}?" if near else "See relu-audit --help.",
+            )
 
 
 def _part(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any] | None:

@@ -92,7 +92,15 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
         )
     seen = {Path(path).resolve(): f"'{path}', which is read," for path in inputs if os.path.lexists(path)}
     for option, target in targets.items():
-        path = Path(target).resolve()
+        try:
+            path = Path(target).resolve()
+            path.is_dir()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{option} '{target[:60]}' is no name a file can have: {error}",
+                slug="output",
+                hint="Choose another name.",
+            ) from error
         if target != "-" and path in seen:
             raise UsageError(
                 f"{seen[path]} and {option} '{target}' are one file", slug="output", hint="Name another file."

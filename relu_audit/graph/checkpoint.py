@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,12 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         data, name, folder = memoryview(source.SerializeToString()), "<memory>", None
     elif isinstance(source, bytes):
         data, name, folder = memoryview(source), "<memory>", None
+    elif not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(
+            f"a {type(source).__name__} is no ONNX model",
+            slug="not-onnx",
+            hint="Export it first, for example with torch.onnx.export, and give the path, the bytes or the protobuf.",
+        )
     else:
         # Absolute first: onnx-ir switches its containment checks off for a bare file name.
         path = Path(source).absolute()

@@ -339,11 +339,25 @@ def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
     named: Mapping[object, object] = {"": feed}
     if isinstance(feed, Mapping):
         named = cast("Mapping[object, object]", feed)
-    elif isinstance(feed, tuple | list) and len(cast("list[object]", feed)) == len(names):
-        named = dict(zip(names, cast("list[object]", feed), strict=True))
+    elif isinstance(feed, tuple | list):
+        arrays = cast("list[object]", feed)
+        if len(arrays) != len(names):
+            raise DataError(
+                f"{where} is a sequence of {len(arrays)}, but the model has {len(names)} inputs: {', '.join(names)}",
+                slug="data-kind",
+                hint="Yield dicts of arrays by input name; leave labels out.",
+            )
+        named = dict(zip(names, arrays, strict=True))
     columns: dict[str, Column] = {}
     for name, value in named.items():
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except Exception as error:  # a framework's tensor may refuse for reasons of its own
+            raise DataError(
+                f"{where}: '{name}' is a {type(value).__name__} that numpy cannot read: {error}",
+                slug="data-kind",
+                hint="Give numpy arrays; a tensor that tracks gradients, as tensor.detach().numpy().",
+            ) from error
         if array.dtype.hasobject:
             raise DataError(
                 f"{where}: '{name}' is a {type(value).__name__} of unequal pieces or objects, not a numeric array",

@@ -6,9 +6,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from relu_audit.errors import one_line
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, SiteAudit
 from relu_audit.report.numbers import bound, count, limit, percent
+
+LONGEST_NAME = 100
+"""Characters of a layer's name that are printed; the JSON has all of them."""
 
 _OUTCOME = {
     "passed": ("PASSED", "bold green"),
@@ -40,7 +44,7 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
             )
         )
     if dead_units:
-        parts += [Text(f"dead in {s.tensor}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
+        parts += [Text(f"dead in {_short(s.tensor)}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
     parts += [Text(line, style="yellow") for line in _remarks(audit)]
     parts.append(gate_line(audit))
     return Group(*parts)
@@ -49,7 +53,8 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
 def _heading(audit: Audit) -> Text:
     kind = "made-up " if audit.data.synthetic else ""
     cut = " before it was interrupted" if audit.partial else ""
-    return Text(f"{audit.model.name} on {count(audit.data.samples)} {kind}samples of {audit.data.source}{cut}")
+    model, data = one_line(audit.model.name), one_line(audit.data.source)
+    return Text(f"{model} on {count(audit.data.samples)} {kind}samples of {data}{cut}")
 
 
 def _table(audit: Audit) -> Table:
@@ -87,7 +92,7 @@ def _table(audit: Audit) -> Table:
 
 
 def _name(site: SiteAudit) -> Text:
-    name = Text("/".join(filter(None, (site.scope, site.tensor))))
+    name = Text(_short("/".join(filter(None, (site.scope, site.tensor)))))
     if len(site.tensors) > 1:
         name.append(f" (+{len(site.tensors) - 1} sharing its weights)", style="dim")
     if site.assumed:
@@ -95,6 +100,12 @@ def _name(site: SiteAudit) -> Text:
     if site.per_run:
         name.append(" [counted per run]", style="yellow")
     return name
+
+
+def _short(name: str) -> str:
+    """A name from the model's file: no codes that move the cursor, and not longer than a line."""
+    name = one_line(name)
+    return name if len(name) <= LONGEST_NAME else f"{name[:20]}...{name[23 - LONGEST_NAME :]}"
 
 
 def _evidence(audit: Audit) -> Text:
@@ -120,7 +131,7 @@ def _remarks(audit: Audit) -> list[str]:
     remarks += [f"not observed: {s.tensor} ({s.op}): {s.detail} [{s.slug}]" for s in audit.skipped[:5]]
     if len(audit.skipped) > 5:
         remarks.append(f"not observed: {len(audit.skipped) - 5} more; the JSON report lists them")
-    return [f"note: {remark}" for remark in remarks]
+    return [f"note: {one_line(remark)}" for remark in remarks]
 
 
 def gate_line(audit: Audit) -> Text:
@@ -129,8 +140,8 @@ def gate_line(audit: Audit) -> Text:
     word, style = _OUTCOME[gate.outcome]
     text = Text("gate: ").append(word, style=style)
     for reason in gate.reasons:
-        text.append(f"\n  because {reason}")
+        text.append(f"\n  because {one_line(reason)}")
     for breach in gate.breaches:
-        where = "of all units" if breach.tensor is None else f"of {breach.tensor}"
+        where = "of all units" if breach.tensor is None else f"of {_short(breach.tensor)}"
         text.append(f"\n  {percent(breach.observed, 2)} {where} are dead; the limit is {limit(breach.limit)}")
     return text
