@@ -36,19 +36,6 @@ UNKNOWN_BATCH = 8
 """Samples in an automatic batch where activations are of unknown size."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to audit; the keywords of :func:`audit`."""
-
-    batch_size: int | None = None
-    limit: int | None = None
-    provider: str = "cpu"
-    threads: int = 0
-    inputs: Mapping[str, str] | None = None
-    unit_axes: Mapping[str, int] | None = None
-    near_misses: bool = True
-
-
 def audit(
     model: ModelSource,
     data: object,
@@ -91,17 +78,19 @@ def audit(
     Raises:
         AuditError: The model, the data or an option is no good; the slug and the hint say how.
     """
-    options = Options(batch_size, limit, provider, threads, inputs, unit_axes, near_misses)
     policy = Policy(max_dead=max_dead, max_dead_layer=max_dead_layer, min_samples=min_samples, rare_below=rare_below)
-    _check(options, policy)
+    _check(
+        {"batch_size": (batch_size, 1), "limit": (limit, 1), "threads": (threads, 0), "min_samples": (min_samples, 1)},
+        {"max_dead": max_dead, "max_dead_layer": max_dead_layer, "rare_below": rare_below},
+    )
     ran_by = engine(provider, threads)
-    opened = _open(model, options)
+    opened = _open(model, unit_axes)
     carried = _not_runnable(opened, ran_by)
     if carried:
-        opened = _open(model, options, carried=carried)
+        opened = _open(model, unit_axes, carried=carried)
     dataset = Dataset(data, opened.inputs, inputs, limit)
     if any(use.pattern is None for one in opened.census.located for use in one.uses):
-        opened = _open(model, options, _ranks(opened, dataset, ran_by), carried)
+        opened = _open(model, unit_axes, _ranks(opened, dataset, ran_by), carried)
     notes = list(opened.network.notes)
     notes += [
         f"{dtype.name.lower()} was computed in float32: {ran_by.provider} has no kernels for it" for dtype in carried
@@ -142,7 +131,7 @@ class _Opened:
 
 def _open(
     model: ModelSource,
-    options: Options,
+    unit_axes: Mapping[str, int] | None,
     ranks: Mapping[int, int | None] | None = None,
     carried: Sequence[ir.DataType] = (),
 ) -> _Opened:
@@ -150,7 +139,7 @@ def _open(
     network = normalize(checkpoint)
     in_float32(network, carried)
     inputs = graph_inputs(network)
-    return _Opened(checkpoint, network, inputs, locate(network, inputs, options.unit_axes, ranks))
+    return _Opened(checkpoint, network, inputs, locate(network, inputs, unit_axes, ranks))
 
 
 def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
@@ -263,34 +252,20 @@ def _record(
     )
 
 
-def _check(options: Options, policy: Policy) -> None:
-    numbers: dict[str, object] = {
-        "batch_size": options.batch_size,
-        "limit": options.limit,
-        "max_dead": policy.max_dead,
-        "max_dead_layer": policy.max_dead_layer,
-    }
-    for name, given in numbers.items():
-        if given is not None and not isinstance(given, int | float):
+def _check(whole: Mapping[str, tuple[object, int]], shares: Mapping[str, object]) -> None:
+    """Refuse options that are no number or out of range: whole numbers by name with their least, and shares of 1."""
+    for name, value in {**{name: value for name, (value, _) in whole.items()}, **shares}.items():
+        if value is not None and not isinstance(value, int | float):
             raise UsageError(
-                f"{name} is a {type(given).__name__}; it must be a number",
+                f"{name} is a {type(value).__name__}; it must be a number",
                 slug="option-range",
                 hint="Write 0.05 for 5 %.",
             )
-    for name, number, least in (
-        ("batch_size", options.batch_size, 1),
-        ("limit", options.limit, 1),
-        ("threads", options.threads, 0),
-        ("min_samples", policy.min_samples, 1),
-    ):
-        if number is not None and number < least:
+    for name, (number, least) in whole.items():
+        if isinstance(number, int | float) and number < least:
             raise UsageError(f"{name} is {number}; it must be at least {least}", slug="option-range")
-    for name, fraction in (
-        ("max_dead", policy.max_dead),
-        ("max_dead_layer", policy.max_dead_layer),
-        ("rare_below", policy.rare_below),
-    ):
-        if fraction is not None and not 0 <= fraction <= 1:
+    for name, fraction in shares.items():
+        if isinstance(fraction, int | float) and not 0 <= fraction <= 1:
             raise UsageError(
                 f"{name} is {fraction:g}; it must lie between 0 and 1",
                 slug="option-range",

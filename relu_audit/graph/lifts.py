@@ -115,10 +115,10 @@ def _out_of_loop(
     owner.resize_inputs(2 + carried + 1)
     owner.replace_input_with(2 + carried, initial)
     # Stacked outputs come last: each moves up by one to make room for the carried one.
-    made = _last_output(writer, owner, value)
+    _last_output(writer, owner, value)
     for index in range(len(owner.outputs) - 1, carried, -1):
         _swap(owner.outputs[index], owner.outputs[index - 1])
-    return owner.outputs[carried] if len(owner.outputs) > carried else made
+    return owner.outputs[carried]
 
 
 def _out_of_scan(
