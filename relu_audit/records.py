@@ -35,6 +35,7 @@ class Site(Record, frozen=True, kw_only=True):
         axis_from: Where the unit axis comes from, in words.
         assumed: True where the unit axis could not be derived and the documented fallback was used.
         weight: Name of the initializer whose output axis the units are; None where there is none.
+        implicit: Why the value is rectified, where no activation of the file says so; None where one does.
     """
 
     tensor: str
@@ -46,6 +47,7 @@ class Site(Record, frozen=True, kw_only=True):
     axis_from: str
     assumed: bool
     weight: str | None
+    implicit: str | None = None
 
 
 class SiteAudit(Site, frozen=True, kw_only=True):

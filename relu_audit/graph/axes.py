@@ -31,6 +31,7 @@ class AxisRule:
         letters: Rewrites the signature by the node's attributes and ranks.
         move: How data moves, for operators that only move it.
         body: How axes go through the node's bodies, for operators that have some.
+        couples: Whether samples of one run change each other, so that what comes out is no longer one sample's own.
         since: First opset in which the row holds.
         domain: Operator domain.
     """
@@ -40,6 +41,7 @@ class AxisRule:
     letters: Letters | None = None
     move: Move | None = None
     body: Body | None = None
+    couples: bool = False
     since: int = 1
     domain: str = ""
 
@@ -60,12 +62,38 @@ def transposed_by(*flags: str) -> Letters:
 
 def vectors_allowed(op: Operation, signature: str) -> str:
     """A rank-1 operand of MatMul has only the contracted letter, and the other one's letter leaves the output."""
-    first, second = op.inputs
+    first, second = (op.inputs[i] for i in _operands(signature))
     if first is not None and len(first) == 1:
         signature = signature.replace("* m k", "k").replace("* m n", "* n")
     if second is not None and len(second) == 1:
         signature = signature.replace("* k n", "k").replace("m n", "m").replace("* n", "*")
     return signature
+
+
+def _operands(signature: str) -> list[int]:
+    """Which inputs are the matrices: the quantized forms have scales and zero points between them."""
+    return [i for i, term in enumerate(signature.split("->")[0].split(",")) if "k" in term.split()]
+
+
+def channels_last_by(flag: str) -> Letters:
+    """An image with its channel axis at the end where the flag is set (layouts of onnxruntime's own operators)."""
+
+    def letters(op: Operation, signature: str) -> str:
+        if not op.integer(flag, 0):
+            return signature
+        return signature.replace("n c ~", "n ~ c").replace("n (g c) ~", "n ~ (g c)").replace("n (g o) ~", "n ~ (g o)")
+
+    return letters
+
+
+def blocked_from(op: Operation, signature: str) -> str:
+    """ReorderInput takes either layout and gives blocks of channels, which count as channels first."""
+    return signature.replace("n c ~ ->", "n ~ c ->") if op.integer("channels_last", 0) else signature
+
+
+def blocked_to(op: Operation, signature: str) -> str:
+    """ReorderOutput gives either layout."""
+    return signature.replace("-> n c ~", "-> n ~ c") if op.integer("channels_last", 0) else signature
 
 
 def batch_first_by(flag: str) -> Letters:
@@ -77,6 +105,17 @@ def batch_first_by(flag: str) -> Letters:
         return signature.replace("t n k", "n t k").replace("t d n h", "n t d h").replace("d n h", "n d h")
 
     return letters
+
+
+def transposed_operands(op: Operation, signature: str) -> str:
+    """FusedMatMul swaps an operand's last two axes by ``transA``, ``transB``, and batch and rows by ``transBatchA``."""
+    if op.integer("transBatchA", 0) or op.integer("transBatchB", 0):
+        raise ValueError("a batch that changes places with rows has no fixed signature")
+    left, right = signature.split("->")
+    first, second = left.split(",")
+    first = "* k m" if op.integer("transA", 0) else first
+    second = "* n k" if op.integer("transB", 0) else second
+    return vectors_allowed(op, f"{first}, {second} ->{right}")
 
 
 def by_equation(op: Operation, signature: str) -> str:
@@ -149,6 +188,7 @@ _UNARY = [
     "ThresholdedRelu",
     "Trilu",
     "CumSum",
+    "CumProd",
 ]
 
 _ELEMENTWISE = [
@@ -178,7 +218,19 @@ _ELEMENTWISE = [
     "Xor",
 ]
 
-_FIRST_ALONE = ["CastLike", "Clip", "DequantizeLinear", "LayerNormalization", "QuantizeLinear", "RMSNormalization"]
+_FIRST_ALONE = [
+    "CastLike",
+    "Clip",
+    "DequantizeLinear",
+    "LayerNormalization",
+    "QuantizeLinear",
+    "RMSNormalization",
+    "ReverseSequence",
+    "RotaryEmbedding",
+    "ScatterElements",
+    "ScatterND",
+    "TensorScatter",
+]
 
 _REDUCE = [
     "ReduceL1",
@@ -193,8 +245,30 @@ _REDUCE = [
     "ReduceSumSquare",
 ]
 
+_CONTRIB_UNARY = [
+    "FastGelu",
+    "Gelu",
+    "QuickGelu",
+    "BiasGelu",
+    "BiasAdd",
+    "BiasDropout",
+    "QLinearLeakyRelu",
+    "QLinearSigmoid",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "SimplifiedLayerNormalization",
+    "QLinearSoftmax",
+]
+
 _POOL = ["AveragePool", "LpPool", "MaxPool"]
 _GLOBAL_POOL = ["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"]
+
+_QCONV = "n (g c) ~, _, _, (g o) c _, _, _, _, _, (g o) -> n (g o) ~"
+
+_QADD = "*, _, _, *, _, _, _, _ -> *"
+
+_MS = "com.microsoft"
+_BLOCKED = "com.microsoft.nchwc"
 
 TABLE: tuple[AxisRule, ...] = (
     AxisRule("Conv", "n (g c) ~, (g o) c _, (g o) -> n (g o) ~"),
@@ -202,6 +276,11 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("DeformConv", "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~", since=19),
     AxisRule("Gemm", "m k, k n, n -> m n", letters=transposed_by("transA", "transB")),
     AxisRule("MatMul", "* m k, * k n -> * m n", letters=vectors_allowed),
+    AxisRule("ConvInteger", "n (g c) ~, (g o) c _, _, _ -> n (g o) ~", since=10),
+    AxisRule("MatMulInteger", "* m k, * k n, _, _ -> * m n", letters=vectors_allowed, since=10),
+    AxisRule("QLinearConv", _QCONV, since=10),
+    AxisRule("QLinearMatMul", "* m k, _, _, * k n, _, _, _, _ -> * m n", letters=vectors_allowed, since=10),
+    AxisRule("DynamicQuantizeLinear", "* -> *,,", couples=True, since=11),
     AxisRule("Einsum", "", letters=by_equation, since=12),
     AxisRule("LSTM", "t n k, d q k, d q h, _, n, _, _, _ -> t d n h, d n h, d n h", letters=batch_first_by("layout")),
     AxisRule("GRU", "t n k, d q k, d q h, _, n, _ -> t d n h, d n h", letters=batch_first_by("layout")),
@@ -234,7 +313,41 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("Scan", body=SLICES, since=9),
     AxisRule("Resize", move=moves.spatial),
     AxisRule("Upsample", move=moves.spatial),
+    *(AxisRule(op, move=moves.spatial) for op in ("DepthToSpace", "SpaceToDepth")),
+    AxisRule("GatherElements", move=moves.take_along("axis", 0), since=11),
+    AxisRule("Compress", move=moves.compress, since=9),
+    AxisRule("CenterCropPad", move=moves.resize, since=18),
+    AxisRule("MaxUnpool", "n c ~, _, _ -> n c ~", since=9),
+    AxisRule("GridSample", "n c ~, _ -> n c ~", since=16),
+    AxisRule("RoiAlign", "b c ~, r _, _ -> r c ~", since=10),
+    AxisRule("MaxRoiPool", "b c ~, r _ -> r c ~"),
     *(AxisRule(op, "n k -> n k", domain="ai.onnx.ml") for op in ("Scaler", "Normalizer", "Imputer", "Binarizer")),
+    *(AxisRule(op, "*, _+ -> *", domain=_MS) for op in _CONTRIB_UNARY),
+    *(AxisRule(op, _QADD, domain=_MS) for op in ("QLinearAdd", "QLinearMul")),
+    AxisRule("QLinearConv", _QCONV, letters=channels_last_by("channels_last"), domain=_MS),
+    AxisRule(
+        "QGemm", "m k, _, _, k n, _, _, n, _, _ -> m n", letters=transposed_by("transA", "", "", "transB"), domain=_MS
+    ),
+    AxisRule("QLinearConcat", move=moves.quantized_concat, domain=_MS),
+    AxisRule("QLinearAveragePool", "n c ~, _, _, _, _ -> n c ~", letters=channels_last_by("channels_last"), domain=_MS),
+    AxisRule("QLinearGlobalAveragePool", move=moves.global_pool, domain=_MS),
+    AxisRule("QLinearReduceMean", move=moves.reduce_axes, domain=_MS),
+    AxisRule("FusedMatMul", "* m k, * k n -> * m n", letters=transposed_operands, domain=_MS),
+    AxisRule("NhwcConv", "n ~ (g c), (g o) c _, (g o) -> n ~ (g o)", domain=_MS),
+    AxisRule("NhwcMaxPool", "n ~ c -> n ~ c", domain=_MS),
+    AxisRule("MatMulNBits", "* k, n _, _+ -> * n", domain=_MS),
+    AxisRule("MatMulIntegerToFloat", "* m k, * k n, _, _, _, _, n -> * m n", letters=vectors_allowed, domain=_MS),
+    AxisRule(
+        "DynamicQuantizeMatMul", "* m k, * k n, _, _, n -> * m n", letters=vectors_allowed, couples=True, domain=_MS
+    ),
+    AxisRule("SkipLayerNormalization", "*, *, _+ -> *, _, _, *", domain=_MS),
+    AxisRule("SkipSimplifiedLayerNormalization", "*, *, _+ -> *, _, _, *", domain=_MS),
+    AxisRule("Conv", "n (g c) ~, (g o) c _, (g o), n (g o) ~ -> n (g o) ~", domain=_BLOCKED),
+    *(AxisRule(op, "n c ~ -> n c ~", domain=_BLOCKED) for op in _POOL),
+    AxisRule("Upsample", "n c ~ -> n c ~", domain=_BLOCKED),
+    *(AxisRule(op, move=moves.global_pool, domain=_BLOCKED) for op in _GLOBAL_POOL),
+    AxisRule("ReorderInput", "n c ~ -> n c ~", letters=blocked_from, domain=_BLOCKED),
+    AxisRule("ReorderOutput", "n c ~ -> n c ~", letters=blocked_to, domain=_BLOCKED),
 )
 
 _ROWS: Mapping[tuple[str, str], tuple[AxisRule, ...]] = {

@@ -23,6 +23,7 @@ from relu_audit.graph.layout import (
     merged,
     opaque,
     resized,
+    without_batch,
 )
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.normalize import Network, sizes
@@ -105,6 +106,8 @@ class _Follower:
             except (LookupError, ValueError, TypeError, ZeroDivisionError):
                 # The node's attributes or operands contradict its operator; the runtime will say how.
                 return frozen
+        if row.couples:
+            found = [None if layout is None else without_batch(layout) for layout in found]
         # A layout whose rank contradicts inference is worth less than none.
         return [
             f if a is None or (f is not None and s is not None and len(a) != len(s)) else a

@@ -91,6 +91,14 @@ def collapsed(axis: Axis, size: Size) -> Axis:
     return (Factor(max(letters, key=lambda letter: (letter.kind, letter.order), default=POSITION), size),)
 
 
+def without_batch(layout: Layout) -> Layout:
+    """The layout of a value in which samples have changed each other: its batch axis holds positions."""
+    return tuple(
+        tuple(replace(factor, letter=POSITION) if factor.letter.kind is Kind.BATCH else factor for factor in axis)
+        for axis in layout
+    )
+
+
 def merged(axes: Sequence[Axis]) -> Axis:
     """The label of an axis on which several operands meet element by element: a size of one gives way, then rank."""
     wide = [axis for axis in axes if axis_size(axis) != 1] or list(axes)

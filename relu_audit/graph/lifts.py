@@ -35,9 +35,18 @@ class NodeWriter(Protocol):
     """What lifting needs of a writer of nodes."""
 
     def node(
-        self, op: str, *inputs: ir.Value | None, dtype: ir.DataType | None, **attributes: int | list[int] | float
+        self,
+        op: str,
+        *inputs: ir.Value | None,
+        dtype: ir.DataType | None,
+        domain: str = "",
+        **attributes: int | list[int] | float,
     ) -> ir.Value:
         """A new node's output."""
+        ...
+
+    def integers(self, numbers: Sequence[int]) -> ir.Value:
+        """A constant list of numbers."""
         ...
 
     def taken(self) -> list[ir.Node]:

@@ -6,7 +6,7 @@ Each takes an :class:`Operation` and returns the layouts of its outputs, None wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -150,6 +150,16 @@ def take_along(attribute: str, default: int) -> Move:
         return [_taken(op, source, {along}, output) for output in range(len(op.shapes))]
 
     return move
+
+
+def compress(op: Operation) -> Sequence[Layout | None]:
+    """Some entries along ``axis``; without it the value is flattened first."""
+    return take_along("axis", 0)(op) if "axis" in op.node.attributes else [_opaque_output(op)]
+
+
+def quantized_concat(op: Operation) -> Sequence[Layout | None]:
+    """End to end; operands come in threes (codes, scale, zero point) behind the result's scale and zero point."""
+    return concat(replace(op, inputs=op.inputs[2::3]))
 
 
 def take_axes(op: Operation) -> Sequence[Layout | None]:

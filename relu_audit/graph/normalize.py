@@ -12,7 +12,9 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
+from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
+from relu_audit.graph.fused import unfuse
 from relu_audit.graph.layout import Size
 from relu_audit.graph.scopes import SCOPE, bodies, walk
 
@@ -62,8 +64,8 @@ def normalize(checkpoint: Checkpoint) -> Network:
     model = checkpoint.model
     notes: list[str] = []
     if model.functions:
-        _tag_functions(model)
-        passes.InlinePass()(model)
+        _inline(model)
+    unfuse(model)
     with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
@@ -77,11 +79,43 @@ def sizes(value: ir.Value) -> tuple[Size, ...] | None:
     return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
 
 
-def _tag_functions(model: ir.Model) -> None:
-    """Leave the function's name on its nodes: inlining keeps metadata and loses names."""
-    for function in model.functions.values():
-        for node in function:
-            node.metadata_props[SCOPE] = f"{function.domain}::{function.name}"
+def _inline(model: ir.Model) -> None:
+    """Put functions in the place of their calls.
+
+    Raises:
+        ModelError: ``function`` for what cannot be inlined: a function of another opset than the model's, or one that
+            takes a graph as an attribute.
+    """
+    _tag_calls(model)
+    try:
+        passes.InlinePass()(model)
+    except (ValueError, ir.passes.PassError) as error:
+        raise ModelError(
+            f"the model's own functions cannot be inlined: {error.__cause__ or error}",
+            slug="function",
+            hint="Audit the result of onnx.inliner.inline_local_functions(model, convert_version=True).",
+        ) from error
+
+
+def _tag_calls(model: ir.Model) -> None:
+    """Leave on every call which one it is: a node inlined from it inherits its metadata.
+
+    A node inside nested calls inherits from each, so the keys are numbered by how deep the caller lies.
+    """
+    functions = model.functions
+    called = {name: {node.op_identifier() for node in f.all_nodes()} & set(functions) for name, f in functions.items()}
+    depth = dict.fromkeys(functions, 1)
+    for _ in functions:  # a function lies deeper than all that call it
+        for name, callees in called.items():
+            depth.update({callee: max(depth[callee], depth[name] + 1) for callee in callees})
+    graphs = [(0, model.graph), *((depth[name], function) for name, function in functions.items())]
+    for level, graph in graphs:
+        for node in graph.all_nodes():
+            if node.op_identifier() in depth:
+                domain, name, overload = node.op_identifier()
+                call = node.name or (node.outputs[0].name if node.outputs else "") or name
+                suffix = f":{overload}" if overload else ""
+                node.metadata_props[f"{SCOPE}.{level:04}"] = f"{call}/{domain}::{name}{suffix}"
 
 
 @contextmanager

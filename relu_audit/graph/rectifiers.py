@@ -9,21 +9,33 @@ Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 24.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.scopes import FUSED
+from relu_audit.graph.taps import OPEN, Tap
 
 
 @dataclass(frozen=True)
 class Rectifies:
-    """The node rectifies input number ``source``; ``hides_nan`` if its output is a number where its input is none."""
+    """The node rectifies.
+
+    Attributes:
+        spelling: How that is written.
+        source: Number of the input that it rectifies; None where the pre-activation shows nowhere.
+        hides_nan: Whether its output is a number where its input is none.
+        tap: How its first output is read.
+        implicit: Why it rectifies, where no activation says so.
+    """
 
     spelling: str
-    source: int = 0
+    source: int | None = 0
     hides_nan: bool = False
+    tap: Tap = OPEN
+    implicit: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,10 +48,11 @@ class StaysAlive:
 
 @dataclass(frozen=True)
 class Unclear:
-    """Whether the node rectifies depends on something that is not in the file."""
+    """Whether the node rectifies depends on something that is not in the file, or it cannot be observed."""
 
     name: str
     detail: str
+    slug: str = "bounds-not-constant"
 
 
 Reading = Rectifies | StaysAlive | Unclear | None
@@ -49,7 +62,13 @@ Reader = Callable[[Network, ir.Node], Reading]
 def read(network: Network, node: ir.Node) -> Reading:
     """What the node is, as an activation; None if it is none."""
     reader = READERS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
-    return None if reader is None else reader(network, node)
+    reading = None if reader is None else reader(network, node)
+    fused = node.metadata_props.get(FUSED)
+    if fused is None:
+        return reading
+    if isinstance(reading, Rectifies):
+        return replace(reading, spelling=f"{fused}({reading.spelling})")
+    return replace(reading, name=f"{fused}({reading.name})") if isinstance(reading, StaysAlive) else reading
 
 
 def _relu(network: Network, node: ir.Node) -> Reading:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 SCOPE = "relu_audit.scope"
-"""Metadata key under which a node inlined from a function carries the function's name."""
+"""Start of the metadata keys under which a node inlined from functions carries the calls that led to it."""
+
+FUSED = "relu_audit.fused"
+"""Metadata key under which an activation taken out of a fused operator carries that operator's type."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ def bodies(node: ir.Node) -> list[tuple[str, ir.Graph]]:
     return found
 
 
+def calls(node: ir.Node) -> list[str]:
+    """The calls of functions that the node was inlined from, outermost first."""
+    return [text for key, text in sorted(node.metadata_props.items()) if key.startswith(SCOPE)]
+
+
 def walk(graph: ir.Graph) -> Iterator[Step]:
     """Every node in graph order, the nodes of its bodies right before it: what they compute, it gives out."""
     position = 0
@@ -49,7 +57,7 @@ def walk(graph: ir.Graph) -> Iterator[Step]:
             for name, body in bodies(node):
                 path = _joined(scope, node.name or f"{node.op_type}_{index}", name)
                 yield from inner(body, path, (*owners, node))
-            yield Step(node, position, _joined(scope, node.metadata_props.get(SCOPE, "")), owners)
+            yield Step(node, position, _joined(scope, *calls(node)), owners)
             position += 1
 
     yield from inner(graph, "", ())

@@ -20,8 +20,9 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.lifts import MAXIMUM, MINIMUM, SUM, lift
-from relu_audit.graph.locate import Located, Pattern, Piece, Use
+from relu_audit.graph.locate import Located, Use
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.placing import Pattern, Piece
 from relu_audit.observe.probe import Probe
 
 
@@ -94,7 +95,12 @@ def _probe(writer: _Writer, use: Use, form: Form) -> Probe:
     pattern = use.pattern
     assert pattern is not None  # noqa: S101 - ranks are known before anything is observed
     pieces = [piece for axis in pattern for piece in axis or (Piece("~", 1),)]
-    y, x = (writer.as_float(_unfolded(writer, value, pattern)) for value in (use.output, use.source))
+    if not use.output.name:  # a result that the file leaves out
+        use.output.name = writer.name("output")
+    y = writer.as_float(_unfolded(writer, use.tap.read(writer, use.output), pattern))
+    x = None
+    if use.source is not None:
+        x = writer.as_float(_unfolded(writer, use.tap.read_source(writer, use.source), pattern))
     # Without positions the value itself is small; but what leaves a body has to be reduced, so that it can be combined.
     whole = not use.owners and all(piece.role != "~" or piece.size == 1 for piece in pieces)
     probe = Probe(
@@ -106,14 +112,16 @@ def _probe(writer: _Writer, use: Use, form: Form) -> Probe:
     )
     if whole:
         made = {"y": writer.copy(y)}
-        if form.pre_activations or use.hides_nan:
+        if x is not None and (form.pre_activations or use.hides_nan):
             made["x"] = writer.copy(x)
     else:
         made = _reductions(writer, y, x, use, form, probe)
     return replace(probe, names={what: writer.result(value) for what, value in made.items()})
 
 
-def _reductions(writer: _Writer, y: ir.Value, x: ir.Value, use: Use, form: Form, probe: Probe) -> dict[str, ir.Value]:
+def _reductions(
+    writer: _Writer, y: ir.Value, x: ir.Value | None, use: Use, form: Form, probe: Probe
+) -> dict[str, ir.Value]:
     gone = probe.gone
     fires = writer.clipped(y) if probe.bits else writer.positive(y)
     made = {
@@ -123,9 +131,9 @@ def _reductions(writer: _Writer, y: ir.Value, x: ir.Value, use: Use, form: Form,
         "fired": (SUM, writer.reduce("ReduceSum", fires, gone)),
         "positions": (SUM, writer.positions(y, gone)),
     }
-    if form.pre_activations:
+    if x is not None and form.pre_activations:
         made["pre_peak"] = (MAXIMUM, writer.highest(x, probe))
-    if use.hides_nan:
+    if x is not None and use.hides_nan:
         made["pre_mass"] = (SUM, writer.reduce("ReduceSum", x, gone))
     if not use.owners:
         return {what: value for what, (_, value) in made.items()}
@@ -183,11 +191,12 @@ class _Writer:
         op: str,
         *inputs: ir.Value | None,
         dtype: ir.DataType | None,
+        domain: str = "",
         **attributes: int | list[int] | float | ir.TensorProtocol,
     ) -> ir.Value:
         name = self.name(op)
         output = ir.Value(name=name, type=None if dtype is None else ir.TensorType(dtype))
-        node = ir.Node("", op, inputs, ir.convenience.convert_attributes(attributes), outputs=[output], name=name)
+        node = ir.Node(domain, op, inputs, ir.convenience.convert_attributes(attributes), outputs=[output], name=name)
         self._nodes.append(node)
         return output
 
