@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from relu_audit.audited import Audit as Audit
     from relu_audit.audited import load as load
     from relu_audit.errors import AuditError as AuditError
+    from relu_audit.listing import sites as sites
     from relu_audit.pipeline import audit as audit
 
 __version__ = "0.1.0"
@@ -17,9 +18,10 @@ _HOMES = {
     "AuditError": "relu_audit.errors",
     "audit": "relu_audit.pipeline",
     "load": "relu_audit.audited",
+    "sites": "relu_audit.listing",
 }
 
-__all__ = ["Audit", "AuditError", "__version__", "audit", "load"]
+__all__ = ["Audit", "AuditError", "__version__", "audit", "load", "sites"]
 
 
 def __getattr__(name: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ def audit(
     limit: int | None = None,
     provider: str = "cpu",
     threads: int = 0,
+    custom_ops: Sequence[str | os.PathLike[str]] = (),
     inputs: Mapping[str, str] | None = None,
     unit_axes: Mapping[str, int] | None = None,
     near_misses: bool = True,
@@ -63,6 +65,7 @@ def audit(
         limit: Use at most so many samples.
         provider: An onnxruntime execution provider, by full name or first part (``cuda``).
         threads: Threads within an operator; 0 leaves it to onnxruntime.
+        custom_ops: Libraries of custom operators to register with onnxruntime. They are code, and it is run.
         inputs: Array name by input name, where they differ.
         unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
         near_misses: Also record the largest pre-activation of every unit, which tells how far a dead one is from life.
@@ -83,7 +86,7 @@ def audit(
         {"batch_size": (batch_size, 1), "limit": (limit, 1), "threads": (threads, 0), "min_samples": (min_samples, 1)},
         {"max_dead": max_dead, "max_dead_layer": max_dead_layer, "rare_below": rare_below},
     )
-    ran_by = engine(provider, threads)
+    ran_by = engine(provider, threads, custom_ops)
     opened = _open(model, unit_axes)
     carried = _not_runnable(opened, ran_by)
     if carried:
@@ -95,6 +98,7 @@ def audit(
     notes += [
         f"{dtype.name.lower()} was computed in float32: {ran_by.provider} has no kernels for it" for dtype in carried
     ]
+    notes += _rounding(opened.census)
     together, size = _batching(opened, dataset, batch_size)
     streamed = Streamed((), 0, interrupted=False)
     if opened.census.located:
@@ -152,6 +156,17 @@ def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
     except RunError:
         return dtypes
     return ()
+
+
+def _rounding(census: Census) -> list[str]:
+    """What to know of units computed in half precision."""
+    half = {ir.DataType.FLOAT16: "float16", ir.DataType.BFLOAT16: "bfloat16"}
+    types = {use.output.dtype for one in census.located for use in one.uses}
+    return [
+        f"activations are {name}: a unit that only just fires, or only just does not, may do otherwise in float32"
+        for dtype, name in half.items()
+        if dtype in types
+    ]
 
 
 def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[int, int | None]:
@@ -239,7 +254,7 @@ def _record(
     ]
     return Audit(
         tool=tool_name(),
-        model=opened.checkpoint.info,
+        model=opened.checkpoint.info(),
         data=data,
         runtime=runtime,
         policy=policy,

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 SCHEMA = "relu-audit/audit/1"
+LISTING_SCHEMA = "relu-audit/sites/1"
 
 Status = Literal["dead", "rare", "active", "always_on", "constant", "faulty", "unseen"]
 Outcome = Literal["passed", "failed", "inconclusive", "not_set"]
@@ -48,6 +49,16 @@ class Site(Record, frozen=True, kw_only=True):
     assumed: bool
     weight: str | None
     implicit: str | None = None
+
+
+class ListedSite(Site, frozen=True, kw_only=True):
+    """A rectifier as it is listed without data.
+
+    Attributes:
+        units: Number of units; None where the file does not tell.
+    """
+
+    units: int | None
 
 
 class SiteAudit(Site, frozen=True, kw_only=True):
@@ -147,6 +158,28 @@ class Skipped(Record, frozen=True, kw_only=True):
     op: str
     slug: str
     detail: str
+
+
+class Listing(Record, frozen=True, kw_only=True):
+    """Everything in a model that rectifies, stays alive or could not be told, from the file alone.
+
+    Attributes:
+        schema: Name and version of this format.
+        tool: Name and version of the program that wrote it.
+        model: The model's file name.
+        notes: Remarks on how it was read.
+        sites: The rectifiers that an audit would observe, in graph order.
+        alive: Activations that pass a gradient on both sides.
+        skipped: What rectifies, or may, and would not be observed.
+    """
+
+    schema: str = LISTING_SCHEMA
+    tool: str
+    model: str
+    notes: tuple[str, ...]
+    sites: tuple[ListedSite, ...]
+    alive: tuple[Alive, ...]
+    skipped: tuple[Skipped, ...]
 
 
 class ExternalFile(Record, frozen=True, kw_only=True):

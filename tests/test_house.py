@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,11 @@ def test_public_names_can_be_had() -> None:
 
 def test_version_is_the_package_version() -> None:
     assert importlib.metadata.version("relu-audit") == relu_audit.__version__
+
+
+def test_the_coverage_page_is_current() -> None:
+    script = runpy.run_path(str(ROOT / "docs/make_coverage.py"))
+    assert (ROOT / "docs/coverage.md").read_text() == script["page"](), "run: python docs/make_coverage.py"
 
 
 def test_every_slug_is_explained() -> None:

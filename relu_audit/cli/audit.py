@@ -116,6 +116,13 @@ class Configured(click.Command):
     metavar="N",
     help="Threads within an operator; 0 leaves it to onnxruntime.",
 )
+@option(
+    "--custom-ops",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    metavar="LIB",
+    help="Register a library of custom operators with onnxruntime. Its code is run.",
+)
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")
 @option("--verbose", "-v", is_flag=True, help="Also list the dead units of every layer.")
 @option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")

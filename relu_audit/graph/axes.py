@@ -4,7 +4,8 @@ A row has a *signature* in einops spirit, or a *move* from :mod:`relu_audit.grap
 for the inputs (left of the arrow) and outputs; a letter is an axis, and the same letter is the same axis; ``(g c)`` is
 one axis of two letters; ``~`` stands for the axes an operator leaves in place though it may change their length; ``_``
 for axes that end here; ``*`` for leading axes that broadcast, aligned on the right. ``+`` at the end of the inputs
-repeats the last term for any number of further inputs. An operator that is not in the table freezes all axes behind it.
+repeats the last term for any number of further inputs; ``b`` is the batch of operators that fix its place. An operator
+that is not in the table freezes all axes behind it.
 
 Sources: the operator pages of ONNX (onnx.ai/onnx/operators) at opsets 7 to 24, ONNX-ML at 1 to 5.
 """
@@ -91,18 +92,13 @@ def blocked_from(op: Operation, signature: str) -> str:
     return signature.replace("n c ~ ->", "n ~ c ->") if op.integer("channels_last", 0) else signature
 
 
-def blocked_to(op: Operation, signature: str) -> str:
-    """ReorderOutput gives either layout."""
-    return signature.replace("-> n c ~", "-> n ~ c") if op.integer("channels_last", 0) else signature
-
-
 def batch_first_by(flag: str) -> Letters:
     """The layout attribute of the recurrent operators puts the batch before time and direction (opset 14)."""
 
     def letters(op: Operation, signature: str) -> str:
         if not op.integer(flag, 0):
             return signature
-        return signature.replace("t n k", "n t k").replace("t d n h", "n t d h").replace("d n h", "n d h")
+        return signature.replace("t b k", "b t k").replace("t d b h", "b t d h").replace("d b h", "b d h")
 
     return letters
 
@@ -225,10 +221,10 @@ _FIRST_ALONE = [
     "LayerNormalization",
     "QuantizeLinear",
     "RMSNormalization",
-    "ReverseSequence",
     "RotaryEmbedding",
     "ScatterElements",
     "ScatterND",
+    "SimplifiedLayerNormalization",
     "TensorScatter",
 ]
 
@@ -256,7 +252,6 @@ _CONTRIB_UNARY = [
     "QLinearSigmoid",
     "QuantizeLinear",
     "DequantizeLinear",
-    "SimplifiedLayerNormalization",
     "QLinearSoftmax",
 ]
 
@@ -282,9 +277,11 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("QLinearMatMul", "* m k, _, _, * k n, _, _, _, _ -> * m n", letters=vectors_allowed, since=10),
     AxisRule("DynamicQuantizeLinear", "* -> *,,", couples=True, since=11),
     AxisRule("Einsum", "", letters=by_equation, since=12),
-    AxisRule("LSTM", "t n k, d q k, d q h, _, n, _, _, _ -> t d n h, d n h, d n h", letters=batch_first_by("layout")),
-    AxisRule("GRU", "t n k, d q k, d q h, _, n, _ -> t d n h, d n h", letters=batch_first_by("layout")),
-    AxisRule("RNN", "t n k, d q k, d q h, _, n, _ -> t d n h, d n h", letters=batch_first_by("layout")),
+    AxisRule(
+        "LSTM", "t b k, d q k, d q h, _, b, d b h, d b h, _ -> t d b h, d b h, d b h", letters=batch_first_by("layout")
+    ),
+    AxisRule("GRU", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
+    AxisRule("RNN", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
     AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~"),
     AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~"),
     AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", since=18),
@@ -313,12 +310,14 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("Scan", body=SLICES, since=9),
     AxisRule("Resize", move=moves.spatial),
     AxisRule("Upsample", move=moves.spatial),
-    *(AxisRule(op, move=moves.spatial) for op in ("DepthToSpace", "SpaceToDepth")),
-    AxisRule("GatherElements", move=moves.take_along("axis", 0), since=11),
+    AxisRule("DepthToSpace", move=moves.depth_to_space),
+    AxisRule("SpaceToDepth", move=moves.space_to_depth),
+    AxisRule("GatherElements", move=moves.gather_elements, since=11),
+    AxisRule("ReverseSequence", move=moves.take_along("time_axis", 0), since=10),
     AxisRule("Compress", move=moves.compress, since=9),
     AxisRule("CenterCropPad", move=moves.resize, since=18),
     AxisRule("MaxUnpool", "n c ~, _, _ -> n c ~", since=9),
-    AxisRule("GridSample", "n c ~, _ -> n c ~", since=16),
+    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", since=16),
     AxisRule("RoiAlign", "b c ~, r _, _ -> r c ~", since=10),
     AxisRule("MaxRoiPool", "b c ~, r _ -> r c ~"),
     *(AxisRule(op, "n k -> n k", domain="ai.onnx.ml") for op in ("Scaler", "Normalizer", "Imputer", "Binarizer")),
@@ -331,7 +330,7 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("QLinearConcat", move=moves.quantized_concat, domain=_MS),
     AxisRule("QLinearAveragePool", "n c ~, _, _, _, _ -> n c ~", letters=channels_last_by("channels_last"), domain=_MS),
     AxisRule("QLinearGlobalAveragePool", move=moves.global_pool, domain=_MS),
-    AxisRule("QLinearReduceMean", move=moves.reduce_axes, domain=_MS),
+    AxisRule("QLinearReduceMean", move=moves.reduce_named, domain=_MS),
     AxisRule("FusedMatMul", "* m k, * k n -> * m n", letters=transposed_operands, domain=_MS),
     AxisRule("NhwcConv", "n ~ (g c), (g o) c _, (g o) -> n ~ (g o)", domain=_MS),
     AxisRule("NhwcMaxPool", "n ~ c -> n ~ c", domain=_MS),
@@ -343,11 +342,11 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("SkipLayerNormalization", "*, *, _+ -> *, _, _, *", domain=_MS),
     AxisRule("SkipSimplifiedLayerNormalization", "*, *, _+ -> *, _, _, *", domain=_MS),
     AxisRule("Conv", "n (g c) ~, (g o) c _, (g o), n (g o) ~ -> n (g o) ~", domain=_BLOCKED),
-    *(AxisRule(op, "n c ~ -> n c ~", domain=_BLOCKED) for op in _POOL),
+    *(AxisRule(op, "n c ~ -> n c ~", domain=_BLOCKED) for op in ("AveragePool", "MaxPool")),
     AxisRule("Upsample", "n c ~ -> n c ~", domain=_BLOCKED),
-    *(AxisRule(op, move=moves.global_pool, domain=_BLOCKED) for op in _GLOBAL_POOL),
+    *(AxisRule(op, move=moves.global_pool, domain=_BLOCKED) for op in ("GlobalAveragePool", "GlobalMaxPool")),
     AxisRule("ReorderInput", "n c ~ -> n c ~", letters=blocked_from, domain=_BLOCKED),
-    AxisRule("ReorderOutput", "n c ~ -> n c ~", letters=blocked_to, domain=_BLOCKED),
+    AxisRule("ReorderOutput", move=moves.out_of_blocks, domain=_BLOCKED),
 )
 
 _ROWS: Mapping[tuple[str, str], tuple[AxisRule, ...]] = {

@@ -32,6 +32,9 @@ from relu_audit.graph.scopes import bodies, walk
 Rules = Callable[[str, str, int], AxisRule | None]
 Term = tuple[str, ...]
 
+_BATCH = "b"
+"""The letter of a batch whose place an operator fixes."""
+
 _AXIS = re.compile(r"\([^)]*\)|[^\s,]")
 
 
@@ -44,14 +47,50 @@ def follow(network: Network, rules: Rules, batch_axes: Mapping[str, int | None])
         batch_axes: For each graph input the axis that holds samples; None where there is none.
     """
     layouts: dict[ir.Value, Layout] = {}
-    graph = network.model.graph
-    for value in graph.inputs:
+    for value in network.model.graph.inputs:
         known = sizes(value)
         if known is not None:
             layouts[value] = _with_batch(opaque(known), known, batch_axes.get(value.name or ""))
+    return _followed(network, rules, layouts)
+
+
+def batch_axes(network: Network, rules: Rules) -> dict[str, int]:
+    """For the graph inputs that come to an operator which fixes the place of its batch (RNN, say): their axis there."""
+    nodes = [step.node for step in walk(network.model.graph)]
+    stating = [node for node in nodes if _BATCH in _signature(network, rules, node)]
+    if not stating:
+        return {}
+    layouts: dict[ir.Value, Layout] = {}
+    for value in network.model.graph.inputs:
+        letters = [Letter(Kind.POSITION, value.name or "", order) for order in range(len(sizes(value) or ()))]
+        layouts[value] = tuple((Factor(letter, None),) for letter in letters)
+    _followed(network, rules, layouts)
+    found: dict[str, int] = {}
+    for node in stating:
+        row = _row(network, rules, node)
+        operation = Operation(node, tuple(None if v is None else layouts.get(v) for v in node.inputs), (), ())
+        for term, layout in zip(_terms(operation, row)[0] if row else [], operation.inputs, strict=False):
+            for axis in [axis for symbol, axis in _match(term, layout or ()) if symbol == _BATCH]:
+                if len(axis) == 1 and axis[0].letter.order >= 0 and axis[0].letter.kind is Kind.POSITION:
+                    found.setdefault(axis[0].letter.weight, axis[0].letter.order)
+    return found
+
+
+def _followed(network: Network, rules: Rules, layouts: dict[ir.Value, Layout]) -> dict[ir.Value, Layout]:
+    graph = network.model.graph
     positions = {step.node: step.position for step in walk(graph)}
     _Follower(network, rules, positions, layouts).graph(graph)
     return layouts
+
+
+def _row(network: Network, rules: Rules, node: ir.Node) -> AxisRule | None:
+    opsets = network.opsets
+    return rules(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
+
+
+def _signature(network: Network, rules: Rules, node: ir.Node) -> str:
+    row = _row(network, rules, node)
+    return "" if row is None else row.signature
 
 
 @dataclass(frozen=True)
@@ -81,8 +120,7 @@ class _Follower:
             self.layouts[value] = layout
 
     def _outputs(self, node: ir.Node) -> list[Layout | None]:
-        opsets = self.network.opsets
-        row = self.rules(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
+        row = _row(self.network, self.rules, node)
         shapes = tuple(sizes(value) for value in node.outputs)
         frozen = [None if shape is None else opaque(shape) for shape in shapes]
         operation = Operation(
@@ -144,7 +182,7 @@ def read_at(network: Network, rules: Rules, value: ir.Value, rank: int) -> Readi
     axes = tuple((Factor(Letter(Kind.POSITION, order=i), None),) for i in range(rank))
     found: set[tuple[int, str]] = set()
     for node, index in value.uses():
-        row = rules(node.domain, node.op_type, network.opsets.get(node.domain, network.opsets.get("", 0)))
+        row = _row(network, rules, node)
         weight = next((network.weights[v] for v in node.inputs if v is not None and v in network.weights), None)
         if row is None or row.move is not None or row.body is not None or weight is None:
             continue

@@ -7,7 +7,7 @@ import logging
 import math
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,20 +33,42 @@ class Checkpoint:
 
     Attributes:
         model: The graph; its large weights are views of the file.
+        name: File name without folder, or ``<memory>``.
         folder: Where its weight files lie; None in memory.
-        info: What it is.
-        pages: The mapped file; None in memory.
+        data: The serialized model, mapped where it is a file.
+        external: The weight files it names, by location as the model gives it.
+        producer: Producer name and version as the file gives them.
+        ir_version: Version of the ONNX file format.
+        opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
+        parameters: Elements in all floating-point initializers, shared ones counted once.
     """
 
     model: ir.Model
+    name: str
     folder: Path | None
-    info: ModelInfo
-    pages: mmap.mmap | None = None
+    data: memoryview
+    external: Mapping[str, Path]
+    producer: str
+    ir_version: int
+    opsets: Mapping[str, int]
+    parameters: int
+
+    def info(self) -> ModelInfo:
+        """What was opened, with hashes, for which every byte is read: a second or so per gigabyte."""
+        return ModelInfo(
+            name=self.name,
+            sha256=hashlib.sha256(self.data).hexdigest(),
+            external=tuple(ExternalFile(location=at, sha256=_hash(path)) for at, path in self.external.items()),
+            producer=self.producer,
+            ir_version=self.ir_version,
+            opsets=dict(self.opsets),
+            parameters=self.parameters,
+        )
 
     def forget_pages(self) -> None:
         """Let the system take back memory that only mirrors the file: a session has mostly copied what it needs."""
-        if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.pages.madvise(mmap.MADV_DONTNEED)
+        if isinstance(self.data.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.data.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def open_checkpoint(source: ModelSource) -> Checkpoint:
@@ -73,7 +95,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         path = Path(source).absolute()
         data, name, folder = _mapped(path), path.name, path.parent
     proto, weights = _parse(data, name)
-    external = tuple(_external_files(proto, name, folder))
+    external = dict(_external_files(proto, name, folder))
     try:
         for tensor in _tensors(proto):
             if tensor.HasField("raw_data"):
@@ -91,17 +113,17 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     _check_arity(model, name)
     if folder is not None:
         ir.external_data.set_base_dir(model.graph, folder)  # pyright: ignore[reportUnknownMemberType]
-    info = ModelInfo(
+    return Checkpoint(
+        model=model,
         name=name,
-        sha256=hashlib.sha256(data).hexdigest(),
+        folder=folder,
+        data=data,
         external=external,
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
         parameters=_parameters(model),
     )
-    pages = data.obj if isinstance(data.obj, mmap.mmap) else None
-    return Checkpoint(model=model, folder=folder, info=info, pages=pages)
 
 
 def _check_arity(model: ir.Model, name: str) -> None:
@@ -172,7 +194,7 @@ def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memo
     return proto, weights
 
 
-def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[ExternalFile]:
+def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
     """Check every reference out of the file before anything follows it; yield each weight file once."""
     ends: dict[str, int] = {}
     for tensor in _tensors(proto):
@@ -187,7 +209,14 @@ def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> I
                 slug="external-data",
                 hint="Pass the path of the .onnx file instead.",
             )
-        yield ExternalFile(location=location, sha256=_hash(_contained(folder, location, name), end, name))
+        path = _contained(folder, location, name)
+        if path.stat().st_size < end:
+            raise ModelError(
+                f"'{path.name}' has {path.stat().st_size} bytes, but {name} reads up to byte {end}; it is cut short",
+                slug="external-data",
+                hint="Copy or download it again.",
+            )
+        yield location, path
 
 
 def _end(tensor: onnx.TensorProto, entry: dict[str, str], name: str) -> int:
@@ -254,13 +283,7 @@ def _contained(folder: Path, location: str, name: str) -> Path:
     return path
 
 
-def _hash(path: Path, end: int, name: str) -> str:
-    if path.stat().st_size < end:
-        raise ModelError(
-            f"'{path.name}' has {path.stat().st_size} bytes, but {name} reads up to byte {end}; it is cut short",
-            slug="external-data",
-            hint="Copy or download it again.",
-        )
+def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

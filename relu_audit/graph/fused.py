@@ -46,7 +46,7 @@ TABLE: tuple[Fusion, ...] = (
 
 _ROWS = {(row.domain, row.op): row for row in TABLE}
 
-_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "Relu": (),
     "Tanh": (),
     "Sigmoid": (),
@@ -67,7 +67,7 @@ def unfuse(model: ir.Model) -> None:
     taken = {value.name or "" for graph in model.graphs() for node in graph for value in node.outputs}
     for node in [step.node for step in walk(model.graph)]:
         row = _ROWS.get((node.domain, node.op_type))
-        if row is not None and _text(node, "activation") in _PARAMETERS:
+        if row is not None and _text(node, "activation") in ACTIVATIONS:
             _replace(node, row, _Parts(node, taken), clip_has_inputs=model.opset_imports.get("", 1) >= 11)
 
 
@@ -89,9 +89,7 @@ class _Parts:
         self._taken.add(name)
         value = ir.Value(name=name, type=result.type)
         metadata = dict(self._fused.metadata_props)
-        self.nodes.append(
-            ir.Node(*op, inputs, attributes, outputs=[value], name=self._fused.name, metadata_props=metadata)
-        )
+        self.nodes.append(ir.Node(*op, inputs, attributes, outputs=[value], name=name, metadata_props=metadata))
         return value
 
     def transposed(self, value: ir.Value | None, order: Sequence[int]) -> ir.Value:
@@ -126,7 +124,7 @@ def _replace(node: ir.Node, row: Fusion, parts: _Parts, *, clip_has_inputs: bool
 
 def _activated(node: ir.Node, parts: _Parts, value: ir.Value, *, clip_has_inputs: bool) -> ir.Value:
     activation = _text(node, "activation")
-    named = dict(zip(_PARAMETERS[activation], _numbers(node), strict=False))
+    named = dict(zip(ACTIVATIONS[activation], _numbers(node), strict=False))
     if activation == "Clip" and clip_has_inputs:
         numpy_type = (value.dtype or ir.DataType.FLOAT).numpy()
         bounds = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from relu_audit.graph import axes, channels
 from relu_audit.graph.layout import Size
 from relu_audit.graph.normalize import Network, sizes
 
@@ -40,33 +41,56 @@ def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
     """The inputs to feed: all graph inputs but those whose value the file holds (IR 3 lists initializers as inputs)."""
     graph = network.model.graph
     values = [value for value in graph.inputs if value.name not in graph.initializers]
+    stated = channels.batch_axes(network, axes.rule)
     shapes = [sizes(value) for value in values]
+    certain = [_stated(stated.get(value.name or ""), shape) for value, shape in zip(values, shapes, strict=True)]
     return tuple(
         GraphInput(
             name=value.name or "",
             dtype=value.dtype,
             shape=shape,
-            batch_axis=_batch_axis(shape, [s for s in shapes if s is not shape]),
+            batch_axis=_batch_axis(
+                shape, [_Other(s, c) for s, c in zip(shapes, certain, strict=True) if s is not shape]
+            )
+            if axis is None
+            else axis,
         )
-        for value, shape in zip(values, shapes, strict=True)
+        for value, shape, axis in zip(values, shapes, certain, strict=True)
     )
 
 
-def _batch_axis(shape: Sequence[Size] | None, others: Sequence[Sequence[Size] | None]) -> int | None:
+def _stated(axis: int | None, shape: Sequence[Size] | None) -> int | None:
+    """The axis that an operator takes for its batch, if its size is open: a fixed one is as likely to be a table's."""
+    return axis if axis is not None and shape is not None and not isinstance(shape[axis], int) else None
+
+
+@dataclass(frozen=True)
+class _Other:
+    """An input beside the one in question."""
+
+    shape: Sequence[Size] | None
+    stated: int | None
+
+    @property
+    def batch(self) -> Size:
+        """The open size of its batch axis; a number or None where it has none."""
+        return self.shape[self.stated or 0] if self.shape else None
+
+
+def _batch_axis(shape: Sequence[Size] | None, others: Sequence[_Other]) -> int | None:
     """Axis 0 by convention; another one only where axis 0 is a fixed count and the batch shows as its symbol."""
     if shape is None:
         return 0
     if not shape:
         return None
     open_axes = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
-    if 0 in open_axes:
+    leading = [other.batch for other in others if other.shape and not isinstance(other.batch, int)]
+    named = [axis for axis in open_axes if shape[axis] is not None and shape[axis] in leading]
+    if 0 in open_axes and (0 in named or not named):
         return 0
     if not open_axes:
         # Beside an input with an open batch, a fixed one of more than one entry is a table, not a batch.
-        beside = any(other and not isinstance(other[0], int) for other in others)
-        return None if len(shape) == 1 or (beside and shape[0] != 1) else 0
-    leading = [other[0] for other in others if other and not isinstance(other[0], int)]
-    named = [axis for axis in open_axes if shape[axis] is not None and shape[axis] in leading]
+        return None if len(shape) == 1 or (leading and shape[0] != 1) else 0
     if named:
         return named[0]
     if leading and len(open_axes) == 1:

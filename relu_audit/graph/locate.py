@@ -58,7 +58,10 @@ class Located:
     @property
     def units(self) -> int:
         """Number of units, as far as the file tells; 0 where it does not."""
-        pieces = [piece for axis in self.uses[0].pattern or () for piece in axis if piece.role == "u"]
+        pattern = self.uses[0].pattern
+        if pattern is None:
+            return 0
+        pieces = [piece for axis in pattern for piece in axis if piece.role == "u"]
         return math.prod(piece.size if isinstance(piece.size, int) else 0 for piece in pieces)
 
 

@@ -149,6 +149,7 @@ def take_along(attribute: str, default: int) -> Move:
         along = op.integer(attribute, default) % len(source)
         return [_taken(op, source, {along}, output) for output in range(len(op.shapes))]
 
+    move.__doc__ = f"Some entries along ``{attribute}``."
     return move
 
 
@@ -218,6 +219,37 @@ def spatial(op: Operation) -> Sequence[Layout | None]:
     return [tuple(out)]
 
 
+def depth_to_space(op: Operation) -> Sequence[Layout | None]:
+    """Blocks of channels laid out in the image, each one beside its neighbours: fewer channels, a larger image."""
+    source = op.inputs[0]
+    if source is None:
+        return [_opaque_output(op)]
+    channels = axis_size(source[1])
+    fewer = channels // op.integer("blocksize", 1) ** 2 if isinstance(channels, int) else op.size(1)
+    image = (resized(axis, op.size(index)) for index, axis in enumerate(source[2:], 2))
+    return [(source[0], collapsed(source[1], fewer), *image)]
+
+
+def space_to_depth(op: Operation) -> Sequence[Layout | None]:
+    """Blocks of the image become channels: every place in a block holds all channels, one after the other."""
+    source = op.inputs[0]
+    if source is None:
+        return [_opaque_output(op)]
+    (places,) = opaque([op.integer("blocksize", 1) ** 2])
+    image = (resized(axis, op.size(index)) for index, axis in enumerate(source[2:], 2))
+    return [(source[0], (*places, *source[1]), *image)]
+
+
+def out_of_blocks(op: Operation) -> Sequence[Layout | None]:
+    """Out of blocks of channels into either layout, with as many ``channels`` as are not filling."""
+    source = op.inputs[0]
+    if source is None:
+        return [_opaque_output(op)]
+    batch, channel, *image = source
+    channel = resized(channel, op.integer("channels", 0) or axis_size(channel))
+    return [(batch, *image, channel) if op.integer("channels_last", 0) else (batch, channel, *image)]
+
+
 def expand(op: Operation) -> Sequence[Layout | None]:
     """Right-aligned broadcast to a shape: axes of size one become positions."""
     source, shape = op.inputs[0], op.shapes[0]
@@ -245,6 +277,16 @@ def gather(op: Operation) -> Sequence[Layout | None]:
     return [(*source[:along], *middle, *source[along + 1 :])]
 
 
+def gather_elements(op: Operation) -> Sequence[Layout | None]:
+    """Entries along ``axis`` chosen one by one; along the other axes as many as there are indices, from the first."""
+    source = op.inputs[0]
+    if source is None:
+        return [_opaque_output(op)]
+    told = [(axis_size(axis), op.size(index)) for index, axis in enumerate(source)]
+    cut = {i for i, (old, new) in enumerate(told) if isinstance(old, int) and isinstance(new, int) and old != new}
+    return [_taken(op, source, {op.integer("axis", 0) % len(source), *cut}, 0)]
+
+
 def reduce_axes(op: Operation) -> Sequence[Layout | None]:
     """The axes of the attribute or second input gone or of size one; all of them if none are named."""
     source, axes = op.inputs[0], op.integers("axes", 1)
@@ -252,6 +294,15 @@ def reduce_axes(op: Operation) -> Sequence[Layout | None]:
         return [_opaque_output(op)]
     if axes is None and op.integer("noop_with_empty_axes", 0):
         return [source]
+    gone = {a % len(source) for a in axes} if axes else set(range(len(source)))
+    return [_reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
+
+
+def reduce_named(op: Operation) -> Sequence[Layout | None]:
+    """The axes of the attribute alone, all of them without one: further inputs are scales and zero points."""
+    source, axes = op.inputs[0], op.integers("axes")
+    if source is None:
+        return [_opaque_output(op)]
     gone = {a % len(source) for a in axes} if axes else set(range(len(source)))
     return [_reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
 
@@ -265,9 +316,12 @@ def reduce_one(op: Operation) -> Sequence[Layout | None]:
 
 
 def global_pool(op: Operation) -> Sequence[Layout | None]:
-    """Everything behind batch and channel at size one."""
-    (source,) = op.inputs
-    return [None if source is None else _reduced(source, set(range(2, len(source))), keep=True)]
+    """Everything but batch and channel at size one."""
+    source = op.inputs[0]
+    if source is None:
+        return [_opaque_output(op)]
+    first = 1 if op.integer("channels_last", 0) else 2
+    return [_reduced(source, set(range(first, len(source) + first - 2)), keep=True)]
 
 
 def _reduced(source: Layout, gone: set[int], *, keep: bool) -> Layout:

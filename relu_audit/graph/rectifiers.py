@@ -72,11 +72,13 @@ def read(network: Network, node: ir.Node) -> Reading:
 
 
 def _relu(network: Network, node: ir.Node) -> Reading:
+    """Rectifies."""
     del network, node
     return Rectifies("Relu")
 
 
 def _clip(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where its lower bound is the constant 0; alive as a part of HardSwish, x * Clip(x + 3, 0, 6) / 6."""
     if network.opsets.get("", 0) < 11:
         low, high = (_number(node, name) for name in ("min", "max"))
     else:
@@ -93,6 +95,7 @@ def _clip(network: Network, node: ir.Node) -> Reading:
 
 
 def _max(network: Network, node: ir.Node) -> Reading:
+    """Rectifies against a constant 0."""
     inputs = [value for value in node.inputs if value is not None]
     rest = [i for i, value in enumerate(inputs) if value not in network.weights]
     if len(inputs) != 2 or len(rest) != 1 or not _is_activation(network, node):
@@ -108,6 +111,7 @@ def _is_activation(network: Network, node: ir.Node) -> bool:
 
 
 def _thresholded(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where alpha is not negative."""
     del network
     alpha = _number(node, "alpha", 1.0)
     if alpha is not None and alpha < 0:
@@ -116,12 +120,14 @@ def _thresholded(network: Network, node: ir.Node) -> Reading:
 
 
 def _leaky(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where alpha is 0; alive otherwise."""
     del network
     alpha = _number(node, "alpha", 0.01)
     return Rectifies("LeakyRelu(0)") if alpha == 0 else StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
 
 
 def _prelu(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where every slope is 0; alive otherwise."""
     value = node.inputs[1]
     slope = None if value is None else network.constant(value)
     if slope is None and value is not None and value in network.weights and value.const_value is not None:
@@ -141,11 +147,12 @@ def _named(name: str, reason: str) -> Reader:
         del network, node
         return StaysAlive(name, reason)
 
+    reader.__doc__ = f"Alive: {reason}."
     return reader
 
 
 def _erf(network: Network, node: ir.Node) -> Reading:
-    """Gelu spelt out: 0.5 x (1 + erf(x / sqrt 2)); the Erf stands for it."""
+    """Alive: stands for a Gelu spelt out, 0.5 x (1 + erf(x / sqrt 2))."""
     plus_one = _only_reader(node, "Add")
     gated = plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None
     return StaysAlive("Gelu (Erf)", "0.5 x (1 + erf(x / sqrt 2)) has a gradient below zero") if gated else None
@@ -159,11 +166,12 @@ def _gate(name: str) -> Reader:
             return None
         return StaysAlive(name, f"x * {node.op_type}(x) has a gradient below zero")
 
+    reader.__doc__ = f"Alive: stands for {name}, where it multiplies what it was computed from."
     return reader
 
 
 def _tanh(network: Network, node: ir.Node) -> Reading:
-    """Mish spelt out, x * tanh(softplus(x)), and the tanh approximation of Gelu, 0.5 x (1 + tanh(...))."""
+    """Alive: stands for Mish spelt out, x * tanh(softplus(x)), or Gelu's approximation, 0.5 x (1 + tanh(...))."""
     source = node.inputs[0]
     before = None if source is None else source.producer()
     if before is not None and before.op_type == "Softplus" and _multiplied_by(node, before.inputs[0]):

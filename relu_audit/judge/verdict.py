@@ -16,15 +16,7 @@ def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool) -> SiteA
     """What was counted of a site, and what that makes of each unit."""
     faulty = tally.faulty_samples > 0
     counted = SiteAudit(
-        tensor=site.tensor,
-        tensors=site.tensors,
-        scope=site.scope,
-        op=site.op,
-        layout=site.layout,
-        unit_axis=site.unit_axis,
-        axis_from=site.axis_from,
-        assumed=site.assumed,
-        weight=site.weight,
+        **msgspec.structs.asdict(site),
         units=tally.units,
         samples=tally.samples,
         positions=tally.positions,

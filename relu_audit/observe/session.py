@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +29,17 @@ _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs the model: an execution provider and a number of threads (0: as many as onnxruntime likes)."""
+    """What runs the model.
+
+    Attributes:
+        provider: Execution provider.
+        threads: Threads within an operator; 0 for as many as onnxruntime likes.
+        custom_ops: Libraries of custom operators, by absolute path.
+    """
 
     provider: str = CPU
     threads: int = 0
+    custom_ops: tuple[str, ...] = ()
 
     @property
     def keeps_denormals(self) -> bool:
@@ -44,12 +52,17 @@ class Engine:
         return str(_ORT.__version__)
 
 
-def engine(provider: str = "cpu", threads: int = 0) -> Engine:
+def engine(provider: str = "cpu", threads: int = 0, custom_ops: Sequence[str | os.PathLike[str]] = ()) -> Engine:
     """Choose a provider by its full name or its first part, in any case (``cuda`` for CUDAExecutionProvider).
 
     Raises:
-        UsageError: ``provider`` if this installation of onnxruntime does not have it.
+        UsageError: ``provider`` if this installation of onnxruntime does not have it; ``custom-ops`` for a library that
+            is not there.
     """
+    libraries = tuple(str(Path(library).absolute()) for library in custom_ops)
+    for library in libraries:
+        if not Path(library).is_file():
+            raise UsageError(f"there is no custom operator library '{library}'", slug="custom-ops")
     available: list[str] = _ORT.get_available_providers()
     plain = provider.lower().removesuffix("executionprovider")
     match = [name for name in available if name.lower().removesuffix("executionprovider") == plain]
@@ -59,7 +72,7 @@ def engine(provider: str = "cpu", threads: int = 0) -> Engine:
             slug="provider",
             hint="For a GPU, install onnxruntime-gpu in place of onnxruntime.",
         )
-    return Engine(provider=match[0], threads=threads)
+    return Engine(provider=match[0], threads=threads, custom_ops=libraries)
 
 
 class Session:
@@ -77,6 +90,8 @@ class Session:
         options.enable_mem_pattern = False
         # Behind a quantized weight onnxruntime would round activations to 8 bits, and small units to death.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+        for library in engine.custom_ops:
+            _register(options, library)
         if folder is not None:
             options.add_session_config_entry(_EXTERNAL_FOLDER, str(folder))
         provider_options = {"arena_extend_strategy": "kSameAsRequested"} if engine.provider == CPU else {}
@@ -106,6 +121,17 @@ class Session:
                 hint="Check that the data has the shapes and values the model was made for.",
             ) from error
         return dict(zip(fetch, arrays, strict=True))
+
+
+def _register(options: Any, library: str) -> None:
+    try:
+        options.register_custom_ops_library(library)
+    except Exception as error:  # onnxruntime has its own, unrelated, error classes
+        raise UsageError(
+            f"onnxruntime cannot use '{library}' as a custom operator library: {_plain(error)}",
+            slug="custom-ops",
+            hint="It must be a shared library for this system that exports RegisterCustomOps.",
+        ) from error
 
 
 def _serialized(model: ir.Model) -> bytes:
@@ -145,11 +171,13 @@ def _refusal(error: Exception) -> RunError:
     text = _plain(error)
     missing = re.search(r"find an implementation for (\S+)|(\S+) is not a registered function/op", text)
     if missing:
-        operator = missing.group(1) or missing.group(2)
+        operator = (missing.group(1) or missing.group(2)).removesuffix("(-1)")
+        domain, _, name = operator.rpartition(":")
         return RunError(
-            f"onnxruntime has no kernel for the operator {operator} in this model: {text}",
+            f"onnxruntime has no kernel for the operator {name} of domain '{domain or 'ai.onnx'}': {text}",
             slug="unsupported-operator",
-            hint="Try another --provider, or a build of onnxruntime that has it.",
+            hint="If it is a custom operator, name the library that has it: --custom-ops LIB.so. "
+            "Otherwise try another --provider, or a build of onnxruntime that has it.",
         )
     return RunError(
         f"onnxruntime does not accept this model: {text}",

@@ -44,7 +44,7 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
             )
         )
     if dead_units:
-        parts += [Text(f"dead in {_short(s.tensor)}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
+        parts += [Text(f"dead in {short(s.tensor)}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
     parts += [Text(line, style="yellow") for line in _remarks(audit)]
     parts.append(gate_line(audit))
     return Group(*parts)
@@ -92,7 +92,7 @@ def _table(audit: Audit) -> Table:
 
 
 def _name(site: SiteAudit) -> Text:
-    name = Text(_short("/".join(filter(None, (site.scope, site.tensor)))))
+    name = Text(short("/".join(filter(None, (site.scope, site.tensor)))))
     if len(site.tensors) > 1:
         name.append(f" (+{len(site.tensors) - 1} sharing its weights)", style="dim")
     if site.assumed:
@@ -102,7 +102,7 @@ def _name(site: SiteAudit) -> Text:
     return name
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A name from the model's file: no codes that move the cursor, and not longer than a line."""
     name = one_line(name)
     return name if len(name) <= LONGEST_NAME else f"{name[:20]}...{name[23 - LONGEST_NAME :]}"
@@ -125,6 +125,9 @@ def _remarks(audit: Audit) -> list[str]:
         remarks.append(
             f"the unit axis of {assumed} layers is assumed; set it with --unit-axis TENSOR=AXIS if it is wrong"
         )
+    implicit = sum(site.implicit is not None for site in audit.sites)
+    if implicit:
+        remarks.append(f"{implicit} layers are rectified by the codes they are kept in, not by an activation")
     if audit.alive:
         kinds = sorted({a.op for a in audit.alive})
         remarks.append(f"{len(audit.alive)} activations are alive by construction and not counted: {', '.join(kinds)}")
@@ -142,6 +145,6 @@ def gate_line(audit: Audit) -> Text:
     for reason in gate.reasons:
         text.append(f"\n  because {one_line(reason)}")
     for breach in gate.breaches:
-        where = "of all units" if breach.tensor is None else f"of {_short(breach.tensor)}"
+        where = "of all units" if breach.tensor is None else f"of {short(breach.tensor)}"
         text.append(f"\n  {percent(breach.observed, 2)} {where} are dead; the limit is {limit(breach.limit)}")
     return text

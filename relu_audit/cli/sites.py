@@ -1,0 +1,41 @@
+"""``relu-audit sites MODEL``: what an audit would observe, without data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from relu_audit.cli.options import Axis, option
+from relu_audit.cli.output import check_writable, deliver
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@option("--json", "json_file", metavar="FILE", help="Write the list as JSON; - is standard output.")
+@option(
+    "--unit-axis",
+    "unit_axes",
+    type=Axis(),
+    multiple=True,
+    metavar="TENSOR=AXIS",
+    help="Set the axis of the units where it cannot be derived.",
+)
+def sites(model: Path, json_file: str | None, unit_axes: tuple[tuple[str, int], ...]) -> int:
+    """List the rectifiers of MODEL, their units, and what cannot be observed."""
+    from relu_audit.listing import sites as run
+    from relu_audit.report import listing as report
+
+    wanted = {} if json_file is None else {"--json": json_file}
+    check_writable(wanted, (str(model),))
+    found = run(model, unit_axes=dict(unit_axes))
+    deliver({target: report.write(found) for target in wanted.values()})
+    if json_file != "-" and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 120
+        console.print(report.render(found))
+    return 0

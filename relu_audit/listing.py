@@ -1,0 +1,41 @@
+"""What an audit of a model would observe, from the file alone: no data, no runtime, no hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
+from relu_audit.graph.inputs import graph_inputs
+from relu_audit.graph.locate import Located, locate
+from relu_audit.graph.normalize import normalize
+from relu_audit.records import ListedSite, Listing
+from relu_audit.version import tool_name
+
+
+def sites(model: ModelSource, *, unit_axes: Mapping[str, int] | None = None) -> Listing:
+    """List every rectifier of a model, with its units and where they come from, and whatever cannot be observed.
+
+    Args:
+        model: Path, bytes or protobuf of an ONNX model.
+        unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
+
+    Raises:
+        AuditError: The model cannot be read, or ``unit_axes`` does not fit it.
+    """
+    checkpoint = open_checkpoint(model)
+    network = normalize(checkpoint)
+    census = locate(network, graph_inputs(network), unit_axes)
+    return Listing(
+        tool=tool_name(),
+        model=checkpoint.name,
+        notes=network.notes,
+        sites=tuple(_listed(one) for one in census.located),
+        alive=census.alive,
+        skipped=census.skipped,
+    )
+
+
+def _listed(one: Located) -> ListedSite:
+    return ListedSite(**msgspec.structs.asdict(one.site), units=one.units or None)
