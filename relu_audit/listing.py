@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
+from relu_audit.errors import AuditError
+from relu_audit.graph.checkpoint import ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import Located, locate
 from relu_audit.graph.normalize import normalize
@@ -24,9 +25,14 @@ def sites(model: ModelSource, *, unit_axes: Mapping[str, int] | None = None) -> 
     Raises:
         AuditError: The model cannot be read, or ``unit_axes`` does not fit it.
     """
-    checkpoint = open_checkpoint(model)
-    network = normalize(checkpoint)
-    census = locate(network, graph_inputs(network), unit_axes)
+    try:
+        checkpoint = open_checkpoint(model)
+        network = normalize(checkpoint)
+        census = locate(network, graph_inputs(network), unit_axes)
+    except AuditError:
+        raise
+    except Exception as error:  # a graph may break its own rules in any way
+        raise invalid(f"{type(error).__name__}: {error}") from error
     return Listing(
         tool=tool_name(),
         model=checkpoint.name,

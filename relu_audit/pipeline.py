@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from relu_audit.audited import Audit
-from relu_audit.errors import RunError, UsageError
-from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.errors import AuditError, DataError, RunError, UsageError
+from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
 from relu_audit.graph.normalize import Network, normalize
@@ -22,9 +25,9 @@ from relu_audit.judge.verdict import verdict
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrument
 from relu_audit.observe.probe import rows
-from relu_audit.observe.session import Engine, Session, engine
-from relu_audit.observe.stream import OnProgress, Progress, Streamed, stream
-from relu_audit.records import Policy, RuntimeInfo
+from relu_audit.observe.session import Engine, Session, engine, refused
+from relu_audit.observe.stream import OnProgress, Progress, stream
+from relu_audit.records import DataInfo, Policy, RuntimeInfo, SiteAudit
 from relu_audit.version import tool_name
 
 BATCH_BYTES = 32 << 20
@@ -87,42 +90,49 @@ def audit(
         {"max_dead": max_dead, "max_dead_layer": max_dead_layer, "rare_below": rare_below},
     )
     ran_by = engine(provider, threads, custom_ops)
-    opened = _open(model, unit_axes)
-    carried = _not_runnable(opened, ran_by)
-    if carried:
-        opened = _open(model, unit_axes, carried=carried)
-    dataset = Dataset(data, opened.inputs, inputs, limit)
-    if any(use.pattern is None for one in opened.census.located for use in one.uses):
-        opened = _open(model, unit_axes, _ranks(opened, dataset, ran_by), carried)
-    notes = list(opened.network.notes)
-    notes += [
-        f"{dtype.name.lower()} was computed in float32: {ran_by.provider} has no kernels for it" for dtype in carried
-    ]
-    notes += _rounding(opened.census)
-    together, size = _batching(opened, dataset, batch_size)
-    streamed = Streamed((), 0, interrupted=False)
-    if opened.census.located:
+    with _explained(model, ran_by):
+        opened = _open(model, unit_axes)
+        carried = _not_runnable(opened, ran_by)
+        if carried:
+            opened = _open(model, unit_axes, carried=carried)
+        if not opened.census.located:
+            shown, notes = _unused(data, opened, inputs, limit)
+            return _record(opened, shown, (), policy, _runtime(ran_by, 1, carried), notes)
+        dataset = Dataset(data, opened.inputs, inputs, limit)
+        if any(use.pattern is None for one in opened.census.located for use in one.uses):
+            opened = _open(model, unit_axes, _ranks(opened, dataset, ran_by), carried)
+        together, size = _batching(opened, dataset, batch_size)
         form = Form(per_sample=together, pre_activations=near_misses, denormals=ran_by.keeps_denormals)
         observed = instrument(opened.network, opened.census.located, form)
         session = Session(observed.model, opened.network.folder, ran_by)
-        opened.checkpoint.forget_pages()
-        if together and size > 1 and dataset.fixed_batch is None:
-            coupled = _coupled(session, observed, dataset)
-            if coupled:
-                size = 1
-                notes.append(f"samples were fed one at a time: {coupled}")
-        streamed = stream(session, observed, dataset.batches(size), dataset.expected, on_progress or _ignore)
-    else:
-        for _ in dataset.batches(size):  # nothing to run, but the record says what data it was
-            pass
-    runtime = RuntimeInfo(
-        onnxruntime=ran_by.version(),
-        provider=ran_by.provider,
-        optimization="all",
-        batch_size=size,
-        in_float32=tuple(dtype.name.lower() for dtype in carried),
+    opened.checkpoint.forget_pages()
+    notes = _rounding(opened.census)
+    if together and size > 1 and dataset.fixed_batch is None:
+        coupled = _coupled(session, observed, dataset)
+        if coupled:
+            size = 1
+            notes.append(f"samples were fed one at a time: {coupled}")
+    streamed = stream(session, observed, dataset.batches(size), dataset.expected, on_progress or _ignore)
+    sites = tuple(
+        verdict(one.site, tally, policy, per_run=together and not all(use.batch_alone for use in one.uses))
+        for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
-    return _record(opened, dataset, streamed, policy, runtime, notes, together=together)
+    runtime = _runtime(ran_by, size, carried)
+    return _record(opened, dataset.info(), sites, policy, runtime, notes, partial=streamed.interrupted)
+
+
+@contextmanager
+def _explained(model: ModelSource, ran_by: Engine) -> Generator[None]:
+    """Let the runtime say what is wrong with a graph that breaks its own rules: we read it as if it did not."""
+    try:
+        yield
+    except AuditError:
+        raise
+    except Exception as error:
+        said = refused(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model, ran_by)
+        if said:
+            raise invalid(said) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -156,6 +166,33 @@ def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
     except RunError:
         return dtypes
     return ()
+
+
+def _unused(
+    data: object, opened: _Opened, keys: Mapping[str, str] | None, limit: int | None
+) -> tuple[DataInfo, list[str]]:
+    """What the data is, where nothing rests on it: data that is no good does not matter then, but is named."""
+    try:
+        dataset = Dataset(data, opened.inputs, keys, limit)
+        for _ in dataset.batches(UNKNOWN_BATCH):
+            pass
+    except DataError as error:
+        if error.slug == "data-not-found":
+            raise
+        source = Path(data).name if isinstance(data, str | Path) else "<memory>"
+        none = DataInfo(source=source, sha256="", samples=0, synthetic=False, inputs=())
+        return none, [f"the data was not used: {error.message}"]
+    return dataset.info(), []
+
+
+def _runtime(ran_by: Engine, batch_size: int, carried: Sequence[ir.DataType]) -> RuntimeInfo:
+    return RuntimeInfo(
+        onnxruntime=ran_by.version(),
+        provider=ran_by.provider,
+        optimization="all",
+        batch_size=batch_size,
+        in_float32=tuple(dtype.name.lower() for dtype in carried),
+    )
 
 
 def _rounding(census: Census) -> list[str]:
@@ -233,21 +270,18 @@ def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
 
 def _record(
     opened: _Opened,
-    dataset: Dataset,
-    streamed: Streamed,
+    data: DataInfo,
+    sites: tuple[SiteAudit, ...],
     policy: Policy,
     runtime: RuntimeInfo,
-    notes: list[str],
+    notes: Sequence[str],
     *,
-    together: bool,
+    partial: bool = False,
 ) -> Audit:
-    data = dataset.info()
-    census = opened.census
-    sites = tuple(
-        verdict(one.site, tally, policy, per_run=together and not all(use.batch_alone for use in one.uses))
-        for one, tally in zip(census.located, streamed.tallies, strict=False)
-    )
-    notes += [
+    carried = [
+        f"{name} was computed in float32: {runtime.provider} has no kernels for it" for name in runtime.in_float32
+    ]
+    converted = [
         f"input '{i.name}' was converted from {i.dtype} to {i.cast}; its values were not scaled"
         for i in data.inputs
         if i.cast is not None
@@ -258,12 +292,12 @@ def _record(
         data=data,
         runtime=runtime,
         policy=policy,
-        partial=streamed.interrupted,
-        notes=tuple(notes),
+        partial=partial,
+        notes=(*opened.network.notes, *carried, *notes, *converted),
         sites=sites,
-        alive=census.alive,
-        skipped=census.skipped,
-        gate=gate(policy, data, sites, census.skipped, partial=streamed.interrupted),
+        alive=opened.census.alive,
+        skipped=opened.census.skipped,
+        gate=gate(policy, data, sites, opened.census.skipped, partial=partial),
     )
 
 

@@ -3,34 +3,33 @@ operator itself, by changing one index of an input and looking where the output 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnx.reference
-import onnxruntime as ort  # noqa: TID251 - the operators themselves are asked, not the code under test
 import pytest
 from onnx import helper
 
 from relu_audit import AuditError, audit
 from relu_audit.errors import UsageError
 from relu_audit.graph.axes import TABLE, AxisRule, rule
-from relu_audit.graph.channels import follow
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.layout import BATCH, Factor, Kind, Layout, axis_size
-from relu_audit.graph.normalize import normalize
+from tests import test_axes_contrib, test_axes_more
 from tests.graphs import graph
 from tests.oracle import Units, assert_all_agree, one_by_one, oracle, runs, spread
-
-SAMPLES = 6
-
-
-def whole(*shape: int, seed: int = 0) -> np.ndarray:
-    """Small integers as float32."""
-    return np.random.default_rng([seed, *shape]).integers(-2, 3, shape).astype(np.float32)
-
+from tests.traces import (
+    IMAGES,
+    SAMPLES,
+    Cases,
+    Trace,
+    assert_entries_go_where_told,
+    assert_units_own_their_entries,
+    cases_of,
+    ints,
+    key,
+    traces,
+    whole,
+)
 
 # Patterns ------------------------------------------------------------------------------------------------------------
 
@@ -65,13 +64,12 @@ def _sample(value: onnx.ValueInfoProto, seed: int) -> np.ndarray:
     return np.abs(array).astype(np.int64) if value.type.tensor_type.elem_type == onnx.TensorProto.INT64 else array
 
 
-def ints(*numbers: int) -> np.ndarray:
-    return np.array(numbers, np.int64)
-
-
 def shape_of(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int64)
 
+
+UNKNOWN = "com.microsoft.SampleOp"
+"""An operator with no row: onnxruntime's own example of one, which gives its input back and which no model has."""
 
 IMAGE, CONV = "float[n, 2, 4, 4] x", "h = Conv <pads = [1, 1, 1, 1]> (x, w)"
 TOKENS, VECTOR = "float[n, 3, 4] x", "float[n, 4] x"
@@ -441,7 +439,7 @@ PATTERNS: dict[str, Pattern] = {
     "between an unknown operator and the weight that reads it": Pattern(
         TOKENS,
         "float[n, 3, 5] h",
-        "g = com.microsoft.Gelu (x)\n y = Relu (g)\n h = MatMul (y, w)",
+        f"g = {UNKNOWN} (x)\n y = Relu (g)\n h = MatMul (y, w)",
         {"w": (4, 5)},
         weight=None,
         **at(2),
@@ -520,7 +518,8 @@ def test_without_any_weight_the_fallback_is_used_and_said_to_be_assumed(inputs: 
 
 
 def test_an_operator_nobody_knows_freezes_the_axes_behind_it() -> None:
-    body = "h = MatMul (x, w)\n g = com.microsoft.Gelu (h)\n y = Relu (g)"
+    assert UNKNOWN not in ROWS
+    body = f"h = MatMul (x, w)\n g = {UNKNOWN} (h)\n y = Relu (g)"
     model = graph("float[n, 3, 4] x", "float[n, 3, 5] y", body, {"w": whole(4, 5)})
     data = {"x": whole(SAMPLES, 3, 4)}
     found = audit(model, data)
@@ -540,7 +539,7 @@ def test_units_are_found_behind_a_quantized_weight() -> None:
 
 
 def test_a_weight_behind_an_unknown_operator_tells_the_axis_again() -> None:
-    body = "g = com.microsoft.Gelu (x)\n h = MatMul (g, w)\n y = Relu (h)"
+    body = f"g = {UNKNOWN} (x)\n h = MatMul (g, w)\n y = Relu (h)"
     model = graph("float[n, 3, 4] x", "float[n, 3, 5] y", body, {"w": whole(4, 5)})
     data = {"x": whole(SAMPLES, 3, 4)}
     found = audit(model, data)
@@ -752,71 +751,7 @@ def test_results_of_one_operator_are_sites_of_their_own() -> None:
 
 
 # The table, row by row -----------------------------------------------------------------------------------------------
-
-Shapes = Mapping[str, "tuple[int, ...] | np.ndarray"]
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One operator in a graph of fixed shapes.
-
-    Attributes:
-        body: The graph's nodes; it reads ``x`` and, if it is there, ``z``, and makes ``y``.
-        x: Shape of ``x``; ``z`` likewise.
-        weights: Initializers, by shape or value.
-        opset: Operator set.
-        values: Numbers that inputs take; by default between 0.1 and 0.9.
-        dtype: Element type of ``x`` and ``z``; the one of ``z`` may differ.
-        outputs: Results to look at.
-        born: Axes of the first result that are units of one of the weights.
-        spreads: Weights every entry of which moves every unit, after a few steps in time.
-    """
-
-    body: str
-    x: tuple[int, ...] = (2, 3, 4)
-    z: tuple[int, ...] | None = None
-    weights: Shapes = field(default_factory=dict)
-    opset: int = 18
-    values: Sequence[float] | None = None
-    dtype: str = "float"
-    z_dtype: str | None = None
-    z_values: Sequence[float] | None = None
-    outputs: tuple[str, ...] = ("y",)
-    born: tuple[int, ...] = ()
-    spreads: tuple[str, ...] = ()
-
-    def model(self) -> onnx.ModelProto:
-        rng = np.random.default_rng(3)
-        inputs = [f"{self.dtype}[{', '.join(map(str, self.x))}] x"]
-        if self.z is not None:
-            inputs.append(f"{self.z_dtype or self.dtype}[{', '.join(map(str, self.z))}] z")
-        weights = {
-            name: rng.uniform(0.1, 0.9, w).astype(np.float32) if isinstance(w, tuple) else w
-            for name, w in self.weights.items()
-        }
-        model = graph(", ".join(inputs), ", ".join(f"float {y}" for y in self.outputs), self.body, weights, self.opset)
-        model.ir_version = 10
-        for output in model.graph.output:
-            output.ClearField("type")
-        return model
-
-    def feeds(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        fed = {"x": _drawn(rng, self.x, self.dtype, self.values)}
-        if self.z is not None:
-            fed["z"] = _drawn(rng, self.z, self.z_dtype or self.dtype, self.z_values or self.values)
-        return fed
-
-
-def _drawn(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, values: Sequence[float] | None) -> np.ndarray:
-    kind = {"float": np.float32, "bool": np.bool_}.get(dtype) or np.dtype(dtype)
-    if values is None:
-        values = {"float": None, "bool": (0, 1)}.get(dtype, range(8))
-    drawn = rng.uniform(0.1, 0.9, shape) if values is None else rng.choice(np.array(values), shape)
-    return drawn.astype(kind)
-
-
 INTEGERS = (-2.2, -0.7, 0.4, 1.6, 2.7)
-IMAGES = (2, 3, 4, 4)
 
 UNARY: dict[str, Trace] = {
     op: Trace(f"y = {op} (x)", opset=opset)
@@ -1143,26 +1078,21 @@ FORGETS = frozenset(
 """Axes that an operator keeps in place though its row does not say so; it costs speed and not truth."""
 
 
-def key(row: AxisRule) -> str:
-    return f"{row.domain}.{row.op}" if row.domain else row.op
-
-
-def cases_of(name: str) -> list[Trace]:
-    found = CASES.get(name, [])
-    return [found] if isinstance(found, Trace) else found
-
-
 ROWS = sorted({key(row) for row in TABLE})
+FILES: tuple[Cases, ...] = (CASES, test_axes_more.CASES, test_axes_contrib.CASES)
+"""The cases of all files."""
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_of_the_table_has_a_case(name: str) -> None:
-    assert cases_of(name), f"the axis table has a row for {name}, and nothing checks it: add a case to CASES"
+    known = [case for cases in FILES for case in cases_of(name, cases)] or name in test_axes_contrib.UNTRIED
+    assert known, f"the axis table has a row for {name}, and nothing checks it: add a case to CASES"
 
 
 def test_every_case_is_of_a_row() -> None:
-    assert set(CASES) <= set(ROWS)
-    assert set(ROWS) >= MIXES
+    named = {name for cases in (*FILES, test_axes_contrib.UNTRIED) for name in cases}
+    assert named <= set(ROWS)
+    assert set(ROWS) >= MIXES | test_axes_more.MIXES | test_axes_contrib.MIXES
 
 
 @pytest.mark.parametrize("row", TABLE, ids=key)
@@ -1172,199 +1102,11 @@ def test_a_row_holds_from_the_opset_that_it_names(row: AxisRule) -> None:
     assert below is None or below.since < row.since
 
 
-TRACES = [pytest.param(name, case, id=f"{name}-{i}") for name in ROWS for i, case in enumerate(cases_of(name))]
-
-
-@pytest.mark.parametrize(("name", "case"), TRACES)
+@pytest.mark.parametrize(("name", "case"), traces(CASES))
 def test_where_the_table_says_an_axis_goes_its_entries_go(name: str, case: Trace) -> None:
-    """Each axis of each input is followed in turn, in the guise of the batch: the one letter that names no weight."""
-    model = case.model()
-    network = normalize(open_checkpoint(model))
-    run = runner(model, case.outputs)
-    for input_name, axis, changed in changes_by_input(case, run):
-        size = len(changed)
-        axes: dict[str, int | None] = {"x": None, "z": None, input_name: axis}
-        layouts = {value.name: layout for value, layout in follow(network, rule, axes).items()}
-        for y, output in enumerate(case.outputs):
-            seen = [one[y] for one in changed]
-            layout = layouts.get(output)
-            where = f"{name}: axis {axis} of {input_name} in {output}"
-            if layout is None:
-                continue
-            fits(layout, seen[0].shape, where)
-            claims = list(decoded(layout, seen[0].shape, lambda f: f.letter == BATCH))
-            for told, length in claims:
-                if length == size:
-                    assert_same_index(seen, told, where, mixes=name in MIXES)
-                else:
-                    assert linked(seen, told), f"{where}: nothing links the axis named for it"
-            if not claims and size > 1 and (name, input_name, axis) not in FORGETS:
-                lost = [b for b in range(seen[0].ndim) if kept_in_place(seen, b) and not born(layout, b)]
-                assert not lost, (
-                    f"{where}: its entries are on axis {lost[0]} of the output, which the table does not say"
-                )
+    assert_entries_go_where_told(name, case, mixes=name in MIXES, forgets=FORGETS)
 
 
-@pytest.mark.parametrize(("name", "case"), TRACES)
+@pytest.mark.parametrize(("name", "case"), traces(CASES))
 def test_each_unit_that_the_table_tells_of_belongs_to_its_own_entries_of_the_weight(name: str, case: Trace) -> None:
-    model = case.model()
-    layouts = {v.name: layout for v, layout in follow(normalize(open_checkpoint(model)), rule, {"x": None}).items()}
-    first = layouts.get(case.outputs[0])
-    told = tuple(b for b, axis in enumerate(first or ()) if born(first or (), b) and axis_size(axis) != 1)
-    assert told == case.born, f"{name}: units on axes {told}, and not {case.born}"
-    for weight in case.weights:
-        if weight in case.spreads:
-            continue
-        named = [(y, b) for y in case.outputs for b, axis in enumerate(layouts.get(y) or ()) if _names(axis, weight)]
-        if not named:
-            continue
-        touched = changes_by_weight(case, model, weight)
-        for y, b in named:
-            layout, seen = layouts[y], [one[case.outputs.index(y)] for one in touched]
-            fits(layout, seen[0].shape, name)
-            for index, length in decoded(layout, seen[0].shape, of_weight(weight), axis=b):
-                hit = [set(index[one].tolist()) for one in seen if one.any()]
-                single = {next(iter(units)) for units in hit if len(units) == 1}
-                if name not in RECURRENT:
-                    assert all(len(units) == 1 for units in hit), f"{name}: one entry of {weight} moves several units"
-                assert single == set(range(length)), (
-                    f"{name}: units {set(range(length)) - single} have no entry of {weight}"
-                )
-
-
-Changed = list[np.ndarray]
-"""Where each output changed."""
-
-
-def changes_by_input(case: Trace, run: Runner) -> Iterator[tuple[str, int, list[Changed]]]:
-    """For each axis of each input: per index, where the outputs change when that slice does."""
-    rng = np.random.default_rng(11)
-    trials = [(fed, run(fed)) for fed in (case.feeds(rng) for _ in range(6))]
-    for name, array in trials[0][0].items():
-        for axis, size in enumerate(array.shape):
-            changed: list[Changed] = []
-            for index in range(size):
-                seen = [np.zeros(y.shape, bool) for y in trials[0][1]]
-                for fed, before in trials:
-                    moved = fed[name].copy()
-                    place = (slice(None),) * axis + (index,)
-                    moved[place] = case.feeds(rng)[name][place]
-                    for mark, old, new in zip(seen, before, run({**fed, name: moved}), strict=True):
-                        mark |= differs(old, new)
-                changed.append(seen)
-            yield name, axis, changed
-
-
-def changes_by_weight(case: Trace, model: onnx.ModelProto, weight: str) -> list[Changed]:
-    """Per entry of a weight, where the outputs change when it does."""
-    rng = np.random.default_rng(13)
-    open_model = onnx.ModelProto.FromString(model.SerializeToString())
-    found = next(w for w in open_model.graph.initializer if w.name == weight)
-    array = onnx.numpy_helper.to_array(found)
-    open_model.graph.initializer.remove(found)
-    open_model.graph.input.append(helper.make_tensor_value_info(weight, found.data_type, list(found.dims)))
-    run = runner(open_model, case.outputs)
-    feeds = [{**case.feeds(rng), weight: array} for _ in range(2)]
-    before = [run(fed) for fed in feeds]
-    out: list[Changed] = []
-    for place in np.ndindex(array.shape):
-        moved = array.copy()
-        moved[place] += 1 if array.dtype.kind == "f" else 0
-        seen = [np.zeros(y.shape, bool) for y in before[0]]
-        for fed, old in zip(feeds, before, strict=True):
-            for mark, a, b in zip(seen, old, run({**fed, weight: moved}), strict=True):
-                mark |= differs(a, b)
-        out.append(seen)
-    return out
-
-
-Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
-
-
-def runner(model: onnx.ModelProto, outputs: Sequence[str]) -> Runner:
-    """The model in onnxruntime, or in ONNX's own reference where onnxruntime has no kernel."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level, options.intra_op_num_threads = 4, 1
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception:  # it raises classes of its own
-        session = onnx.reference.ReferenceEvaluator(model)
-    return lambda feeds: [np.asarray(y) for y in session.run(list(outputs), dict(feeds))]
-
-
-def differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return (a != b) & ~((a != a) & (b != b))
-
-
-def fits(layout: Layout, shape: tuple[int, ...], where: str) -> None:
-    assert len(layout) == len(shape), f"{where}: {len(layout)} axes, not {len(shape)}"
-    for axis, size in zip(layout, shape, strict=True):
-        told = [factor.size for factor in axis]
-        if all(isinstance(part, int) for part in told):
-            assert math.prod(told) == size, f"{where}: factors {told} on an axis of {size}"
-
-
-def decoded(
-    layout: Layout, shape: tuple[int, ...], wanted: Callable[[Factor], bool], *, axis: int | None = None
-) -> Iterator[tuple[np.ndarray, int]]:
-    """For each wanted letter: which of its entries every element of the output belongs to, and how many there are."""
-    grid = np.indices(shape)
-    whole: list[tuple[np.ndarray, int]] = []
-    pieces: list[tuple[tuple[int, ...], np.ndarray, int]] = []
-    for b, factors in enumerate(layout):
-        rest = grid[b]
-        for factor in reversed(factors):
-            size = factor.size if isinstance(factor.size, int) else shape[b]
-            index, rest = rest % size, rest // size
-            if not wanted(factor) or (axis is not None and axis != b):
-                continue
-            if factor.part and axis is None:
-                pieces.append((factor.part, index, size))
-            else:
-                whole.append((index, size))
-    yield from whole
-    if pieces:
-        total, length = np.zeros(shape, int), 1
-        for _, index, size in sorted(pieces, key=lambda piece: piece[0]):
-            total, length = total * size + index, length * size
-        yield total, length
-
-
-def assert_same_index(changed: Sequence[np.ndarray], told: np.ndarray, where: str, *, mixes: bool) -> None:
-    """Entry i of the input shows at entry i of what the layout names for it: only there, or at least there."""
-    for index, seen in enumerate(changed):
-        assert seen.any(), f"{where}: entry {index} shows nowhere"
-        if not mixes:
-            stray = sorted(set(told[seen].tolist()) - {index})
-            assert not stray, f"{where}: entry {index} shows at {stray}"
-    if mixes:
-        shows = [set(told[seen].tolist()) for seen in changed]
-        assert all(index in found for index, found in enumerate(shows)), f"{where}: an entry does not show in its place"
-
-
-def linked(changed: Sequence[np.ndarray], told: np.ndarray) -> bool:
-    """Whether different entries show at different places along the axis."""
-    shows = {frozenset(told[seen].tolist()) for seen in changed}
-    return len(changed) == 1 or len(shows) > 1
-
-
-def kept_in_place(changed: Sequence[np.ndarray], axis: int) -> bool:
-    """Whether each entry of the input shows at just its own index of an output's axis of the same length."""
-    if changed[0].shape[axis] != len(changed):
-        return False
-    others = tuple(b for b in range(changed[0].ndim) if b != axis)
-    return all(np.flatnonzero(seen.any(axis=others)).tolist() == [index] for index, seen in enumerate(changed))
-
-
-def of_weight(weight: str) -> Callable[[Factor], bool]:
-    return lambda factor: factor.letter.weight == weight
-
-
-def born(layout: Layout, axis: int) -> bool:
-    return any(factor.letter.kind is Kind.BORN for factor in layout[axis])
-
-
-def _names(axis: Sequence[Factor], weight: str) -> bool:
-    return any(factor.letter.weight == weight for factor in axis)
+    assert_units_own_their_entries(name, case, several=name in RECURRENT)

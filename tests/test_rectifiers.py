@@ -246,6 +246,6 @@ def test_a_rectifier_in_a_function_is_found_with_its_scope() -> None:
     """
     proto = onnx.parser.parse_model(text)
     found = audit(proto, {"x": X})
-    assert [site.scope for site in found.sites] == ["local::Block", "local::Block"]
+    assert [site.scope for site in found.sites] == ["h/local::Block", "y/local::Block"]
     for site in found.sites:
         assert site.fired_samples == tuple((X > 0).sum(axis=0).tolist())

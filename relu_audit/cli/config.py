@@ -102,6 +102,8 @@ def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
             return [f"{name}={target}" for name, target in pairs.items()]
         if isinstance(value, list):
             return [str(item) for item in cast("list[object]", value)]
+        if isinstance(value, str):
+            return [value]
     elif isinstance(value, bool):
         if option.is_flag:
             return value

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from relu_audit.graph import moves
+from relu_audit.graph import images, moves
 from relu_audit.graph.bodies import BRANCHES, ITERATIONS, SLICES, Body
 from relu_audit.graph.moves import Move, Operation
 
@@ -218,9 +218,7 @@ _FIRST_ALONE = [
     "CastLike",
     "Clip",
     "DequantizeLinear",
-    "LayerNormalization",
     "QuantizeLinear",
-    "RMSNormalization",
     "RotaryEmbedding",
     "ScatterElements",
     "ScatterND",
@@ -285,11 +283,14 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~"),
     AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~"),
     AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", since=18),
+    AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", since=21),
+    AxisRule("LayerNormalization", "*, *, * -> *", since=17),
+    AxisRule("RMSNormalization", "*, * -> *", since=23),
     *(AxisRule(op, "* -> *") for op in _UNARY),
     *(AxisRule(op, "*, *+ -> *") for op in _ELEMENTWISE),
     *(AxisRule(op, "*, _+ -> *") for op in _FIRST_ALONE),
     *(AxisRule(op, "n c ~ -> n c ~, n c ~") for op in _POOL),
-    *(AxisRule(op, move=moves.global_pool) for op in _GLOBAL_POOL),
+    *(AxisRule(op, move=images.global_pool) for op in _GLOBAL_POOL),
     *(AxisRule(op, move=moves.reduce_axes) for op in _REDUCE),
     *(AxisRule(op, move=moves.reduce_one) for op in ("ArgMax", "ArgMin")),
     AxisRule("Transpose", move=moves.transpose),
@@ -308,18 +309,19 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("If", body=BRANCHES),
     AxisRule("Loop", body=ITERATIONS),
     AxisRule("Scan", body=SLICES, since=9),
-    AxisRule("Resize", move=moves.spatial),
-    AxisRule("Upsample", move=moves.spatial),
-    AxisRule("DepthToSpace", move=moves.depth_to_space),
-    AxisRule("SpaceToDepth", move=moves.space_to_depth),
+    AxisRule("Resize", move=images.spatial),
+    AxisRule("Upsample", move=images.spatial),
+    AxisRule("DepthToSpace", move=images.depth_to_space),
+    AxisRule("SpaceToDepth", move=images.space_to_depth),
+    AxisRule("GatherND", move=moves.gather_nd, since=11),
     AxisRule("GatherElements", move=moves.gather_elements, since=11),
     AxisRule("ReverseSequence", move=moves.take_along("time_axis", 0), since=10),
     AxisRule("Compress", move=moves.compress, since=9),
     AxisRule("CenterCropPad", move=moves.resize, since=18),
     AxisRule("MaxUnpool", "n c ~, _, _ -> n c ~", since=9),
     AxisRule("GridSample", "n c _, n ~ _ -> n c ~", since=16),
-    AxisRule("RoiAlign", "b c ~, r _, _ -> r c ~", since=10),
-    AxisRule("MaxRoiPool", "b c ~, r _ -> r c ~"),
+    AxisRule("RoiAlign", move=images.regions, since=10),
+    AxisRule("MaxRoiPool", move=images.regions),
     *(AxisRule(op, "n k -> n k", domain="ai.onnx.ml") for op in ("Scaler", "Normalizer", "Imputer", "Binarizer")),
     *(AxisRule(op, "*, _+ -> *", domain=_MS) for op in _CONTRIB_UNARY),
     *(AxisRule(op, _QADD, domain=_MS) for op in ("QLinearAdd", "QLinearMul")),
@@ -327,10 +329,11 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule(
         "QGemm", "m k, _, _, k n, _, _, n, _, _ -> m n", letters=transposed_by("transA", "", "", "transB"), domain=_MS
     ),
+    AxisRule("QLinearWhere", "*, *, _, _, *, _, _, _, _ -> *", domain=_MS),
     AxisRule("QLinearConcat", move=moves.quantized_concat, domain=_MS),
     AxisRule("QLinearAveragePool", "n c ~, _, _, _, _ -> n c ~", letters=channels_last_by("channels_last"), domain=_MS),
-    AxisRule("QLinearGlobalAveragePool", move=moves.global_pool, domain=_MS),
-    AxisRule("QLinearReduceMean", move=moves.reduce_named, domain=_MS),
+    AxisRule("QLinearGlobalAveragePool", move=images.global_pool, domain=_MS),
+    AxisRule("QLinearReduceMean", move=moves.reduce_axes, domain=_MS),
     AxisRule("FusedMatMul", "* m k, * k n -> * m n", letters=transposed_operands, domain=_MS),
     AxisRule("NhwcConv", "n ~ (g c), (g o) c _, (g o) -> n ~ (g o)", domain=_MS),
     AxisRule("NhwcMaxPool", "n ~ c -> n ~ c", domain=_MS),
@@ -339,14 +342,14 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule(
         "DynamicQuantizeMatMul", "* m k, * k n, _, _, n -> * m n", letters=vectors_allowed, couples=True, domain=_MS
     ),
-    AxisRule("SkipLayerNormalization", "*, *, _+ -> *, _, _, *", domain=_MS),
-    AxisRule("SkipSimplifiedLayerNormalization", "*, *, _+ -> *, _, _, *", domain=_MS),
+    AxisRule("SkipLayerNormalization", "*, *, *, *, * -> *, _, _, *", domain=_MS),
+    AxisRule("SkipSimplifiedLayerNormalization", "*, *, *, * -> *, _, _, *", domain=_MS),
     AxisRule("Conv", "n (g c) ~, (g o) c _, (g o), n (g o) ~ -> n (g o) ~", domain=_BLOCKED),
     *(AxisRule(op, "n c ~ -> n c ~", domain=_BLOCKED) for op in ("AveragePool", "MaxPool")),
     AxisRule("Upsample", "n c ~ -> n c ~", domain=_BLOCKED),
-    *(AxisRule(op, move=moves.global_pool, domain=_BLOCKED) for op in ("GlobalAveragePool", "GlobalMaxPool")),
+    *(AxisRule(op, move=images.global_pool, domain=_BLOCKED) for op in ("GlobalAveragePool", "GlobalMaxPool")),
     AxisRule("ReorderInput", "n c ~ -> n c ~", letters=blocked_from, domain=_BLOCKED),
-    AxisRule("ReorderOutput", move=moves.out_of_blocks, domain=_BLOCKED),
+    AxisRule("ReorderOutput", move=images.out_of_blocks, domain=_BLOCKED),
 )
 
 _ROWS: Mapping[tuple[str, str], tuple[AxisRule, ...]] = {

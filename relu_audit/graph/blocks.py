@@ -76,8 +76,30 @@ def _channels_with_weights(convolution: ir.Node) -> int | None:
         idle = ~weight.reshape(channels // size, -1, size)[-1].any(axis=0)
         if bias is not None:
             idle &= bias[channels - size : channels] == 0
+        for read in _read_by(convolution.outputs[0]):
+            if (
+                read.shape[1] == channels and read.shape[0] % size == 0
+            ):  # rows of a channel that is filling are zero too
+                idle &= ~read.reshape(read.shape[0] // size, channels // size, -1, size, size)[:, -1].any(
+                    axis=(0, 1, 3)
+                )
         filling = max(filling, size if idle.all() else int(np.argmin(idle[::-1])))
     return channels - filling
+
+
+def _read_by(value: ir.Value) -> list[np.ndarray]:
+    """Weights of the convolutions that read a value as it is, or behind operators that keep channels apart."""
+    pending, seen, found = [value], {value}, list[np.ndarray]()
+    while pending and len(seen) < _DEEPEST:
+        for user, index in pending.pop().uses():
+            weight = _numbers(user, 1)
+            if user.domain == DOMAIN and user.op_type == _FILLS and index == 0:
+                found += [] if weight is None else [weight]
+            elif user.op_type != "Concat":
+                new = [out for out in user.outputs if out not in seen]
+                seen.update(new)
+                pending += new
+    return found
 
 
 def _numbers(node: ir.Node, index: int) -> np.ndarray | None:

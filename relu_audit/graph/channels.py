@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.bodies import Body
+from relu_audit.graph.extents import Element, Extent, elements
 from relu_audit.graph.layout import (
     BATCH,
     Axis,
@@ -62,17 +63,22 @@ def batch_axes(network: Network, rules: Rules) -> dict[str, int]:
         return {}
     layouts: dict[ir.Value, Layout] = {}
     for value in network.model.graph.inputs:
-        letters = [Letter(Kind.POSITION, value.name or "", order) for order in range(len(sizes(value) or ()))]
-        layouts[value] = tuple((Factor(letter, None),) for letter in letters)
+        known = sizes(value) or ()
+        letters = [Letter(Kind.POSITION, value.name or "", order) for order in range(len(known))]
+        layouts[value] = tuple((Factor(letter, size),) for letter, size in zip(letters, known, strict=True))
     _followed(network, rules, layouts)
     found: dict[str, int] = {}
     for node in stating:
         row = _row(network, rules, node)
         operation = Operation(node, tuple(None if v is None else layouts.get(v) for v in node.inputs), (), ())
-        for term, layout in zip(_terms(operation, row)[0] if row else [], operation.inputs, strict=False):
+        terms = _terms(operation, row)[0] if row is not None else []
+        for index, (term, layout) in enumerate(zip(terms, operation.inputs, strict=False)):
             for axis in [axis for symbol, axis in _match(term, layout or ()) if symbol == _BATCH]:
-                if len(axis) == 1 and axis[0].letter.order >= 0 and axis[0].letter.kind is Kind.POSITION:
-                    found.setdefault(axis[0].letter.weight, axis[0].letter.order)
+                letter = axis[0].letter
+                # The data itself has its batch there; a state or a list of lengths of fixed size may be a table.
+                certain = index == 0 or not isinstance(axis[0].size, int)
+                if len(axis) == 1 and letter.order >= 0 and letter.kind is Kind.POSITION and certain:
+                    found.setdefault(letter.weight, letter.order)
     return found
 
 
@@ -128,6 +134,7 @@ class _Follower:
             inputs=tuple(None if value is None else self.layouts.get(value) for value in node.inputs),
             constants=tuple(self.network.constant(value) for value in node.inputs),
             shapes=shapes,
+            lists=lambda index: self._sizes_listed(node.inputs[index]),
         )
         if row is not None and row.body is not None:
             found = self._through_bodies(node, operation, row.body)
@@ -151,6 +158,16 @@ class _Follower:
             f if a is None or (f is not None and s is not None and len(a) != len(s)) else a
             for a, f, s in zip([*found, *[None] * len(frozen)], frozen, shapes, strict=False)
         ]
+
+    def _sizes_listed(self, value: ir.Value | None) -> tuple[Size, ...] | None:
+        found = elements(self.network, value)
+        return None if found is None else tuple(self._size(element) for element in found)
+
+    def _size(self, element: Element) -> Size:
+        if isinstance(element, Extent):
+            layout = self.layouts.get(element.value)
+            return None if layout is None else axis_size(layout[element.axis])
+        return element if element is not None and element > 0 else None
 
     def _through_bodies(self, node: ir.Node, operation: Operation, body: Body) -> Sequence[Layout | None]:
         """Into the bodies and out again; what comes back from one iteration to the next must keep its layout."""
@@ -208,7 +225,7 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
     births = _Births()
     for term, layout, weight in zip(terms, op.inputs, weights, strict=False):
         for symbol, axis in [] if layout is None else _match(term, layout):
-            if weight is None or not contracts:
+            if weight is None or not contracts or symbol == _BATCH:
                 data[symbol].append(axis)
             else:
                 births.add(symbol, weight, axis_size(axis))

@@ -126,6 +126,15 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     )
 
 
+def invalid(said: str) -> ModelError:
+    """The error for a graph that breaks the rules of its format."""
+    return ModelError(
+        f"the model is not a valid ONNX graph: {said}",
+        slug="invalid-model",
+        hint="Check it with: python -m onnx.checker, or export it again.",
+    )
+
+
 def _check_arity(model: ir.Model, name: str) -> None:
     """Refuse nodes with fewer inputs than their operator needs; what else can be wrong, the runtime finds."""
     for node in (step.node for step in walk(model.graph)):

@@ -115,6 +115,8 @@ def _quantized(network: Network, node: ir.Node, index: int) -> list[Reading]:
     def rectified(other: ir.Node) -> bool:
         return isinstance(rectifiers.read(network, other), Rectifies)
 
+    if _spelt_behind(codes, rectified):
+        return []
     row = signs.TABLE.get(signs.key(node), signs.Sign())
     operands = [node.inputs[i] for i in (*row.all_of, *row.any_of) if i < len(node.inputs)]
     if row.always or (operands and all(signs.never_negative(network, value, rectified) for value in operands)):
@@ -138,6 +140,14 @@ def _quantized(network: Network, node: ir.Node, index: int) -> list[Reading]:
             implicit=f"the zero point {text} of its codes is the least of their type: what is negative becomes zero",
         )
     ]
+
+
+def _spelt_behind(codes: ir.Value, rectified: signs.Judge) -> bool:
+    """Whether nothing reads the codes but rectifiers that a quantizer has left in: those are the sites then."""
+    read = [user for user, _ in codes.uses()]
+    behind = [user for node in read for user, _ in node.outputs[0].uses()]
+    decoded = bool(read) and all(node.op_type == "DequantizeLinear" for node in read)
+    return decoded and bool(behind) and all(map(rectified, behind))
 
 
 def _fuses(network: Network, value: ir.Value | None) -> bool:

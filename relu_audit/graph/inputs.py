@@ -43,7 +43,7 @@ def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
     values = [value for value in graph.inputs if value.name not in graph.initializers]
     stated = channels.batch_axes(network, axes.rule)
     shapes = [sizes(value) for value in values]
-    certain = [_stated(stated.get(value.name or ""), shape) for value, shape in zip(values, shapes, strict=True)]
+    certain = [stated.get(value.name or "") for value in values]
     return tuple(
         GraphInput(
             name=value.name or "",
@@ -57,11 +57,6 @@ def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
         )
         for value, shape, axis in zip(values, shapes, certain, strict=True)
     )
-
-
-def _stated(axis: int | None, shape: Sequence[Size] | None) -> int | None:
-    """The axis that an operator takes for its batch, if its size is open: a fixed one is as likely to be a table's."""
-    return axis if axis is not None and shape is not None and not isinstance(shape[axis], int) else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +83,9 @@ def _batch_axis(shape: Sequence[Size] | None, others: Sequence[_Other]) -> int |
     named = [axis for axis in open_axes if shape[axis] is not None and shape[axis] in leading]
     if 0 in open_axes and (0 in named or not named):
         return 0
+    fixed = {other.shape[0] for other in others if other.shape}
+    if not open_axes and not leading and fixed - {shape[0]}:
+        return 0 if shape[0] == 1 else None  # nothing is a batch if all are fixed and disagree
     if not open_axes:
         # Beside an input with an open batch, a fixed one of more than one entry is a table, not a batch.
         return None if len(shape) == 1 or (leading and shape[0] != 1) else 0

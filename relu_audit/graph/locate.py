@@ -121,22 +121,22 @@ def locate(
             case rectifiers.StaysAlive(name, reason):
                 alive.append(Alive(tensor=named.tensor, scope=named.scope, op=name, reason=reason))
             case rectifiers.Unclear(name, detail, slug):
-                skipped.append(named.skipped(name, slug, detail))
+                skipped.append(named.skipped(name, slug=slug, detail=detail))
             case rectifiers.Rectifies(spelling) if (reason := lifts.obstacle(step.owners)) is not None:
-                skipped.append(named.skipped(spelling, "in-subgraph", reason))
+                skipped.append(named.skipped(spelling, slug="in-subgraph", detail=reason))
             case rectifiers.Rectifies(spelling):
                 reading = _tapped(step.node, reading)
                 layout = layouts.get(step.node.outputs[0])
                 if layout is None and ranks is not None:
                     detail = "the file does not tell how many axes it has, and the first sample does not reach it"
-                    skipped.append(named.skipped(spelling, "unknown-rank", detail))
+                    skipped.append(named.skipped(spelling, slug="unknown-rank", detail=detail))
                     continue
                 if reading.implicit and not _of_a_weight(layout):
                     continue  # codes of the input, say, that just happen to begin at zero
                 layout = None if layout is None else reading.tap.layout(layout)
                 placing = place(layout, named.tensor, wanted.pop(named.tensor, None), _read_axis(network, step, layout))
                 this = _Found(step=step, reading=reading, placing=placing)
-                this.lineage = _lineage(network, this, position) or this.lineage
+                this.lineage = _lineage(network, this, position, layouts) or this.lineage
                 found.append(this)
             case None:
                 pass
@@ -150,7 +150,7 @@ class _Name:
     tensor: str
     scope: str
 
-    def skipped(self, op: str, slug: str, detail: str) -> Skipped:
+    def skipped(self, op: str, *, slug: str, detail: str) -> Skipped:
         return Skipped(tensor=self.tensor, scope=self.scope, op=op, slug=slug, detail=detail)
 
 
@@ -221,25 +221,37 @@ def _read_axis(network: Network, step: Step, layout: Layout | None) -> channels.
     return None if layout is None else channels.read_at(network, axes.rule, step.node.outputs[0], len(layout))
 
 
-def _lineage(network: Network, found: _Found, position: Mapping[ir.Node, int]) -> object | None:
+def _lineage(
+    network: Network, found: _Found, position: Mapping[ir.Node, int], layouts: Mapping[ir.Value, Layout]
+) -> object | None:
     """What a rectifier computes from, back to the weight its units are born at; None where that is no single path.
 
-    Two rectifiers of the same lineage are one layer applied in two places.
+    Two rectifiers of the same lineage are one layer applied in two places. Where something that is computed as well
+    is added on the way, as in the steps of a recurrence, the path follows the units.
     """
     if found.placing.order is None:
         return None
     path: list[object] = [(found.node.op_type, found.reading.spelling)]
-    node = found.node
+    node, joined = found.node, False
     while position[node] != found.placing.order:
         if node is not found.node:
             path.append(_identity(network, node))
         moving = [v for v in node.inputs if v is not None and v not in network.weights]
+        if len(moving) > 1:
+            moving = [v for v in moving if _bears(layouts.get(v), found.placing.order)]
+            joined = True
         producer = moving[0].producer() if len(moving) == 1 else None
         if producer is None or producer not in position:
             return None
         path.append(moving[0].index())  # the halves of a Split are two layers
         node = producer
+    # Two rectifiers behind one product to which different things are added are two layers.
+    path.append(found.step.position if joined and len(node.outputs[0].uses()) > 1 else None)
     return (*path, _identity(network, node))
+
+
+def _bears(layout: Layout | None, order: int) -> bool:
+    return any(f.letter.kind is Kind.BORN and f.letter.order == order for axis in layout or () for f in axis)
 
 
 def _identity(network: Network, node: ir.Node) -> object:

@@ -11,7 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.layout import Axis, Layout, Size, axis_size, collapsed, merged, opaque, regrouped, resized
+from relu_audit.graph.layout import Axis, Kind, Layout, Size, axis_size, collapsed, merged, opaque, regrouped
+
+
+def _no_list(index: int) -> tuple[Size, ...] | None:
+    del index
+    return None
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,14 @@ class Operation:
         inputs: Layout of each input; None where absent or of unknown rank.
         constants: Numbers of each input that is a small constant, else None.
         shapes: Sizes of each output as inferred; None without a rank.
+        lists: Of each input that is a list of sizes, the sizes, as far as they are known; else None.
     """
 
     node: ir.Node
     inputs: tuple[Layout | None, ...]
     constants: tuple[np.ndarray | None, ...]
     shapes: tuple[tuple[Size, ...] | None, ...]
+    lists: Callable[[int], tuple[Size, ...] | None] = _no_list
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
@@ -44,6 +51,11 @@ class Operation:
             constant = self.constants[index]
             return None if constant is None else [int(i) for i in constant.ravel()]
         return None
+
+    def text(self, name: str, default: str) -> str:
+        """A text attribute."""
+        attribute = self.node.attributes.get(name)
+        return default if attribute is None else attribute.as_string()
 
     def given(self, index: int) -> bool:
         """Whether the optional input is there."""
@@ -75,7 +87,8 @@ def reshape(op: Operation) -> Sequence[Layout | None]:
     source, shape = op.inputs[0], op.shapes[0]
     target = op.integers("shape", 1)
     if target is None:
-        return [regrouped(source, shape) if source is not None and shape is not None else _opaque_output(op)]
+        known = op.lists(1) if shape is None else _either(op.lists(1), shape)
+        return [regrouped(source, known) if source is not None and known is not None else opaque_output(op)]
     if source is None:
         return [opaque([size if size > 0 else None for size in target])]
     copied: list[Axis] = []
@@ -88,6 +101,13 @@ def reshape(op: Operation) -> Sequence[Layout | None]:
         inferred = op.size(index)
         wanted.append(size if size > 0 else axis_size(source[index]) if size == 0 else inferred)
     return [(*copied, *regrouped(source[len(copied) :], wanted))]
+
+
+def _either(computed: tuple[Size, ...] | None, inferred: tuple[Size, ...]) -> tuple[Size, ...]:
+    """Sizes as inferred, and where that failed as the graph computes them."""
+    if computed is None or len(computed) != len(inferred):
+        return inferred
+    return tuple(a if isinstance(a, int) or b is None else b for a, b in zip(inferred, computed, strict=True))
 
 
 def flatten(op: Operation) -> Sequence[Layout | None]:
@@ -104,18 +124,28 @@ def squeeze(op: Operation) -> Sequence[Layout | None]:
     """Axes of size one gone."""
     source, axes = op.inputs[0], op.integers("axes", 1)
     if source is None or (axes is None and (op.given(1) or any(not isinstance(axis_size(a), int) for a in source))):
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     gone = (
         {a % len(source) for a in axes} if axes is not None else {i for i, a in enumerate(source) if axis_size(a) == 1}
     )
-    return [tuple(axis for i, axis in enumerate(source) if i not in gone)]
+    return [_without(source, gone)]
+
+
+def _without(source: Layout, gone: set[int]) -> Layout:
+    """The layout without some axes of size one; a unit that was alone on one goes along with a neighbour."""
+    left = [axis for i, axis in enumerate(source) if i not in gone]
+    alone = tuple(f for i in sorted(gone) for f in source[i] if f.letter.kind is Kind.BORN)
+    home = next((i for i in reversed(range(len(left))) if all(f.letter.kind is not Kind.BATCH for f in left[i])), None)
+    if alone and home is not None:
+        left[home] = (*left[home], *alone)
+    return tuple(left)
 
 
 def unsqueeze(op: Operation) -> Sequence[Layout | None]:
     """Axes of size one inserted."""
     source, axes = op.inputs[0], op.integers("axes", 1)
     if source is None or axes is None:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     rank = len(source) + len(axes)
     new, old = {a % rank for a in axes}, iter(source)
     return [tuple(() if i in new else next(old) for i in range(rank))]
@@ -125,7 +155,7 @@ def concat(op: Operation) -> Sequence[Layout | None]:
     """End to end along ``axis``; the units there are those of the operand whose weight came last."""
     known = [layout for layout in op.inputs if layout is not None]
     if not known:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     along = op.integer("axis", 1) % len(known[0])
     out: list[Axis] = []
     for index, axes in enumerate(zip(*known, strict=True)):
@@ -145,7 +175,7 @@ def take_along(attribute: str, default: int) -> Move:
     def move(op: Operation) -> Sequence[Layout | None]:
         source = op.inputs[0]
         if source is None:
-            return [_opaque_output(op, i) for i in range(len(op.shapes))]
+            return [opaque_output(op, i) for i in range(len(op.shapes))]
         along = op.integer(attribute, default) % len(source)
         return [_taken(op, source, {along}, output) for output in range(len(op.shapes))]
 
@@ -155,7 +185,7 @@ def take_along(attribute: str, default: int) -> Move:
 
 def compress(op: Operation) -> Sequence[Layout | None]:
     """Some entries along ``axis``; without it the value is flattened first."""
-    return take_along("axis", 0)(op) if "axis" in op.node.attributes else [_opaque_output(op)]
+    return take_along("axis", 0)(op) if "axis" in op.node.attributes else [opaque_output(op)]
 
 
 def quantized_concat(op: Operation) -> Sequence[Layout | None]:
@@ -167,7 +197,7 @@ def take_axes(op: Operation) -> Sequence[Layout | None]:
     """Some entries along ``axes`` (Slice)."""
     source, axes = op.inputs[0], op.integers("axes", 3)
     if source is None:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     if axes is None:
         axes = [] if op.given(3) else list(range(len(op.integers("starts", 1) or source)))
         axes = axes or list(range(len(source)))
@@ -182,7 +212,7 @@ def resize(op: Operation) -> Sequence[Layout | None]:
     """Axes keep their order; the ones whose size changed hold other entries (Pad, Resize, Tile, Expand of ones)."""
     source = op.inputs[0]
     if source is None:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     shape = op.shapes[0]
     out: list[Axis] = []
     for index, axis in enumerate(source):
@@ -199,62 +229,16 @@ def pad(op: Operation) -> Sequence[Layout | None]:
         return resize(op)
     rank = len(source)
     if len(pads) != 2 * rank:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     grown = {axis for axis in range(rank) if pads[axis] or pads[axis + rank]}
     return [_taken(op, source, grown, 0)]
-
-
-def spatial(op: Operation) -> Sequence[Layout | None]:
-    """Batch and channel untouched, the image resampled (Resize and Upsample of images)."""
-    source, shape = op.inputs[0], op.shapes[0]
-    if source is None:
-        return [_opaque_output(op)]
-    scales = next((c for c in op.constants[1:] if c is not None and c.size == len(source)), None)
-    out: list[Axis] = []
-    for index, axis in enumerate(source):
-        size = None if shape is None else shape[index]
-        same = size is not None and size == axis_size(axis)
-        kept = scales is not None and scales.dtype.kind == "f" and scales[index] == 1
-        out.append(axis if same or kept or index < len(source) - 2 else resized(axis, size))
-    return [tuple(out)]
-
-
-def depth_to_space(op: Operation) -> Sequence[Layout | None]:
-    """Blocks of channels laid out in the image, each one beside its neighbours: fewer channels, a larger image."""
-    source = op.inputs[0]
-    if source is None:
-        return [_opaque_output(op)]
-    channels = axis_size(source[1])
-    fewer = channels // op.integer("blocksize", 1) ** 2 if isinstance(channels, int) else op.size(1)
-    image = (resized(axis, op.size(index)) for index, axis in enumerate(source[2:], 2))
-    return [(source[0], collapsed(source[1], fewer), *image)]
-
-
-def space_to_depth(op: Operation) -> Sequence[Layout | None]:
-    """Blocks of the image become channels: every place in a block holds all channels, one after the other."""
-    source = op.inputs[0]
-    if source is None:
-        return [_opaque_output(op)]
-    (places,) = opaque([op.integer("blocksize", 1) ** 2])
-    image = (resized(axis, op.size(index)) for index, axis in enumerate(source[2:], 2))
-    return [(source[0], (*places, *source[1]), *image)]
-
-
-def out_of_blocks(op: Operation) -> Sequence[Layout | None]:
-    """Out of blocks of channels into either layout, with as many ``channels`` as are not filling."""
-    source = op.inputs[0]
-    if source is None:
-        return [_opaque_output(op)]
-    batch, channel, *image = source
-    channel = resized(channel, op.integer("channels", 0) or axis_size(channel))
-    return [(batch, *image, channel) if op.integer("channels_last", 0) else (batch, channel, *image)]
 
 
 def expand(op: Operation) -> Sequence[Layout | None]:
     """Right-aligned broadcast to a shape: axes of size one become positions."""
     source, shape = op.inputs[0], op.shapes[0]
     if source is None or shape is None:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     pad_axes = len(shape) - len(source)
     out = list(opaque(shape))
     for index, axis in enumerate(source, pad_axes):
@@ -267,11 +251,14 @@ def gather(op: Operation) -> Sequence[Layout | None]:
     """The indexed axis replaced by the axes of the indices."""
     source, indices = op.inputs[0], op.inputs[1]
     if source is None or indices is None:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     along = op.integer("axis", 0) % len(source)
     # Indices that are constant pick entries of the axis; indices that are data bring their own axes (an embedding).
     constant = op.constants[1]
     middle: Layout = indices
+    if constant is not None and constant.ndim == 0:
+        one = collapsed(source[along], 1)
+        return [_without((*source[:along], one, *source[along + 1 :]), {along})]
     if constant is not None:
         middle = (collapsed(source[along], constant.size),) if constant.ndim == 1 else opaque(constant.shape)
     return [(*source[:along], *middle, *source[along + 1 :])]
@@ -281,30 +268,30 @@ def gather_elements(op: Operation) -> Sequence[Layout | None]:
     """Entries along ``axis`` chosen one by one; along the other axes as many as there are indices, from the first."""
     source = op.inputs[0]
     if source is None:
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     told = [(axis_size(axis), op.size(index)) for index, axis in enumerate(source)]
     cut = {i for i, (old, new) in enumerate(told) if isinstance(old, int) and isinstance(new, int) and old != new}
     return [_taken(op, source, {op.integer("axis", 0) % len(source), *cut}, 0)]
+
+
+def gather_nd(op: Operation) -> Sequence[Layout | None]:
+    """Indices of one number each pick entries of one axis, as Gather does; others are not followed."""
+    source, indices = op.inputs[0], op.constants[1]
+    along = op.integer("batch_dims", 0)
+    if source is None or indices is None or indices.ndim != along + 2 or indices.shape[-1] != 1:
+        return [opaque_output(op)]
+    return [(*source[:along], collapsed(source[along], indices.shape[-2]), *source[along + 1 :])]
 
 
 def reduce_axes(op: Operation) -> Sequence[Layout | None]:
     """The axes of the attribute or second input gone or of size one; all of them if none are named."""
     source, axes = op.inputs[0], op.integers("axes", 1)
     if source is None or (axes is None and op.given(1)):
-        return [_opaque_output(op)]
+        return [opaque_output(op)]
     if axes is None and op.integer("noop_with_empty_axes", 0):
         return [source]
     gone = {a % len(source) for a in axes} if axes else set(range(len(source)))
-    return [_reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
-
-
-def reduce_named(op: Operation) -> Sequence[Layout | None]:
-    """The axes of the attribute alone, all of them without one: further inputs are scales and zero points."""
-    source, axes = op.inputs[0], op.integers("axes")
-    if source is None:
-        return [_opaque_output(op)]
-    gone = {a % len(source) for a in axes} if axes else set(range(len(source)))
-    return [_reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
+    return [reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
 
 
 def reduce_one(op: Operation) -> Sequence[Layout | None]:
@@ -312,19 +299,11 @@ def reduce_one(op: Operation) -> Sequence[Layout | None]:
     (source,) = op.inputs
     if source is None:
         return [None]
-    return [_reduced(source, {op.integer("axis", 0) % len(source)}, keep=bool(op.integer("keepdims", 1)))]
+    return [reduced(source, {op.integer("axis", 0) % len(source)}, keep=bool(op.integer("keepdims", 1)))]
 
 
-def global_pool(op: Operation) -> Sequence[Layout | None]:
-    """Everything but batch and channel at size one."""
-    source = op.inputs[0]
-    if source is None:
-        return [_opaque_output(op)]
-    first = 1 if op.integer("channels_last", 0) else 2
-    return [_reduced(source, set(range(first, len(source) + first - 2)), keep=True)]
-
-
-def _reduced(source: Layout, gone: set[int], *, keep: bool) -> Layout:
+def reduced(source: Layout, gone: set[int], *, keep: bool) -> Layout:
+    """The layout without the axes that are gone, or with size one in their place."""
     return tuple(() if i in gone else axis for i, axis in enumerate(source) if keep or i not in gone)
 
 
@@ -334,6 +313,7 @@ def _taken(op: Operation, source: Layout, axes: set[int], output: int) -> Layout
     )
 
 
-def _opaque_output(op: Operation, output: int = 0) -> Layout | None:
+def opaque_output(op: Operation, output: int = 0) -> Layout | None:
+    """An output of which nothing is known but its sizes; None without a rank."""
     shape = op.shapes[output]
     return None if shape is None else opaque(shape)

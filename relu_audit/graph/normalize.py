@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
@@ -16,7 +17,9 @@ from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
 from relu_audit.graph.fused import unfuse
 from relu_audit.graph.layout import Size
-from relu_audit.graph.scopes import SCOPE, bodies, walk
+from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
+
+_CASTS = ("Cast", "CastLike")
 
 SHAPE_ELEMENTS = 4096
 """Constants up to this many elements are read as numbers (shapes, axes, bounds, slopes); larger ones are weights."""
@@ -53,6 +56,9 @@ class Network:
                 return None
             if node.op_type == "Constant":
                 return _constant_node(node)
+            if node.op_type in _CASTS:
+                number, dtype = self.constant(node.inputs[0]), value.dtype
+                return None if number is None or dtype is None else number.astype(dtype.numpy())
             if node.op_type != "Identity":
                 return None
             value = node.inputs[0]
@@ -66,6 +72,10 @@ def normalize(checkpoint: Checkpoint) -> Network:
     if model.functions:
         _inline(model)
     unfuse(model)
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if value.const_value is not None:  # value_info may say otherwise, and is wrong
+                value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
     with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
@@ -76,7 +86,8 @@ def sizes(value: ir.Value) -> tuple[Size, ...] | None:
     """The value's axis sizes, as far as the file and shape inference know them; None without a rank."""
     if value.shape is None:
         return None
-    return tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape)
+    # A negative size is how some old exporters write one that is open.
+    return tuple((dim if dim >= 0 else None) if isinstance(dim, int) else dim.value for dim in value.shape)
 
 
 def _inline(model: ir.Model) -> None:
@@ -87,6 +98,8 @@ def _inline(model: ir.Model) -> None:
             takes a graph as an attribute.
     """
     _tag_calls(model)
+    for function in model.functions.values():
+        _adopt_opsets(model, function)
     try:
         passes.InlinePass()(model)
     except (ValueError, ir.passes.PassError) as error:
@@ -95,6 +108,22 @@ def _inline(model: ir.Model) -> None:
             slug="function",
             hint="Audit the result of onnx.inliner.inline_local_functions(model, convert_version=True).",
         ) from error
+
+
+def _adopt_opsets(model: ir.Model, function: ir.Function) -> None:
+    """Let a function have the model's opsets if every operator in it is the same in both."""
+    for node in function.all_nodes():
+        own, whole = function.opset_imports.get(node.domain), model.opset_imports.get(node.domain)
+        if own is None or whole is None or own == whole:
+            continue
+        try:
+            schemas = [onnx.defs.get_schema(node.op_type, version, node.domain) for version in (own, whole)]
+        except onnx.defs.SchemaError:
+            return
+        if schemas[0].since_version != schemas[1].since_version:
+            return
+    common = function.opset_imports.keys() & model.opset_imports.keys()
+    function.opset_imports.update({domain: model.opset_imports[domain] for domain in common})
 
 
 def _tag_calls(model: ir.Model) -> None:
@@ -111,6 +140,8 @@ def _tag_calls(model: ir.Model) -> None:
     graphs = [(0, model.graph), *((depth[name], function) for name, function in functions.items())]
     for level, graph in graphs:
         for node in graph.all_nodes():
+            if level:
+                node.metadata_props[NAME] = node.name or ""
             if node.op_identifier() in depth:
                 domain, name, overload = node.op_identifier()
                 call = node.name or (node.outputs[0].name if node.outputs else "") or name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from relu_audit.errors import UsageError
 from relu_audit.graph.channels import Reading
-from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size
+from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, axis_size
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def place(layout: Layout | None, tensor: str, wanted: int | None, read: Reading 
         pattern = tuple(_pieces_of_axis(a, whole=i == axis) for i, a in enumerate(layout))
         return Placing(pattern=pattern, axis_from=why, assumed=True, weight=None)
     pattern = _without_idle_units(tuple(_pieces(axis, letter) for axis in layout))
-    if all(_unfolds(axis) for axis in pattern) and sum(len(axis) > 1 for axis in pattern) <= 1:
+    if all(_unfolds(axis) for axis in pattern):
         order = letter.order if letter.kind is Kind.BORN else None
         return Placing(pattern=pattern, axis_from=why, assumed=False, weight=letter.weight, order=order)
     # Units and positions share an axis in a way that cannot be undone: every entry of it counts as a unit.
@@ -154,7 +154,7 @@ def _role(factor: Factor, letter: Letter, *, alone: bool) -> str:
 
 def _pieces_of_axis(axis: Axis, *, whole: bool) -> tuple[Piece, ...]:
     if whole:
-        return (Piece("u", None),)
+        return (Piece("u", axis_size(axis)),)
     if not axis:
         return ()
     alone = len(axis) == 1 and axis[0].letter.kind is Kind.BATCH and not axis[0].part

@@ -52,7 +52,7 @@ class Unclear:
 
     name: str
     detail: str
-    slug: str = "bounds-not-constant"
+    slug: str
 
 
 Reading = Rectifies | StaysAlive | Unclear | None
@@ -85,7 +85,8 @@ def _clip(network: Network, node: ir.Node) -> Reading:
         bounds = [node.inputs[i] if i < len(node.inputs) else None for i in (1, 2)]
         numbers = [None if bound is None else _scalar(network, bound) for bound in bounds]
         if bounds[0] is not None and numbers[0] is None:
-            return Unclear("Clip", "its minimum is computed by the graph, so whether it rectifies is not known")
+            detail = "its minimum is computed by the graph, so whether it rectifies is not known"
+            return Unclear("Clip", detail, slug="bounds-not-constant")
         low, high = numbers
     if low != 0 or not _is_activation(network, node):
         return None
@@ -133,13 +134,35 @@ def _prelu(network: Network, node: ir.Node) -> Reading:
     if slope is None and value is not None and value in network.weights and value.const_value is not None:
         slope = value.const_value.numpy()
     if slope is None:
-        return StaysAlive("PRelu", "a slope below zero, computed by the graph or held in a large initializer")
+        detail = "its slopes are computed by the graph, so whether one is zero is not known"
+        return Unclear("PRelu", detail, slug="bounds-not-constant")
     flat = int(np.count_nonzero(slope == 0))
     if flat == slope.size:
         return Rectifies("PRelu(0)")
     return StaysAlive(
         "PRelu", f"learned slopes below zero; {flat} of {slope.size} are zero" if flat else "learned slopes below zero"
     )
+
+
+def _where(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where it takes x where x is above a constant that is not negative, and 0 elsewhere."""
+    condition, *branches = node.inputs
+    compared = None if condition is None else condition.producer()
+    side = None if compared is None else _TAKEN.get(compared.op_type)
+    if compared is None or side is None or not _is_activation(network, node):
+        return None
+    taken, other = branches[side], branches[1 - side]
+    zero, bound = network.constant(other), network.constant(compared.inputs[1])
+    if taken is None or compared.inputs[0] is not taken or zero is None or bound is None or bound.size != 1:
+        return None
+    number = float(bound.ravel()[0])
+    if np.any(zero) or number < 0:
+        return None
+    return Rectifies(f"Where(x > {number:g}, x, 0)", source=1 + side, hides_nan=True)
+
+
+_TAKEN = {"Greater": 0, "GreaterOrEqual": 0, "Less": 1, "LessOrEqual": 1}
+"""Which branch of a Where is taken where the first operand is the larger one."""
 
 
 def _named(name: str, reason: str) -> Reader:
@@ -182,13 +205,19 @@ def _tanh(network: Network, node: ir.Node) -> Reading:
     return None
 
 
+_LONGEST_GATE = 8
+"""Scales and shifts between a value and the gate computed from it, at most."""
+
+
 def _gates_its_own_input(network: Network, node: ir.Node, *, shifted: bool = False) -> bool:
     """Whether the node's result comes to multiply the value it was computed from, scales and shifts aside.
 
     If it has to be ``shifted``, only behind an Add: without one, x * Clip(x, 0, 6) is flat below zero and rectifies.
     """
     source = node.inputs[0]
-    while source is not None:
+    for _ in range(_LONGEST_GATE):
+        if source is None:
+            return False
         if not shifted and _multiplied_by(node, source, through_scales_of=network):
             return True
         producer = source.producer()
@@ -244,6 +273,7 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("", "Relu"): _relu,
     ("", "Clip"): _clip,
     ("", "Max"): _max,
+    ("", "Where"): _where,
     ("", "ThresholdedRelu"): _thresholded,
     ("", "LeakyRelu"): _leaky,
     ("", "PRelu"): _prelu,

@@ -10,6 +10,9 @@ import onnx_ir as ir
 SCOPE = "relu_audit.scope"
 """Start of the metadata keys under which a node inlined from functions carries the calls that led to it."""
 
+NAME = "relu_audit.name"
+"""Metadata key under which a node of a function carries its name there, before inlining made it unique."""
+
 FUSED = "relu_audit.fused"
 """Metadata key under which an activation taken out of a fused operator carries that operator's type."""
 
@@ -53,11 +56,16 @@ def walk(graph: ir.Graph) -> Iterator[Step]:
 
     def inner(graph: ir.Graph, scope: str, owners: tuple[ir.Node, ...]) -> Iterator[Step]:
         nonlocal position
+        outside = calls(owners[-1]) if owners else []
         for index, node in enumerate(graph):
+            made = calls(node)
+            # What sits in the body of an inlined node has inherited the calls that led to it.
+            here = _joined(scope, *(made[len(outside) :] if made[: len(outside)] == outside else made))
             for name, body in bodies(node):
-                path = _joined(scope, node.name or f"{node.op_type}_{index}", name)
+                given = node.metadata_props.get(NAME, node.name) or f"{node.op_type}_{index}"
+                path = _joined(here, given, name)
                 yield from inner(body, path, (*owners, node))
-            yield Step(node, position, _joined(scope, *calls(node)), owners)
+            yield Step(node, position, here, owners)
             position += 1
 
     yield from inner(graph, "", ())

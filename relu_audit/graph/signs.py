@@ -19,11 +19,13 @@ class Sign:
         always: Its result is never negative.
         all_of: Inputs that all have to be free of negative numbers for the result to be.
         any_of: Inputs of which one that is free of negative numbers is enough.
+        unless: A text attribute, and the value with which none of this holds.
     """
 
     always: bool = False
     all_of: Sequence[int] = ()
     any_of: Sequence[int] = ()
+    unless: tuple[str, str] | None = None
 
 
 _EVERY = range(1 << 10)
@@ -104,11 +106,16 @@ TABLE: Mapping[tuple[str, str], Sign] = {
     **{("", op): Sign(all_of=(0,)) for op in _FIRST},
     **{("", op): Sign(all_of=_EVERY) for op in _ALL},
     ("", "Clip"): Sign(any_of=(0, 1)),
+    ("", "Pad"): Sign(all_of=(0, 2)),
+    ("", "Where"): Sign(all_of=(1, 2)),
+    ("", "Resize"): Sign(all_of=(0,), unless=("mode", "cubic")),
     ("", "Max"): Sign(any_of=_EVERY),
     **{(_MS, op): Sign(all_of=(0,)) for op in _FIRST_CONTRIB},
     **{(_MS, op): Sign(always=True) for op in ("QLinearSigmoid", "QLinearSoftmax")},
     **{(_MS, op): Sign(all_of=(0, 3)) for op in ("QLinearAdd", "QLinearMul")},
     (_MS, "QLinearConcat"): Sign(all_of=_EVERY[2::3]),
+    (_MS, "QLinearWhere"): Sign(all_of=(1, 4)),
+    (_MS, "NhwcMaxPool"): Sign(all_of=(0,)),
 }
 
 ZERO_POINTS: Mapping[tuple[str, str], int] = {
@@ -126,6 +133,7 @@ ZERO_POINTS: Mapping[tuple[str, str], int] = {
     (_MS, "QLinearGlobalAveragePool"): 4,
     (_MS, "QLinearReduceMean"): 4,
     (_MS, "QLinearConcat"): 1,
+    (_MS, "QLinearWhere"): 8,
 }
 """Which input of an operator is the zero point of the codes it gives; the scale is the one before."""
 
@@ -182,8 +190,14 @@ def never_negative(network: Network, value: ir.Value | None, rectified: Judge, d
     if row.always or rectified(node) or _floored(network, node):
         return True
 
+    if row.unless is not None and row.unless[0] in node.attributes:
+        attribute = node.attributes[row.unless[0]]
+        if attribute.type is ir.AttributeType.STRING and attribute.as_string() == row.unless[1]:
+            return False
+
     def free(index: int) -> bool:
-        return never_negative(network, node.inputs[index], rectified, depth + 1)
+        # What is left out is zero: the value of a padding, say.
+        return node.inputs[index] is None or never_negative(network, node.inputs[index], rectified, depth + 1)
 
     all_of = [i for i in row.all_of if i < len(node.inputs)]
     any_of = [i for i in row.any_of if i < len(node.inputs)]

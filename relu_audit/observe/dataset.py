@@ -69,9 +69,7 @@ class _Bound:
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """Consecutive pieces for runs of ``rows`` samples, in the source's dtype; a repeated one for ever the same."""
         if self.feeding == "repeated":
-            whole = (
-                np.concatenate(list(self.column.blocks(1 << 20))) if self.column.shape else next(self.column.blocks(1))
-            )
+            whole = self._whole() if self.column.shape else next(self.column.blocks(1))
             while True:
                 yield whole
         elif self.feeding == "rows":
@@ -81,9 +79,13 @@ class _Bound:
             yield from self.column.blocks(rows)
         else:
             # Only along axis 0 can a file be cut while it is read.
-            whole = np.concatenate(list(self.column.blocks(1 << 20)))
+            whole = self._whole()
             for start in range(0, whole.shape[self.axis], rows):
                 yield np.take(whole, range(start, min(start + rows, whole.shape[self.axis])), axis=self.axis)
+
+    def _whole(self) -> np.ndarray:
+        blocks = list(self.column.blocks(1 << 20))
+        return np.concatenate(blocks) if blocks else np.empty(self.column.shape, self.column.dtype)
 
 
 class Dataset:
@@ -160,7 +162,7 @@ class Dataset:
         moving = [np.moveaxis(block, b.axis, 0) for b, block in blocks if b.feeding == "samples"]
         count = min((len(rows) for rows in moving), default=0)
         count = min(count, PAIR_WITHIN if self._limit is None else self._limit)
-        other = next((i for i in range(1, count) if any((rows[i] != rows[0]).any() for rows in moving)), None)
+        other = next((i for i in range(1, count) if any(np.any(rows[i] != rows[0]) for rows in moving)), None)
         if other is None:
             return None
         return {

@@ -13,6 +13,7 @@ make counts contradict maxima, which is checked on every batch; providers other 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -153,18 +154,23 @@ def _home(use: Use) -> ir.Graph:
 
 
 def _unfolded(writer: _Writer, value: ir.Value, pattern: Pattern) -> ir.Value:
-    """The value with the one axis that several pieces share reshaped into an axis for each."""
-    shared = next((i for i, axis in enumerate(pattern) if len(axis) > 1), None)
-    if shared is None:
+    """The value with every axis that several pieces share reshaped into an axis for each."""
+    if all(len(axis) < 2 for axis in pattern):
         return value
-    pieces = pattern[shared]
-    unknown = next((i for i, piece in enumerate(pieces) if not isinstance(piece.size, int)), 0)
-    inner = [-1 if i == unknown else int(piece.size or 1) for i, piece in enumerate(pieces)]
     shape = writer.shape_of(value)
-    before = [writer.span(shape, 0, shared)] if shared else []
-    after = [writer.span(shape, shared + 1, len(pattern))] if shared + 1 < len(pattern) else []
-    target = writer.node("Concat", *before, writer.integers(inner), *after, dtype=ir.DataType.INT64, axis=0)
+    sizes = [size for i, axis in enumerate(pattern) for size in _lengths(writer, shape, i, axis)]
+    target = writer.node("Concat", *sizes, dtype=ir.DataType.INT64, axis=0)
     return writer.node("Reshape", value, target, dtype=value.dtype)
+
+
+def _lengths(writer: _Writer, shape: ir.Value, index: int, axis: tuple[Piece, ...]) -> list[ir.Value]:
+    """The length of each piece of an axis, the unknown one as what the others leave of the whole."""
+    whole = writer.span(shape, index, index + 1)
+    if len(axis) < 2:
+        return [whole]
+    known = math.prod(piece.size for piece in axis if isinstance(piece.size, int))
+    rest = writer.node("Div", whole, writer.integers([known]), dtype=ir.DataType.INT64)
+    return [writer.integers([piece.size]) if isinstance(piece.size, int) else rest for piece in axis]
 
 
 class _Writer:

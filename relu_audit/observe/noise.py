@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from relu_audit.errors import DataError
 from relu_audit.graph.inputs import GraphInput
@@ -52,6 +53,10 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
                 f"input '{wanted.name}' has no shape in the file, so data for it cannot be made up",
                 slug="data-shape",
                 hint="Give real data.",
+            )
+        if wanted.dtype is ir.DataType.STRING:
+            raise DataError(
+                f"input '{wanted.name}' takes text, which cannot be made up", slug="data-kind", hint="Give real data."
             )
         sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
         dtype = np.dtype(wanted.dtype.numpy())

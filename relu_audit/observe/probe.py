@@ -125,6 +125,12 @@ def _table(probe: Probe, reduced: np.ndarray) -> np.ndarray:
     left = [axis for axis in range(len(probe.roles)) if axis not in probe.gone]
     batch = [i for i, axis in enumerate(left) if probe.roles[axis] == "n"]
     units = sorted((i for i, axis in enumerate(left) if probe.roles[axis] == "u"), key=lambda i: probe.parts[left[i]])
+    if reduced.ndim != len(left):
+        raise RunError(
+            f"a rectifier's value has {reduced.ndim} axes left where the file says {len(left)}",
+            slug="wrong-shape",
+            hint="Take the shapes out of the file (value_info) and let them be inferred.",
+        )
     arranged = reduced.transpose(*batch, *units)
     return arranged.reshape(arranged.shape[0] if batch else 1, -1)
 

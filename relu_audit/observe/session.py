@@ -123,6 +123,21 @@ class Session:
         return dict(zip(fetch, arrays, strict=True))
 
 
+def refused(model: str | bytes | os.PathLike[str], engine: Engine) -> str:
+    """What onnxruntime says against a model as it is; empty if it takes it."""
+    options: Any = _ORT.SessionOptions()
+    options.log_severity_level = 4
+    for library in engine.custom_ops:
+        _register(options, library)
+    try:
+        _ORT.InferenceSession(
+            model if isinstance(model, bytes) else os.fspath(model), options, providers=[engine.provider]
+        )
+    except Exception as error:  # onnxruntime has its own, unrelated, error classes
+        return _plain(error)
+    return ""
+
+
 def _register(options: Any, library: str) -> None:
     try:
         options.register_custom_ops_library(library)

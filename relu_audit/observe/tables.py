@@ -301,7 +301,13 @@ def _test_set(folder: Path, names: tuple[str, ...]) -> Table:
             tensor.ParseFromString(file.read_bytes())
             array = onnx.numpy_helper.to_array(tensor)
         except Exception as error:  # a damaged tensor raises many kinds
-            raise DataError(f"{where} is not a tensor", slug="data-damaged", hint="Write or copy it again.") from error
+            raise DataError(
+                f"{where} is not a tensor",
+                slug="data-damaged",
+                hint="Write or copy it again. Sequences and optional values cannot be fed.",
+            ) from error
+        if array.dtype.hasobject:
+            array = array.astype(np.str_)
         index = int("".join(filter(str.isdigit, file.stem)) or "0")
         name = tensor.name if tensor.name in names else names[index] if index < len(names) else file.stem
         columns[name] = ArrayColumn(array)
