@@ -304,7 +304,9 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_shows_every_option_and_the_exit_codes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 0
     out = capsys.readouterr().out
-    options = re.findall(r'@?option\(\s*"(--[a-z-]+)', Path(relu_audit.cli.audit.__file__).read_text(encoding="utf-8"))
+    folder = Path(relu_audit.cli.__file__).parent
+    sources = "".join((folder / name).read_text(encoding="utf-8") for name in ("audit.py", "command.py"))
+    options = re.findall(r'\boption\(\s*"(--[a-z-]+)', sources)
     assert len(options) >= 16
     assert [option for option in options if option not in out] == []
     assert "RELU_AUDIT_" in out
@@ -314,7 +316,7 @@ def test_help_shows_every_option_and_the_exit_codes(arguments: list[str], capsys
 def test_help_lists_the_other_commands(capsys: pytest.CaptureFixture[str]) -> None:
     run(["--help"])
     out = capsys.readouterr().out
-    assert all(re.search(rf"^  {word} ", out, re.MULTILINE) for word in ("schema", "completion"))
+    assert all(re.search(rf"^  {word} ", out, re.MULTILINE) for word in ("sites", "schema", "completion"))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
