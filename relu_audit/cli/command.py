@@ -29,10 +29,12 @@ class Configured(click.Command):
     ) -> click.Context:
         """Look the configuration up before the options are read."""
         if not extra.get("resilient_parsing"):
-            config.check_environment(self, os.environ)
+            group = None if parent is None else parent.command
+            family = [*group.commands.values()] if isinstance(group, click.Group) else [self]
+            config.check_environment(family, os.environ)
             found = config.find(Path.cwd())
             if found is not None:
-                extra["default_map"] = config.defaults(self, *found)
+                extra["default_map"] = config.defaults(self, family, *found)
         return super().make_context(info_name, args, parent, **extra)
 
 

@@ -45,39 +45,53 @@ def find(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
     return None
 
 
-def defaults(command: click.Command, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+def defaults(
+    command: click.Command, family: Collection[click.Command], path: Path, table: Mapping[str, Any]
+) -> dict[str, Any]:
     """The table as defaults for a command's parameters.
+
+    Args:
+        command: The command.
+        family: All commands that read the table; a setting of another one is none of this one's business.
+        path: The file, for errors.
+        table: Its settings.
 
     Raises:
         UsageError: ``config`` for a key that is no option, naming the nearest one.
     """
-    options = {
+    known = {name for one in family for name in _options(one)}
+    own = _options(command)
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            raise UsageError(
+                f"{path.name}: '{key}' is not a setting of relu-audit",
+                slug="config",
+                hint=f"Did you mean '{near[0]}'?" if near else f"Settings: {', '.join(sorted(known))}",
+            )
+        if key in own:
+            out[own[key].name or key] = _for_click(own[key], value, path, key)
+    return out
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    return {
         name.removeprefix("--"): parameter
         for parameter in command.params
         if isinstance(parameter, click.Option) and not parameter.is_eager
         for name in parameter.opts
         if name.startswith("--")
     }
-    out: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in options:
-            near = difflib.get_close_matches(key, options, n=1, cutoff=0.4)
-            raise UsageError(
-                f"{path.name}: '{key}' is not a setting of relu-audit",
-                slug="config",
-                hint=f"Did you mean '{near[0]}'?" if near else f"Settings: {', '.join(sorted(options))}",
-            )
-        out[options[key].name or key] = _for_click(options[key], value, path, key)
-    return out
 
 
-def check_environment(command: click.Command, names: Collection[str]) -> None:
+def check_environment(family: Collection[click.Command], names: Collection[str]) -> None:
     """Refuse a variable of ours that sets nothing: a misspelt limit would be no limit.
 
     Raises:
         UsageError: ``config``, naming the nearest variable.
     """
-    known = {str(p.envvar) for p in command.params if isinstance(p, click.Option) and p.envvar}
+    known = {str(p.envvar) for one in family for p in one.params if isinstance(p, click.Option) and p.envvar}
     for name in sorted(names):
         if name.startswith(PREFIX) and name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
