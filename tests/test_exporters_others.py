@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,20 @@ def test_any_name_is_a_name(name: str, tmp_path: Path) -> None:
     assert relu_audit.audit(model, data, unit_axes={name: 1}).sites[0].dead == site.dead
     audit.save(tmp_path / "audit.json")
     assert relu_audit.load(tmp_path / "audit.json") == audit
+
+
+def test_a_classifier_whose_result_is_a_map_is_audited() -> None:
+    skl2onnx = pytest.importorskip("skl2onnx")
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 5)).astype(np.float32)
+    classifier = neural_network.MLPClassifier((7,), max_iter=20, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classifier.fit(x, x[:, 0] > 0)
+    model = skl2onnx.to_onnx(classifier, x[:1])
+    assert "ZipMap" in {node.op_type for node in model.graph.node}
+    found = relu_audit.audit(model, {"X": x})
+    hidden = np.maximum(x @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
+    assert list(found.sites[0].fired_samples) == (hidden > 0).sum(axis=0).tolist()
+    assert any("is a map" in note for note in found.notes)

@@ -352,7 +352,6 @@ def test_operators_on_signed_codes_rectify(name: str, body: str) -> None:
 UNSIGNED = {
     "QLinearAdd": f"q = {MS}QLinearAdd (p, s, z, p, s, z, s, z)",
     "QLinearMul": f"q = {MS}QLinearMul (p, s, z, p, s, z, s, z)",
-    "QLinearLeakyRelu": f"q = {MS}QLinearLeakyRelu <alpha = 0.3> (p, s, z, s, z)",
     "QLinearSigmoid": f"q = {MS}QLinearSigmoid (a, s, m, s, z)",
     "QLinearConcat": f"q = {MS}QLinearConcat <axis = 1> (s, z, p, s, z, p, s, z)",
     "QuantizeLinear": "d = DequantizeLinear (p, s, z)\n q = QuantizeLinear (d, s, z)",

@@ -151,7 +151,6 @@ NEITHER = [
     ("y = Max (h, one)", 13),
     ("y = Max (h, some)", 13),
     ("y = Max (h)", 13),
-    ("y = Max (h, h2, zero)", 13),
     ("y = Min (h, zero)", 13),
     ("y = Sigmoid (h)", 13),
     ("a = Sigmoid (h)\n y = Mul (h2, a)", 13),
@@ -249,3 +248,43 @@ def test_a_rectifier_in_a_function_is_found_with_its_scope() -> None:
     assert [site.scope for site in found.sites] == ["h/local::Block", "y/local::Block"]
     for site in found.sites:
         assert site.fired_samples == tuple((X > 0).sum(axis=0).tolist())
+
+
+ZEROS = "n = Shape (h)\n z = ConstantOfShape <value = float[1] {0.0}> (n)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{ZEROS}\n y = Max (h, z)",
+        f"{ZEROS}\n g = Greater (h, zero)\n y = Where (g, h, z)",
+        "s = Shape (h)\n z = Expand (zero, s)\n y = Max (z, h)",
+        "l = Less (zero, h)\n y = Where (l, h, zero)",
+        "l = Less (h, zero)\n g = Not (l)\n y = Where (g, h, zero)",
+        "l = LessOrEqual (h, zero)\n c = Cast <to = 9> (l)\n y = Where (c, zero, h)",
+        "c = CastLike (zero, h)\n y = Clip (h, c)",
+        "c = CastLike (zero, h)\n y = Max (h, c, c)",
+        "g = Greater (h, zero)\n m = Cast <to = 1> (g)\n y = Mul (h, m)",
+        "s = Abs (zero)\n n = Identity (zero)\n y = PRelu (h, n)",
+    ],
+)
+def test_rectifiers_that_exporters_spell_out_are_found(body: str) -> None:
+    (site,) = seen(body).sites
+    plain = seen("y = Relu (h)").sites[0]
+    assert (site.fired_samples, site.dead, site.assumed) == (plain.fired_samples, plain.dead, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "g = Greater (h, one)\n y = Where (g, h, one)",
+        "g = Greater (h, zero)\n y = Where (g, zero, h)",
+        "l = Less (h, zero)\n y = Where (l, h, zero)",
+        "n = Neg (one)\n g = Greater (h, n)\n y = Where (g, h, zero)",
+        "y = Max (h, one)",
+        "k = Abs (h)\n y = Max (h, k)",
+        "l = Less (h, zero)\n m = Cast <to = 1> (l)\n y = Mul (h, m)",
+    ],
+)
+def test_what_looks_like_a_rectifier_and_is_none(body: str) -> None:
+    assert seen(body).sites == ()

@@ -32,6 +32,7 @@ class AxisRule:
         letters: Rewrites the signature by the node's attributes and ranks.
         move: How data moves, for operators that only move it.
         body: How axes go through the node's bodies, for operators that have some.
+        rigid: Whether ``~`` axes keep their length.
         couples: Whether samples of one run change each other, so that what comes out is no longer one sample's own.
         since: First opset in which the row holds.
         domain: Operator domain.
@@ -42,6 +43,7 @@ class AxisRule:
     letters: Letters | None = None
     move: Move | None = None
     body: Body | None = None
+    rigid: bool = False
     couples: bool = False
     since: int = 1
     domain: str = ""
@@ -280,10 +282,10 @@ TABLE: tuple[AxisRule, ...] = (
     ),
     AxisRule("GRU", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
     AxisRule("RNN", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
-    AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~"),
-    AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~"),
-    AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", since=18),
-    AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", since=21),
+    AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~", rigid=True),
+    AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~", rigid=True),
+    AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", rigid=True, since=18),
+    AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", rigid=True, since=21),
     AxisRule("LayerNormalization", "*, *, * -> *", since=17),
     AxisRule("RMSNormalization", "*, * -> *", since=23),
     *(AxisRule(op, "* -> *") for op in _UNARY),

@@ -234,7 +234,7 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
         layout is not None or not set(term) & {"~", "*"} for term, layout in zip(terms, op.inputs, strict=False)
     )
     return [
-        _output(shape, term, data, births, order) if ranked or shape is not None else None
+        _output(shape, term, data, births, order, rigid=row.rigid) if ranked or shape is not None else None
         for shape, term in zip(op.shapes, outputs, strict=False)
     ]
 
@@ -268,7 +268,13 @@ class _Births:
 
 
 def _output(
-    shape: tuple[Size, ...] | None, term: Term, data: dict[str, list[Axis]], births: _Births, order: int
+    shape: tuple[Size, ...] | None,
+    term: Term,
+    data: dict[str, list[Axis]],
+    births: _Births,
+    order: int,
+    *,
+    rigid: bool,
 ) -> Layout | None:
     symbols = _expanded(term, {*data, *births.size}, None if shape is None else len(shape))
     if symbols is None or not (data or births.size):
@@ -282,7 +288,7 @@ def _output(
             axes.append((Factor(Letter(Kind.BORN, weight, order), length),))
         elif symbol in data:
             axis = merged(data[symbol])
-            axes.append(resized(axis, size) if symbol[0] == "~" else axis)
+            axes.append(resized(axis, size) if symbol[0] == "~" and not rigid else axis)
         else:
             axes.append(opaque([size])[0])
     return tuple(axes)

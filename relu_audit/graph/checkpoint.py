@@ -37,6 +37,7 @@ class Checkpoint:
         folder: Where its weight files lie; None in memory.
         data: The serialized model, mapped where it is a file.
         external: The weight files it names, by location as the model gives it.
+        unread: Results that are maps, as classifiers of scikit-learn have; they were left out of the graph.
         producer: Producer name and version as the file gives them.
         ir_version: Version of the ONNX file format.
         opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
@@ -48,6 +49,7 @@ class Checkpoint:
     folder: Path | None
     data: memoryview
     external: Mapping[str, Path]
+    unread: tuple[str, ...]
     producer: str
     ir_version: int
     opsets: Mapping[str, int]
@@ -96,6 +98,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         data, name, folder = _mapped(path), path.name, path.parent
     proto, weights = _parse(data, name)
     external = dict(_external_files(proto, name, folder))
+    unread = _without_maps(proto)
     try:
         for tensor in _tensors(proto):
             if tensor.HasField("raw_data"):
@@ -119,11 +122,38 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         folder=folder,
         data=data,
         external=external,
+        unread=unread,
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
         parameters=_parameters(model),
     )
+
+
+def _without_maps(proto: onnx.ModelProto) -> tuple[str, ...]:
+    """Take results of a type that the graph library does not know out of the graph, with the nodes that make them."""
+    graph = proto.graph
+    maps = tuple(one.name for one in graph.output if b"map_type" in _types_within(one.type))
+    for field in (graph.output, graph.value_info):
+        kept = [one for one in field if b"map_type" not in _types_within(one.type)]
+        del field[:]
+        field.extend(kept)
+    nodes = [node for node in graph.node if not set(node.output) & set(maps)]
+    if maps:
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return maps
+
+
+def _types_within(type_proto: onnx.TypeProto) -> set[bytes]:
+    """The kinds of type that a type is built of."""
+    found: set[bytes] = set()
+    while (kind := type_proto.WhichOneof("value")) is not None:
+        found.add(kind.encode())
+        if kind in ("map_type", "tensor_type", "sparse_tensor_type", "opaque_type"):
+            break
+        type_proto = getattr(type_proto, kind).elem_type
+    return found
 
 
 def invalid(said: str) -> ModelError:

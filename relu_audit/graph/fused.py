@@ -63,11 +63,14 @@ ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def unfuse(model: ir.Model) -> None:
-    """Replace every fused operator that has an activation by its parts. The rectified value keeps its name."""
+    """Replace every fused operator by its parts. The result keeps its name."""
     taken = {value.name or "" for graph in model.graphs() for node in graph for value in node.outputs}
     for node in [step.node for step in walk(model.graph)]:
         row = _ROWS.get((node.domain, node.op_type))
-        if row is not None and _text(node, "activation") in ACTIVATIONS:
+        if row is None:
+            continue
+        activation = _text(node, "activation")
+        if activation in ACTIVATIONS or (not activation and row.core != (row.domain, row.op)):
             _replace(node, row, _Parts(node, taken), clip_has_inputs=model.opset_imports.get("", 1) >= 11)
 
 
@@ -109,8 +112,9 @@ def _replace(node: ir.Node, row: Fusion, parts: _Parts, *, clip_has_inputs: bool
         value = parts.transposed(value, [0, *range(2, rank), 1])
     if addend is not None:
         value = parts.node(("", "Add"), [value, addend])
-    value = _activated(node, parts, value, clip_has_inputs=clip_has_inputs)
-    parts.nodes[-1].metadata_props[FUSED] = row.op
+    if _text(node, "activation"):
+        value = _activated(node, parts, value, clip_has_inputs=clip_has_inputs)
+        parts.nodes[-1].metadata_props[FUSED] = row.op
     result = node.outputs[0]
     value.shape, name = result.shape, result.name
     result.replace_all_uses_with(value, replace_graph_outputs=True)

@@ -47,15 +47,12 @@ _STATES_DIRECTION = 1
 
 def read(network: Network, node: ir.Node) -> list[Reading]:
     """Everything about a node that rectifies, may rectify, or stays alive."""
-    spelt = rectifiers.read(network, node)
-    if spelt is not None:
-        return [spelt]
     if node.op_type in RECURRENCES and node.domain in ("", "ai.onnx"):
         return _recurrent(node, RECURRENCES[node.op_type])
     index = signs.ZERO_POINTS.get(signs.key(node))
-    if index is not None:
-        return _quantized(network, node, index)
-    return []
+    implicit = [] if index is None else _quantized(network, node, index)
+    spelt = rectifiers.read(network, node)
+    return implicit or ([] if spelt is None else [spelt])
 
 
 def _recurrent(node: ir.Node, row: Recurrence) -> list[Reading]:

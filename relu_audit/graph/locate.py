@@ -186,19 +186,16 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
         members = [found[i] for i in indices]
         head = members[0]
         uses = {
-            (use.source or use.output, use.pattern): use
-            for use in (
-                Use(
-                    output=m.node.outputs[0],
-                    source=None if m.reading.source is None else m.node.inputs[m.reading.source],
-                    tap=m.reading.tap,
-                    pattern=m.placing.pattern,
-                    hides_nan=m.reading.hides_nan,
-                    owners=m.step.owners,
-                    position=m.step.position,
-                )
-                for m in reversed(members)
+            (m.node.inputs[m.reading.source or 0], m.placing.pattern): Use(
+                output=m.node.outputs[0],
+                source=None if m.reading.source is None else m.node.inputs[m.reading.source],
+                tap=m.reading.tap,
+                pattern=m.placing.pattern,
+                hides_nan=m.reading.hides_nan,
+                owners=m.step.owners,
+                position=m.step.position,
             )
+            for m in reversed(members)
         }
         yield Located(
             site=Site(

@@ -79,6 +79,7 @@ def normalize(checkpoint: Checkpoint) -> Network:
     with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
+    notes += [f"the result '{name}' is a map, which is not computed here" for name in checkpoint.unread]
     return Network(model=model, folder=checkpoint.folder, weights=_weights(model), notes=tuple(notes))
 
 

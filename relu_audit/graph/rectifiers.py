@@ -16,7 +16,8 @@ import onnx_ir as ir
 
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.scopes import FUSED
-from relu_audit.graph.taps import OPEN, Tap
+from relu_audit.graph.taps import OPEN, Codes, Tap
+from relu_audit.graph.uniform import uniform
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _clip(network: Network, node: ir.Node) -> Reading:
         low, high = (_number(node, name) for name in ("min", "max"))
     else:
         bounds = [node.inputs[i] if i < len(node.inputs) else None for i in (1, 2)]
-        numbers = [None if bound is None else _scalar(network, bound) for bound in bounds]
+        numbers = [None if bound is None else uniform(network, bound) for bound in bounds]
         if bounds[0] is not None and numbers[0] is None:
             detail = "its minimum is computed by the graph, so whether it rectifies is not known"
             return Unclear("Clip", detail, slug="bounds-not-constant")
@@ -96,13 +97,11 @@ def _clip(network: Network, node: ir.Node) -> Reading:
 
 
 def _max(network: Network, node: ir.Node) -> Reading:
-    """Rectifies against a constant 0."""
-    inputs = [value for value in node.inputs if value is not None]
-    rest = [i for i, value in enumerate(inputs) if value not in network.weights]
-    if len(inputs) != 2 or len(rest) != 1 or not _is_activation(network, node):
+    """Rectifies against 0, however that is made."""
+    rest = [i for i, value in enumerate(node.inputs) if value is not None and uniform(network, value) != 0]
+    if not rest or len(rest) == len(node.inputs) or not _is_activation(network, node):
         return None
-    other = network.constant(inputs[1 - rest[0]])
-    return Rectifies("Max(x, 0)", source=rest[0]) if other is not None and other.size and not np.any(other) else None
+    return Rectifies("Max(x, 0)", source=rest[0] if len(rest) == 1 else None)
 
 
 def _is_activation(network: Network, node: ir.Node) -> bool:
@@ -127,10 +126,22 @@ def _leaky(network: Network, node: ir.Node) -> Reading:
     return Rectifies("LeakyRelu(0)") if alpha == 0 else StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
 
 
+def _leaky_codes(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where alpha is 0; alive otherwise."""
+    reading = _leaky(network, node)
+    scale = node.inputs[3]
+    if not isinstance(reading, Rectifies) or scale is None:
+        return reading
+    return replace(reading, source=None, tap=Codes(scale, node.inputs[4] if len(node.inputs) > 4 else None))
+
+
 def _prelu(network: Network, node: ir.Node) -> Reading:
     """Rectifies where every slope is 0; alive otherwise."""
     value = node.inputs[1]
     slope = None if value is None else network.constant(value)
+    number = None if value is None else uniform(network, value)
+    if slope is None and number is not None:
+        slope = np.float32(number).reshape(1)
     if slope is None and value is not None and value in network.weights and value.const_value is not None:
         slope = value.const_value.numpy()
     if slope is None:
@@ -147,22 +158,53 @@ def _prelu(network: Network, node: ir.Node) -> Reading:
 def _where(network: Network, node: ir.Node) -> Reading:
     """Rectifies where it takes x where x is above a constant that is not negative, and 0 elsewhere."""
     condition, *branches = node.inputs
-    compared = None if condition is None else condition.producer()
-    side = None if compared is None else _TAKEN.get(compared.op_type)
-    if compared is None or side is None or not _is_activation(network, node):
+    above = _above(network, condition)
+    if above is None or not _is_activation(network, node):
         return None
-    taken, other = branches[side], branches[1 - side]
-    zero, bound = network.constant(other), network.constant(compared.inputs[1])
-    if taken is None or compared.inputs[0] is not taken or zero is None or bound is None or bound.size != 1:
+    side = 0 if above.holds else 1
+    other = branches[1 - side]
+    if branches[side] is not above.value or other is None or uniform(network, other) != 0 or above.bound < 0:
         return None
-    number = float(bound.ravel()[0])
-    if np.any(zero) or number < 0:
-        return None
-    return Rectifies(f"Where(x > {number:g}, x, 0)", source=1 + side, hides_nan=True)
+    return Rectifies(f"Where(x > {above.bound:g}, x, 0)", source=1 + side, hides_nan=True)
 
 
-_TAKEN = {"Greater": 0, "GreaterOrEqual": 0, "Less": 1, "LessOrEqual": 1}
-"""Which branch of a Where is taken where the first operand is the larger one."""
+def _mul(network: Network, node: ir.Node) -> Reading:
+    """Rectifies where it multiplies x by whether x is above a constant that is not negative."""
+    for index, mask in enumerate(node.inputs):
+        above = _above(network, mask)
+        if above is not None and above.holds and above.bound >= 0 and node.inputs[1 - index] is above.value:
+            return Rectifies(f"x * (x > {above.bound:g})", source=1 - index)
+    return None
+
+
+@dataclass(frozen=True)
+class _Above:
+    """That a value is larger than a number, or that it is not."""
+
+    value: ir.Value
+    bound: float
+    holds: bool
+
+
+def _above(network: Network, condition: ir.Value | None) -> _Above | None:
+    """What a condition compares with a number, through casts and negations."""
+    holds = True
+    node = None if condition is None else condition.producer()
+    while node is not None and node.op_type in ("Cast", "Identity", "Not") and node.inputs[0] is not None:
+        holds ^= node.op_type == "Not"
+        node = node.inputs[0].producer()
+    larger = None if node is None else _LARGER.get(node.op_type)
+    if node is None or larger is None:
+        return None
+    for value, number, holds_for in ((*node.inputs, larger), (*reversed(node.inputs), not larger)):
+        bound = None if number is None else uniform(network, number)
+        if bound is not None and value is not None:
+            return _Above(value, bound, holds=holds == holds_for)
+    return None
+
+
+_LARGER = {"Greater": True, "GreaterOrEqual": True, "Less": False, "LessOrEqual": False}
+"""Whether the first operand is the larger one."""
 
 
 def _named(name: str, reason: str) -> Reader:
@@ -254,12 +296,7 @@ def _only_reader(node: ir.Node, op: str) -> ir.Node | None:
 
 
 def _adds_one(network: Network, node: ir.Node) -> bool:
-    return any(_scalar(network, value) == 1 for value in node.inputs if value is not None)
-
-
-def _scalar(network: Network, value: ir.Value) -> float | None:
-    constant = network.constant(value)
-    return float(constant.ravel()[0]) if constant is not None and constant.size == 1 else None
+    return any(uniform(network, value) == 1 for value in node.inputs if value is not None)
 
 
 def _number(node: ir.Node, name: str, default: float | None = None) -> float | None:
@@ -274,9 +311,11 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("", "Clip"): _clip,
     ("", "Max"): _max,
     ("", "Where"): _where,
+    ("", "Mul"): _mul,
     ("", "ThresholdedRelu"): _thresholded,
     ("", "LeakyRelu"): _leaky,
     ("", "PRelu"): _prelu,
+    ("com.microsoft", "QLinearLeakyRelu"): _leaky_codes,
     ("", "Elu"): _named("Elu", _SMOOTH),
     ("", "Selu"): _named("Selu", _SMOOTH),
     ("", "Celu"): _named("Celu", _SMOOTH),
