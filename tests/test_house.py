@@ -61,9 +61,9 @@ def test_no_engine_names_an_operator() -> None:
 
 def test_importing_the_package_is_cheap() -> None:
     code = "import time; t = time.perf_counter(); import relu_audit; print(time.perf_counter() - t)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds = float(done.stdout)
-    assert seconds < 0.05
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)]
+    # The quickest of several: what else the machine does is none of our time.
+    assert min(float(done.stdout) for done in runs) < 0.05
     heavy = "import sys, relu_audit; print([m for m in ('numpy', 'onnx', 'onnxruntime', 'click') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
