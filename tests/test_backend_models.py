@@ -151,7 +151,7 @@ def miscounts(site: SiteAudit, truths: Mapping[str, np.ndarray], name: str) -> I
     unsure = ((columns != 0) & (np.abs(columns) <= slack)).sum(axis=0)
     if ((fired < least) | (fired > least + unsure)).any():
         yield f"{site.tensor} ({site.layout}): fired {fired.tolist()}, not {least.tolist()} (+ {unsure.tolist()})"
-    elif len(fired) == site.units and set(site.dead) != set(np.flatnonzero(fired == 0)):
+    elif site.positions and len(fired) == site.units and set(site.dead) != set(np.flatnonzero(fired == 0)):
         yield f"{site.tensor}: units {site.dead} are not the dead ones"
 
 
