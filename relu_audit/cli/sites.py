@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from relu_audit.cli.output import check_writable, deliver
 )
 def sites(model: Path, json_file: str | None, unit_axes: tuple[tuple[str, int], ...]) -> int:
     """List the rectifiers of MODEL, their units, and what cannot be observed."""
+    gc.disable()  # a second's work leaves little garbage, and looking for it takes a tenth of the time
     from relu_audit.listing import sites as run
     from relu_audit.report import listing as report
 
