@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from relu_audit.errors import AuditError as AuditError
     from relu_audit.listing import sites as sites
     from relu_audit.pipeline import audit as audit
+    from relu_audit.pruning import Pruned as Pruned
+    from relu_audit.pruning import prune as prune
 
 __version__ = "0.1.0"
 
@@ -17,11 +19,13 @@ _HOMES = {
     "Audit": "relu_audit.audited",
     "AuditError": "relu_audit.errors",
     "audit": "relu_audit.pipeline",
+    "Pruned": "relu_audit.pruning",
     "load": "relu_audit.audited",
+    "prune": "relu_audit.pruning",
     "sites": "relu_audit.listing",
 }
 
-__all__ = ["Audit", "AuditError", "__version__", "audit", "load", "sites"]
+__all__ = ["Audit", "AuditError", "Pruned", "__version__", "audit", "load", "prune", "sites"]
 
 
 def __getattr__(name: str) -> object:

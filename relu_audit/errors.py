@@ -58,3 +58,9 @@ class UsageError(AuditError):
 
 class RecordError(AuditError):
     """A saved audit cannot be read, or says something that does not follow from its own counts."""
+
+
+class VerificationError(AuditError):
+    """A rewritten model does not compute what the original does. Nothing was written."""
+
+    exit_code = 4

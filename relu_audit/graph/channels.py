@@ -71,9 +71,9 @@ def batch_axes(network: Network, rules: Rules) -> dict[str, int]:
     for node in stating:
         row = _row(network, rules, node)
         operation = Operation(node, tuple(None if v is None else layouts.get(v) for v in node.inputs), (), ())
-        terms = _terms(operation, row)[0] if row is not None else []
+        terms = terms_of(operation, row)[0] if row is not None else []
         for index, (term, layout) in enumerate(zip(terms, operation.inputs, strict=False)):
-            for axis in [axis for symbol, axis in _match(term, layout or ()) if symbol == _BATCH]:
+            for axis in [axis for symbol, axis in matched(term, layout or ()) if symbol == _BATCH]:
                 letter = axis[0].letter
                 # The data itself has its batch there; a state or a list of lengths of fixed size may be a table.
                 certain = index == 0 or not isinstance(axis[0].size, int)
@@ -205,11 +205,11 @@ def read_at(network: Network, rules: Rules, value: ir.Value, rank: int) -> Readi
             continue
         inputs = tuple(axes if i == index else None for i in range(len(node.inputs)))
         operation = Operation(node=node, inputs=inputs, constants=(None,) * len(inputs), shapes=())
-        terms, outputs = _terms(operation, row)
-        others = {letter for i, term in enumerate(terms) if i != index for axis in term for letter in _letters(axis)}
-        leaving = {letter for term in outputs for axis in term for letter in _letters(axis)}
-        for symbol, axis in _match(terms[index], axes) if index < len(terms) else []:
-            if others & set(_letters(symbol)) - leaving:
+        terms, outputs = terms_of(operation, row)
+        others = {letter for i, term in enumerate(terms) if i != index for axis in term for letter in letters_of(axis)}
+        leaving = {letter for term in outputs for axis in term for letter in letters_of(axis)}
+        for symbol, axis in matched(terms[index], axes) if index < len(terms) else []:
+            if others & set(letters_of(symbol)) - leaving:
                 found.add((axis[0].letter.order, weight))
     if len({axis for axis, _ in found}) != 1:
         return None
@@ -217,14 +217,14 @@ def read_at(network: Network, rules: Rules, value: ir.Value, rank: int) -> Readi
 
 
 def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], order: int) -> list[Layout | None]:
-    terms, outputs = _terms(op, row)
+    terms, outputs = terms_of(op, row)
     # A letter that enters and does not leave is summed over: the operator has weights of its own, and units are born.
-    leaving = {letter for term in outputs for axis in term for letter in _letters(axis)}
-    contracts = any(letter not in leaving for term in terms for axis in term for letter in _letters(axis))
+    leaving = {letter for term in outputs for axis in term for letter in letters_of(axis)}
+    contracts = any(letter not in leaving for term in terms for axis in term for letter in letters_of(axis))
     data: dict[str, list[Axis]] = defaultdict(list)
     births = _Births()
     for term, layout, weight in zip(terms, op.inputs, weights, strict=False):
-        for symbol, axis in [] if layout is None else _match(term, layout):
+        for symbol, axis in [] if layout is None else matched(term, layout):
             if weight is None or not contracts or symbol == _BATCH:
                 data[symbol].append(axis)
             else:
@@ -239,7 +239,7 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
     ]
 
 
-def _terms(op: Operation, row: AxisRule) -> tuple[list[Term], list[Term]]:
+def terms_of(op: Operation, row: AxisRule) -> tuple[list[Term], list[Term]]:
     """Input and output terms of a row for one node, its last input term repeated as often as it takes."""
     text = row.letters(op, row.signature) if row.letters is not None else row.signature
     left, right = text.split("->")
@@ -259,12 +259,12 @@ class _Births:
     def add(self, symbol: str, weight: str, size: Size) -> None:
         if symbol[0] in "*~" and size == 1:
             return  # a leading axis of one broadcasts: the weight does not vary along it
-        for letter in _letters(symbol):
+        for letter in letters_of(symbol):
             self.weight.setdefault(letter, weight)
         self.size.setdefault(symbol, size)
 
     def of(self, symbol: str) -> str | None:
-        return next((self.weight[letter] for letter in _letters(symbol) if letter in self.weight), None)
+        return next((self.weight[letter] for letter in letters_of(symbol) if letter in self.weight), None)
 
 
 def _output(
@@ -294,7 +294,7 @@ def _output(
     return tuple(axes)
 
 
-def _match(term: Term, layout: Layout) -> list[tuple[str, Axis]]:
+def matched(term: Term, layout: Layout) -> list[tuple[str, Axis]]:
     """Pair a term's symbols with the axes of an operand; ``~`` counts from the left, ``*`` from the right."""
     marks = [i for i, symbol in enumerate(term) if symbol in "*~_"]
     if not marks:
@@ -338,7 +338,7 @@ def _term(text: str) -> Term:
     return tuple(_AXIS.findall(text))
 
 
-def _letters(symbol: str) -> list[str]:
+def letters_of(symbol: str) -> list[str]:
     """The letters of ``(g o)``; a written-out ``~0`` or ``*1`` is a letter by itself."""
     return [symbol] if symbol[0] in "~*" and len(symbol) > 1 else [x for x in symbol if x.isalpha()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,16 @@ def engine(provider: str = "cpu", threads: int = 0, custom_ops: Sequence[str | o
 
 
 class Session:
-    """An opened model.
+    """An opened model; without ``optimize``, onnxruntime runs its nodes as they stand.
 
     Raises:
         RunError: ``unsupported-operator`` or ``session`` if onnxruntime does not take the model.
     """
 
-    def __init__(self, model: ir.Model, folder: Path | None, engine: Engine) -> None:
+    def __init__(self, model: ir.Model, folder: Path | None, engine: Engine, *, optimize: bool = True) -> None:
         options: Any = _ORT.SessionOptions()
+        if not optimize:
+            options.graph_optimization_level = _ORT.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
         options.intra_op_num_threads = engine.threads
         # Batches differ in shape, and memory planned for one is not given back for the next; measured in benchmarks/.
@@ -207,3 +209,21 @@ def _plain(error: Exception) -> str:
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
     text = re.sub(r"/\S+?\.(cc|h):\d+ ?\S* ?", "", text)
     return text[:400]
+
+
+def timed(model: Path, feeds: Mapping[str, np.ndarray], engine: Engine) -> Callable[[], object]:
+    """A function that runs a model file once, as a user of onnxruntime would with no options set.
+
+    Raises:
+        RunError: onnxruntime does not take the model.
+    """
+    options: Any = _ORT.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = engine.threads
+    for library in engine.custom_ops:
+        _register(options, library)
+    try:
+        session: Any = _ORT.InferenceSession(model, options, providers=[engine.provider])
+    except Exception as error:  # as above
+        raise _refusal(error) from error
+    return lambda: session.run(None, dict(feeds))

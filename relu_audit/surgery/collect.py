@@ -1,0 +1,78 @@
+"""Ask every node of a graph, and of its bodies, for its facts."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from relu_audit.graph.bodies import BRANCHES
+from relu_audit.graph.scopes import bodies, walk
+from relu_audit.surgery.combine import combine
+from relu_audit.surgery.facts import Facts, named
+from relu_audit.surgery.follow import follow, settle
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.routes import Moved
+from relu_audit.surgery.shuffles import find_shuffle, link_shuffle
+
+
+def collect(ground: Ground) -> Facts:
+    """The facts of all nodes of a graph and of its bodies."""
+    facts = Facts(ground.atoms)
+    graph = ground.network.model.graph
+    contested: list[tuple[ir.Node, Moved]] = []
+    within: set[ir.Node] = set()
+    _pin_borders(ground, facts, graph)
+    for step in walk(graph):
+        node, law = step.node, ground.law(step.node)
+        if bodies(node):
+            _through_bodies(ground, facts, node)
+        elif law is not None and law.measures:
+            for value in node.outputs:
+                facts.pin_value(value, "shape", f"its size is read, {named(node)}")
+        elif not node.inputs and _is_constant(ground, node):
+            pass
+        elif law is None or (node.outputs and all(value in ground.measured for value in node.outputs)):
+            facts.pin_node(node, "unknown-operator", f"the axes of {named(node)} are not known")
+        elif node in within:
+            pass
+        elif law.moves and (shuffle := find_shuffle(ground, node)) is not None:
+            link_shuffle(facts, shuffle)
+            within.update(shuffle.nodes)
+        elif law.moves:
+            follow(ground, facts, node, law, contested)
+        else:
+            combine(ground, facts, node, law)
+    for node, moved in contested:
+        settle(facts, node, moved)
+    return facts
+
+
+def _is_constant(ground: Ground, node: ir.Node) -> bool:
+    return all(value in ground.numbers for value in node.outputs)
+
+
+def _pin_borders(ground: Ground, facts: Facts, graph: ir.Graph) -> None:
+    """What goes in and out keeps its shape."""
+    for value in graph.inputs:
+        facts.pin_value(value, "graph-input", f"'{value.name}' is an input of the model")
+    for value in graph.outputs:
+        facts.pin_value(value, "graph-output", f"'{value.name}' is an output of the model")
+
+
+def _through_bodies(ground: Ground, facts: Facts, node: ir.Node) -> None:
+    """A branch's results are the node's; everything else that enters or leaves a body keeps its shape."""
+    row = ground.row(node)
+    for _, body in bodies(node):
+        for value in body.inputs:
+            facts.pin_value(value, "loop-body", f"it enters the body of a loop, {named(node)}")
+        for result, value in zip(node.outputs, body.outputs, strict=False):
+            if row is not None and row.body is BRANCHES and facts.atoms.shape(value) == facts.atoms.shape(result):
+                for axis, atoms in facts.atoms.of(result):
+                    facts.link(facts.atoms.along(value, axis), atoms, node)
+            else:
+                facts.pin_value(value, "loop-body", f"it leaves a body, {named(node)}")
+                facts.pin_value(result, "loop-body", f"it comes out of a body, {named(node)}")
+        if row is None or row.body is not BRANCHES:
+            for value in (*body.outputs, *node.outputs):
+                facts.pin_value(value, "loop-body", f"it leaves a body, {named(node)}")
+    for value in node.inputs:
+        facts.pin_value(value, "loop-body", f"it is handed over to a body, {named(node)}")

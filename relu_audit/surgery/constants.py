@@ -1,0 +1,246 @@
+"""Which entries are constant by structure, and their values.
+
+An entry is constant if everything it is made of is: a silent unit by the premise, and from there forward. That it *is*
+constant follows from the graph alone; *what* it is, and whether it is the same at every position, is read off a real
+run of the held model, so that it is what the model computes. Two equal samples never make a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph.bodies import BRANCHES
+from relu_audit.graph.scopes import bodies, walk
+from relu_audit.surgery.atoms import Atoms, Bools, Ints
+from relu_audit.surgery.facts import Facts, Mix
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.hold import Silent
+from relu_audit.surgery.laws import Law
+from relu_audit.surgery.patches import Route
+
+SPREAD = 2.0**-20
+"""Positions of one constant may differ by this share of it: kernels round differently at the ends of a row."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What is constant.
+
+    Attributes:
+        known: Which atoms are constant, and one number at all positions.
+        number: That number; NaN for all others.
+        whole: Values no element of which depends on the input.
+    """
+
+    known: Bools
+    number: np.ndarray
+    whole: frozenset[ir.Value]
+
+
+def find_constants(ground: Ground, facts: Facts, silent: Sequence[Silent]) -> Constants:
+    """Follow what is silent, and what zero weights make, forward through the graph."""
+    return _Finder(ground, facts, silent).run()
+
+
+class _Finder:
+    def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
+        self.ground, self.facts, self.atoms = ground, facts, ground.atoms
+        self.known = np.zeros(self.atoms.count, bool)
+        self.number = np.full(self.atoms.count, np.nan)
+        self.whole: set[ir.Value] = set()
+        self.seeds = {one.value: one for one in silent}
+        self.mixes: dict[ir.Node, list[Mix]] = {}
+        for mix in facts.mixes:
+            self.mixes.setdefault(mix.node, []).append(mix)
+        self.low, self.high = np.full(self.atoms.count, np.nan), np.full(self.atoms.count, np.nan)
+
+    def run(self) -> Constants:
+        graph = self.ground.network.model.graph
+        nodes = [step.node for step in walk(graph)]
+        for value in (value for one in self.ground.network.model.graphs() for value in one.initializers.values()):
+            if self.ground.constant(value) is not None:
+                self._is_whole(value)
+        reached = self._reached(nodes)
+        self._read_off(reached)
+        for node in nodes:
+            law = self.ground.law(node)
+            if all(self.ground.constant(value) is not None for value in node.outputs):
+                for value in node.outputs:
+                    self._is_whole(value)
+            elif bodies(node):
+                self._out_of_branches(node)
+            elif law is not None and any(value in reached for value in node.outputs):
+                self._node(node, law)
+        return Constants(self.known, self.number, frozenset(self.whole))
+
+    def _is_whole(self, value: ir.Value) -> None:
+        self.whole.add(value)
+        numbers = self.ground.constant(value)
+        for axis, atoms in self.atoms.of(value):
+            self.known[atoms] = True
+            if numbers is not None and numbers.dtype.kind in "biuf":
+                rest = tuple(i for i in range(numbers.ndim) if i != axis)
+                low, high = numbers.min(axis=rest), numbers.max(axis=rest)
+                self.number[atoms] = np.where(low == high, low.astype(np.float64), np.nan)
+
+    def _reached(self, nodes: Iterable[ir.Node]) -> set[ir.Value]:
+        """Values that may hold a constant."""
+        found = set(self.seeds)
+        for node in nodes:
+            empty = any(not mix.pattern.any(axis=2).all() for mix in self.mixes.get(node, ()))
+            if empty or self._has_zeros(node) or any(value in found for value in node.inputs if value is not None):
+                found.update(node.outputs)
+            for _, body in bodies(node):
+                if any(value in found for value in body.outputs):
+                    found.update(node.outputs)
+        return found
+
+    def _has_zeros(self, node: ir.Node) -> bool:
+        """Whether an operator that absorbs is given a slice of zeros by the file."""
+        law = self.ground.law(node)
+        if law is None or not law.absorbs:
+            return False
+        constants = [value for value in node.inputs if value is not None and value in self.whole]
+        return any((self.number[atoms] == 0).any() for value in constants for _, atoms in self.atoms.of(value))
+
+    def _read_off(self, reached: Iterable[ir.Value]) -> None:
+        graph = self.ground.network.model.graph
+        wanted = {
+            value.name: value
+            for value in reached
+            if value.name and value.graph is graph and value in self.ground.shapes and any(self.atoms.of(value))
+        }
+        size = {name: 4 * int(np.prod(self.ground.shapes[value])) for name, value in wanted.items()}
+        for name, array in self.ground.rehearsal.numbers(size):
+            if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+                continue
+            for axis, atoms in self.atoms.of(wanted[name]):
+                rest = tuple(i for i in range(array.ndim) if i != axis)
+                self.low[atoms] = array.min(axis=rest).astype(np.float64)
+                self.high[atoms] = array.max(axis=rest).astype(np.float64)
+
+    def _node(self, node: ir.Node, law: Law) -> None:
+        for output, value in enumerate(node.outputs):
+            for axis, atoms in self.atoms.of(value):
+                if law.moves:
+                    made = self._moved(node, output, axis, len(atoms))
+                else:
+                    made = self._combined(node, law, output, axis, len(atoms))
+                self._set(value, atoms, made)
+            seed = self.seeds.get(value)
+            if seed is not None:
+                atoms = self.atoms.along(value, seed.axis)
+                if atoms is not None:
+                    at = atoms[seed.indices]
+                    self.known[at], self.number[at] = True, seed.numbers[seed.indices]
+            if any(self.known[atoms].all() for _, atoms in self.atoms.of(value)):
+                self.whole.add(value)
+        inputs = [value for value in node.inputs if value is not None]
+        if inputs and all(value in self.whole for value in inputs):
+            self.whole.update(node.outputs)
+
+    def _set(self, value: ir.Value, atoms: Ints, made: tuple[Bools, np.ndarray] | None) -> None:
+        """Note what is constant by structure, where a run gives it one value at all positions."""
+        if made is None:
+            return
+        constant, number = made
+        if value.graph is self.ground.network.model.graph:
+            low, high = self.low[atoms], self.high[atoms]
+            even = high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high))
+            constant, number = constant & even, low
+        else:
+            constant = constant & ~np.isnan(number)
+        self.known[atoms] = constant
+        self.number[atoms] = np.where(constant, number, np.nan)
+
+    def _combined(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
+        """Constant where every operand is, or where one is zero and the operator absorbs."""
+        read = self.facts.signatures.get(node)
+        place = None
+        if read is not None:
+            place = next((p for p in read.places if p.output == output and p.axis == axis), None)
+        if read is None or place is None or any(letter[0] == "~" for letter in place.letters):
+            return None
+        constant, zero = np.ones(size, bool), np.zeros(size, bool)
+        for index, value in enumerate(node.inputs):
+            if value is None:
+                continue
+            same = next((p for p in read.places if p.operand == index and p.letters == place.letters), None)
+            atoms = None if same is None else self.atoms.along(value, same.axis)
+            if atoms is not None and len(atoms) == size:
+                constant &= self.known[atoms]
+                zero |= self.known[atoms] & (self.number[atoms] == 0)
+            elif value not in self.whole:
+                constant &= self._summed(node, index, output, axis, size)
+        if law.absorbs:
+            constant |= zero
+        return constant, np.where(zero & law.absorbs, 0.0, np.nan)
+
+    def _summed(self, node: ir.Node, operand: int, output: int, axis: int, size: int) -> Bools:
+        """Results whose every term with a factor other than zero is constant."""
+        results = self.atoms.along(node.outputs[output], axis)
+        for mix in self.mixes.get(node, ()):
+            if mix.operand == operand and results is not None and np.array_equal(mix.results.ravel(), results):
+                return ~(mix.pattern & ~self.known[mix.terms][:, None, :]).any(axis=2).ravel()
+        return np.zeros(size, bool)
+
+    def _moved(self, node: ir.Node, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
+        """Constant where all that goes there is."""
+        shuffle = self.facts.shuffles.get(node)
+        moved = self.facts.moved.get(node) if shuffle is None else shuffle.moved
+        if moved is None:
+            return None
+        here = [r for r in moved.routes if r.output == output and r.output_axis == axis]
+        constant, number = np.ones(size, bool), np.full(size, np.nan)
+        for operand in {operand for operand, _ in moved.shown}:
+            value = node.inputs[operand] if shuffle is None else shuffle.source
+            own = [r for r in here if r.operand == operand]
+            if value is None or value in self.whole:
+                continue
+            if not own:
+                return None
+            filled, reached = np.zeros(size, bool), np.zeros(size, bool)
+            for route in own:
+                covered, number = self._carried(value, route, size, number)
+                filled |= covered
+                reached[route.target] = True
+            constant &= filled | ~reached
+        return constant, number
+
+    def _carried(self, value: ir.Value, route: Route, size: int, number: np.ndarray) -> tuple[Bools, np.ndarray]:
+        atoms = self.atoms.along(value, route.axis)
+        if atoms is None:
+            return np.zeros(size, bool), number
+        covered = np.zeros(size, bool)
+        covered[route.target] = True
+        live = ~self.known[atoms[route.source]]
+        covered[route.target[live]] = False
+        number = number.copy()
+        number[route.target] = np.where(covered[route.target], self.number[atoms[route.source]], number[route.target])
+        return covered, number
+
+    def _out_of_branches(self, node: ir.Node) -> None:
+        """What is the same constant in all branches."""
+        row = self.ground.row(node)
+        if row is None or row.body is not BRANCHES:
+            return
+        for index, value in enumerate(node.outputs):
+            for axis, atoms in self.atoms.of(value):
+                sides = [_numbers(self.atoms, self.number, body.outputs[index], axis) for _, body in bodies(node)]
+                first = sides[0]
+                if first is None or len(first) != len(atoms):
+                    continue
+                same = np.ones(len(atoms), bool)
+                for side in sides:
+                    same &= side == first if side is not None and len(side) == len(first) else False
+                self.known[atoms] = same
+                self.number[atoms] = np.where(same, first, np.nan)
+
+
+def _numbers(atoms: Atoms, number: np.ndarray, value: ir.Value, axis: int) -> np.ndarray | None:
+    own = atoms.along(value, axis)
+    return None if own is None else number[own]

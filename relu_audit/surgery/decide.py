@@ -1,0 +1,80 @@
+"""What goes, and on which premise: one that says no more than it has to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from relu_audit.surgery.atoms import Bools
+from relu_audit.surgery.constants import Constants, find_constants
+from relu_audit.surgery.facts import Facts
+from relu_audit.surgery.fold import sums
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.hold import Silent, hold
+from relu_audit.surgery.reasons import Reasons
+from relu_audit.surgery.solve import Solution, Sum, solve
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What goes.
+
+    Attributes:
+        facts: The graph's facts.
+        constants: What is constant if the units relied on are silent.
+        reasons: Why the others stay, on one premise after the other; the first that keeps a unit says why.
+        sums: What may be folded.
+        solution: What goes.
+        silent: The units relied on.
+    """
+
+    facts: Facts
+    constants: Constants
+    reasons: list[Reasons]
+    sums: list[Sum]
+    solution: Solution
+    silent: tuple[Silent, ...]
+
+    def staying(self) -> list[Silent]:
+        """What is relied on and stays all the same, as it lies in the result: constants that carry others."""
+        found: list[Silent] = []
+        for one in self.silent:
+            atoms = self.facts.atoms.along(one.value, one.axis)
+            if atoms is not None and len(atoms) == len(one.units):
+                stays = ~self.solution.removed[atoms]
+                found.append(replace(one, units=one.units[stays], numbers=one.numbers[stays]))
+        return [one for one in found if len(one.indices) and one.value.graph is not None]
+
+
+def decide(ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int) -> Decision:
+    """Solve; of the silent units, only those that go are relied on, and those that carry others.
+
+    A unit that stays is computed as ever, so that what follows from its silence must not be used.
+    """
+    reasons: list[Reasons] = []
+    while True:
+        constants = find_constants(ground, facts, silent)
+        mixes = sums(ground, facts, constants)
+        solution = solve(facts, mixes, align)
+        reasons.append(Reasons(ground, facts, constants, solution))
+        relied = tuple(_only(one, _relied_on(ground, one, solution, mixes)) for one in silent)
+        if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):
+            return Decision(facts, constants, reasons, mixes, solution, silent)
+        silent = relied
+        held = hold(ground.network.model, silent)
+        ground = replace(ground, rehearsal=replace(ground.rehearsal, model=held))
+
+
+def _relied_on(ground: Ground, one: Silent, solution: Solution, mixes: Sequence[Sum]) -> Bools:
+    """Which entries of a rectifier have to be silent."""
+    atoms = ground.atoms.along(one.value, one.axis)
+    if atoms is None or len(atoms) != len(one.units):
+        return np.zeros(len(one.units), bool)
+    carriers = [label for each in mixes for label in each.carriers(solution.label, solution.removed)]
+    return solution.removed[atoms] | np.isin(solution.label[atoms], carriers)
+
+
+def _only(one: Silent, relied: Bools) -> Silent:
+    return replace(one, numbers=np.where(relied, one.numbers, np.nan))

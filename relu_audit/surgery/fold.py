@@ -1,0 +1,229 @@
+"""Constants that enter a linear operator: what they add to its result, and where that can be written down.
+
+What a constant adds is found by running the operator by itself on nothing but the constants. It can be folded into a
+bias if it is the same at all positions; at the padded border of a convolution, a constant other than zero is not. There
+one constant channel can carry all others: the operator is linear, so the weights of a channel of value a may go to one
+of value b times a / b, border and all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.errors import RunError
+from relu_audit.observe.session import Session
+from relu_audit.surgery.atoms import Bools, Ints
+from relu_audit.surgery.constants import SPREAD, Constants
+from relu_audit.surgery.facts import Facts, Mix
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.signature import Place
+from relu_audit.surgery.solve import NOBODY, Sum
+
+OPEN_POSITIONS = 16
+"""Length at least given to axes of open size, so that a border and what lies within it both show."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What constants add to a result.
+
+    Attributes:
+        axis: The result's axis that holds what the weight makes.
+        level: For each entry along it: float64.
+        even: Whether it is the same at all positions.
+    """
+
+    axis: int
+    level: np.ndarray
+    even: Bools
+
+
+def sums(ground: Ground, facts: Facts, constants: Constants) -> list[Sum]:
+    """Every mix with the terms that may go although a kept result has them."""
+    return [_sum(ground, facts, constants, mix) for mix in facts.mixes]
+
+
+def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
+    known, number = constants.known[mix.terms], constants.number[mix.terms]
+    free = known & (number == _zero(ground, mix))
+    for partner in mix.partners:
+        free |= constants.known[partner] & (constants.number[partner] == 0)
+    nothing = Sum(mix, free, np.zeros_like(free), np.full(len(free), NOBODY))
+    levels = known & ~free & np.isfinite(number)
+    law = ground.law(mix.node)
+    linear = Linear.of(ground, facts, mix) if law is not None and law.linear and levels.any() else None
+    if linear is None:
+        return nothing
+    together = linear.respond(levels * np.nan_to_num(number))
+    if together is None:
+        return nothing
+    if together.even.all():
+        return Sum(mix, free | levels, nothing.carried, nothing.carrier)
+    uneven = np.zeros_like(levels)
+    for group, term in np.argwhere(levels):
+        one = np.zeros(levels.shape)
+        one[group, term] = number[group, term]
+        alone = linear.respond(one)
+        uneven[group, term] = alone is None or not alone.even.all()
+    free |= levels & ~uneven
+    if not can_carry(mix):
+        return Sum(mix, free, nothing.carried, nothing.carrier)
+    carrier = np.array([_carrier(number[group], uneven[group]) for group in range(len(free))])
+    return Sum(mix, free, uneven, carrier)
+
+
+def can_carry(mix: Mix) -> bool:
+    """Whether a sum's weights are its own and lie in an initializer, so that they can be changed."""
+    value = None if mix.weight is None else mix.node.inputs[mix.weight]
+    if value is None or value.const_value is None or value.is_graph_input() or value.is_graph_output():
+        return False
+    return value.const_value.dtype.is_floating_point() and len(list(value.uses())) == 1
+
+
+def _carrier(number: np.ndarray, able: Bools) -> int:
+    """The constant that carries the others: of whole numbers the least, which most often divides, else the largest."""
+    if not able.any():
+        return NOBODY
+    size = np.where(able, np.abs(number), np.nan)
+    whole = bool((number[able] == np.rint(number[able])).all())
+    return int(np.nanargmin(size) if whole else np.nanargmax(size))
+
+
+def _zero(ground: Ground, mix: Mix) -> float:
+    """The number that adds nothing: zero, or the code that stands for it. NaN where that is not known."""
+    law = ground.law(mix.node)
+    index = None if law is None else law.zero_points.get(mix.operand)
+    value = mix.node.inputs[index] if index is not None and index < len(mix.node.inputs) else None
+    if value is None:
+        return 0.0
+    point = ground.constant(value)
+    return float(point.ravel()[0]) if point is not None and point.size == 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear operator by itself, without its bias, on one sample.
+
+    Attributes:
+        session: The operator.
+        shape: The shape of its data.
+        summed: The data's axis that it sums over.
+        made: The result's axis that the weight makes.
+        dtype: What it computes in.
+    """
+
+    session: Session
+    shape: tuple[int, ...]
+    summed: int
+    made: int
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def of(ground: Ground, facts: Facts, mix: Mix) -> Linear | None:
+        """The operator of a mix; None if its sizes or weights are not known."""
+        places = facts.signatures[mix.node].places
+        contracted = facts.signatures[mix.node].contracted
+        data = mix.node.inputs[mix.operand]
+        weight = None if mix.weight is None else ground.constant(mix.node.inputs[mix.weight])
+        letters = {x for p in places if p.operand == mix.weight for x in p.letters}
+        summed = next((p for p in places if p.operand == mix.operand and set(p.letters) & contracted), None)
+        made = next((p for p in places if p.output == 0 and _is_made(p, mix, letters)), None)
+        shape = ground.likely(data)
+        if data is None or weight is None or summed is None or made is None or shape is None or mix.weight is None:
+            return None
+        if weight.dtype.kind != "f" and weight.dtype.name != "bfloat16":
+            return None
+        fixed = ground.atoms.shape(data) or shape
+        size = [
+            max(length, OPEN_POSITIONS) if known is None and axis else length
+            for axis, (length, known) in enumerate(zip(shape, fixed, strict=True))
+        ]
+        batch = {x for p in places if p.operand == mix.operand and p.axis == 0 for x in p.letters}
+        if not batch & letters and summed.axis:
+            size[0] = 1
+        dtype: np.dtype[Any] = np.dtype(np.float64 if weight.dtype == np.float64 else np.float32)
+        try:
+            session = _session(ground, mix, tuple(size), weight.astype(dtype))
+        except RunError:
+            return None
+        return Linear(session, tuple(size), summed.axis, made.axis, dtype)
+
+    def respond(self, levels: np.ndarray) -> Response | None:
+        """What constants add.
+
+        Args:
+            levels: The value of every term, zero for those that are none: [group, term].
+        """
+        sides = [-1 if axis == self.summed else 1 for axis in range(len(self.shape))]
+        filled = np.zeros(self.shape, self.dtype) + levels.astype(self.dtype).reshape(sides)
+        try:
+            result = self.session.run({"data": filled}, ["result"])["result"].astype(np.float64)
+        except RunError:
+            return None
+        rest = tuple(axis for axis in range(result.ndim) if axis != self.made)
+        low, high = result.min(axis=rest), result.max(axis=rest)
+        return Response(self.made, low, high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high)))
+
+
+def _is_made(place: Place, mix: Mix, letters: set[str]) -> bool:
+    return mix.results.size == place.size and any(x in letters for x in place.letters)
+
+
+def _session(ground: Ground, mix: Mix, shape: tuple[int, ...], numbers: np.ndarray) -> Session:
+    """The node with its weight and a data input: ``data`` to ``result``."""
+    node = mix.node
+    kind = ir.TensorType(ir.DataType.from_numpy(numbers.dtype))
+    data = ir.Value(name="data", shape=ir.Shape(shape), type=kind)
+    tensor = ir.Tensor(numbers, name="weight")
+    weight = ir.Value(name="weight", shape=ir.Shape(numbers.shape), type=kind, const_value=tensor)
+    operands = {mix.operand: data, mix.weight: weight}
+    output = ir.Value(name="result")
+    values = [operands.get(index) for index in range(max(mix.operand, mix.weight or 0) + 1)]
+    copy = ir.Node(node.domain, node.op_type, values, node.attributes.values(), outputs=[output])
+    opsets = dict(ground.network.opsets)
+    graph = ir.Graph([data], [output], nodes=[copy], initializers=[weight], opset_imports=opsets, name="one_node")
+    return Session(ir.Model(graph, ir_version=8), None, ground.rehearsal.engine, optimize=False)
+
+
+def carry(facts: Facts, mix: Mix, number: np.ndarray, carried: Bools, carrier: Ints) -> np.ndarray | None:
+    """The weights once the carriers take up what other constants add; None if nothing is carried.
+
+    Args:
+        facts: The graph's facts.
+        mix: The sum; its weight is an initializer of its own.
+        number: The value of every term: [group, term].
+        carried: The terms that go: [group, term].
+        carrier: For every group the term that takes them up.
+    """
+    value = None if mix.weight is None else mix.node.inputs[mix.weight]
+    if value is None or value.const_value is None or not carried.any():
+        return None
+    read = facts.signatures[mix.node]
+    summed = next(p for p in read.places if p.operand == mix.weight and set(p.letters) & read.contracted)
+    old = value.const_value.numpy()
+    new = np.moveaxis(old.astype(np.float64), summed.axis, 0)
+    groups, terms = carried.shape
+    by_result = next(
+        (p.axis for p in read.places if p.operand == mix.weight and len(p.letters) > 1 and p.axis != summed.axis), None
+    )
+    for group in range(groups):
+        gone = np.flatnonzero(carried[group])
+        if not len(gone):
+            continue
+        to = int(carrier[group])
+        share = number[group, gone] / number[group, to]
+        # With groups, a weight either has a row of terms for each, or has its results in a row.
+        first = group * terms if len(summed.letters) > 1 else 0
+        if by_result is None or len(summed.letters) > 1:
+            new[first + to] += np.tensordot(share, new[first + gone], axes=1)
+        else:
+            axis = by_result if by_result > summed.axis else by_result + 1
+            rows = np.moveaxis(new, axis, 1)
+            each = rows.shape[1] // groups
+            part = slice(group * each, (group + 1) * each)
+            rows[to, part] += np.tensordot(share, rows[gone][:, part], axes=1)
+    return np.ascontiguousarray(np.moveaxis(new, 0, summed.axis)).astype(old.dtype)

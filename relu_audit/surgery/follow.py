@@ -1,0 +1,122 @@
+"""Facts of the operators that only move data: an entry is linked to wherever it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.surgery.facts import Facts, named
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.laws import Law
+from relu_audit.surgery.patches import Route
+from relu_audit.surgery.routes import Moved, trace
+
+
+def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: list[tuple[ir.Node, Moved]]) -> None:
+    """Facts of a node that only moves data, by where it moves it; what is tied to it waits for :func:`settle`."""
+    data = [i for i, value in enumerate(node.inputs) if value is not None and (law.many or i == 0)]
+    given = {i: ground.steady(value) for i, value in enumerate(node.inputs) if value is not None and i not in data}
+    numbers = {i: array for i, array in given.items() if array is not None}
+    moved = None
+    # Ones only if nothing else runs: on them, axes look tied that are not.
+    for ones in (False, True):
+        shapes = {i: shape for i in data if (shape := ground.likely(node.inputs[i], ones=ones)) is not None}
+        if moved is None and len(numbers) == len(given) and len(shapes) == len(data):
+            moved = trace(node, shapes, numbers, ground.network.opsets, ground.rehearsal.engine)
+    if moved is None:
+        for value in (*node.inputs, *node.outputs):
+            facts.pin_value(value, "unknown-move", f"where {named(node)} moves data is not known")
+        return
+    facts.moved[node] = moved
+    for index, value in enumerate(node.inputs):
+        if index not in data:
+            facts.pin_value(value, "shape", f"{named(node)} is told where to move data by it")
+    contested.append((node, moved))
+    _pin_unrouted(facts, node, law, moved, data)
+
+
+def _pin_unrouted(facts: Facts, node: ir.Node, law: Law, moved: Moved, data: Sequence[int]) -> None:
+    """Entries that come out without an axis of their own, and axes of the result that no operand's axis makes."""
+    routed = {(r.operand, r.axis) for r in moved.routes}
+    for index in data:
+        value = node.inputs[index]
+        for axis, atoms in () if value is None else facts.atoms.of(value):
+            if (index, axis) in moved.blended:
+                facts.pin(atoms, "combined-axis", f"{named(node)} blends entries along this axis")
+            elif (index, axis) not in routed:
+                facts.pin(
+                    atoms[moved.shown.get((index, axis), np.arange(len(atoms)))], "shape", f"{named(node)} picks it"
+                )
+    reached = {(r.output, r.output_axis) for r in moved.routes}
+    for output, value in enumerate(node.outputs):
+        for axis, atoms in facts.atoms.of(value):
+            if (output, axis) not in reached and not law.spreads:
+                facts.pin(atoms, "combined-axis", f"{named(node)} fills this axis")
+
+
+def settle(facts: Facts, node: ir.Node, moved: Moved) -> None:
+    """Join what a node moves. Where one axis is made of several, the outermost free one goes on; the others stay."""
+    for operand in sorted({r.operand for r in moved.routes}):
+        routes = [r for r in moved.routes if r.operand == operand]
+        while routes:
+            group = _tied(routes)
+            routes = [r for r in routes if r not in group]
+            ins = sorted({r.axis for r in group})
+            outs = sorted({(r.output, r.output_axis) for r in group})
+            if len(ins) > 1 or len({a for _, a in outs}) > 1:
+                group = _outermost(facts, node, group)
+            _join(facts, node, operand, ins, outs, group)
+
+
+def _tied(routes: Sequence[Route]) -> list[Route]:
+    """The first route and all that share an axis with it, directly or through others."""
+    group = [routes[0]]
+    while True:
+        ins = {r.axis for r in group}
+        outs = {(r.output, r.output_axis) for r in group}
+        more = [r for r in routes if r.axis in ins or (r.output, r.output_axis) in outs]
+        if len(more) == len(group):
+            return group
+        group = more
+
+
+def _outermost(facts: Facts, node: ir.Node, group: Sequence[Route]) -> list[Route]:
+    """The routes from the outermost free axis of the operand to the outermost free axis of the results."""
+    label, pinned = facts.classes(), facts.pinned()
+    stuck = np.zeros(facts.atoms.count, bool)
+    stuck[label[pinned]] = True
+
+    def free(value: ir.Value | None, axis: int) -> bool:
+        atoms = None if value is None else facts.atoms.along(value, axis)
+        return atoms is not None and not stuck[label[atoms]].all()
+
+    candidates = [
+        r for r in group if free(node.inputs[r.operand], r.axis) and free(node.outputs[r.output], r.output_axis)
+    ]
+    if not candidates:
+        return []
+    best = min(candidates, key=lambda r: (r.axis, r.output_axis))
+    return [r for r in candidates if (r.axis, r.output_axis) == (best.axis, best.output_axis)]
+
+
+def _join(
+    facts: Facts,
+    node: ir.Node,
+    operand: int,
+    ins: Sequence[int],
+    outs: Sequence[tuple[int, int]],
+    group: Sequence[Route],
+) -> None:
+    source = node.inputs[operand]
+    if source is None:
+        return
+    for route in group:
+        left = facts.atoms.along(source, route.axis)
+        right = facts.atoms.along(node.outputs[route.output], route.output_axis)
+        facts.link(None if left is None else left[route.source], None if right is None else right[route.target], node)
+    for axis in set(ins) - {r.axis for r in group}:
+        facts.pin(facts.atoms.along(source, axis), "combined-axis", f"{named(node)} folds this axis into another")
+    for output, axis in set(outs) - {(r.output, r.output_axis) for r in group}:
+        facts.pin(facts.atoms.along(node.outputs[output], axis), "combined-axis", f"{named(node)} unfolds this axis")

@@ -1,0 +1,209 @@
+"""What is known of a graph before anything is reasoned: sizes, numbers of constants, results of shape arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph import axes
+from relu_audit.graph.axes import AxisRule
+from relu_audit.graph.normalize import SHAPE_ELEMENTS, Network, sizes
+from relu_audit.graph.scopes import bodies, walk
+from relu_audit.surgery.atoms import Atoms
+from relu_audit.surgery.laws import Law, law
+from relu_audit.surgery.rehearsal import Feeds, Rehearsal
+
+PRIMES = (2, 3, 5, 7, 11, 13)
+"""Lengths given to open axes: no product of others, so that no regrouping fits by accident."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A graph, and what real runs of it have shown.
+
+    Attributes:
+        network: The graph.
+        rehearsal: The held model, to be asked for numbers.
+        atoms: Every entry along every axis of a known size.
+        shapes: The shape of values in the rehearsed run; of values in bodies, as far as the file tells.
+        measured: Values that depend on shapes and constants only, and at least on one shape.
+        numbers: Numbers of constants, and of small measured values.
+    """
+
+    network: Network
+    rehearsal: Rehearsal
+    atoms: Atoms
+    shapes: Mapping[ir.Value, tuple[int, ...]]
+    measured: frozenset[ir.Value]
+    numbers: Mapping[ir.Value, np.ndarray]
+    _read: dict[ir.Value, np.ndarray] = field(default_factory=dict)
+
+    def row(self, node: ir.Node) -> AxisRule | None:
+        """The node's row of the axis table."""
+        opsets = self.network.opsets
+        return axes.rule(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
+
+    def law(self, node: ir.Node) -> Law | None:
+        """The node's law."""
+        return law(node.domain, node.op_type, self.network.opsets.get("", 0))
+
+    def likely(self, value: ir.Value | None, *, ones: bool = False) -> tuple[int, ...] | None:
+        """The value's shape in a run; in a body, one it may have: open sizes are primes, or ones where asked for."""
+        if value is None or value in self.shapes:
+            return None if value is None else self.shapes[value]
+        known = self.atoms.shape(value)
+        if known is None or len(known) > len(PRIMES):
+            return None
+        return tuple((1 if ones else PRIMES[axis]) if size is None else size for axis, size in enumerate(known))
+
+    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """The numbers of a constant, however large; None for anything else."""
+        if value is None:
+            return None
+        if value.const_value is not None and not _overridable(value):
+            return value.const_value.numpy()
+        found = self.numbers.get(value)
+        return None if value in self.measured else found
+
+    def steady(self, value: ir.Value | None) -> np.ndarray | None:
+        """The numbers of a small value that no input decides; they may depend on sizes."""
+        if value is None:
+            return None
+        found = self.numbers.get(value)
+        return self.constant(value) if found is None else found
+
+
+def _overridable(value: ir.Value) -> bool:
+    """Whether the caller may feed another value than the file's (IR 3 lists initializers as inputs)."""
+    return value.is_graph_input()
+
+
+def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Ground:
+    """Find sizes and numbers.
+
+    Args:
+        network: The graph.
+        rehearsal: The held model with the same names.
+        other: Feeds in which every size that the file leaves open differs from the rehearsal's; None without.
+
+    Raises:
+        RunError: The model does not run.
+    """
+    graph = network.model.graph
+    nodes = [step.node for step in walk(graph)]
+    measured, constants = _classes(network, nodes)
+    outer = [value for node in graph for value in node.outputs if _is_tensor(value)]
+    names = [value.name or "" for value in outer]
+    first = rehearsal.sizes(names)
+    second = first if other is rehearsal.feeds else None if other is None else rehearsal.sizes(names, other)
+    known: dict[ir.Value, tuple[int | None, ...]] = {}
+    shapes: dict[ir.Value, tuple[int, ...]] = {}
+    for value in _all_values(network):
+        name = value.name or ""
+        if value.const_value is not None:
+            known[value] = shapes[value] = tuple(int(i) for i in value.const_value.shape.numpy())
+        elif value in set(graph.inputs) and name in rehearsal.feeds:
+            shapes[value] = rehearsal.feeds[name].shape
+            known[value] = tuple(size if isinstance(size, int) else None for size in sizes(value) or shapes[value])
+        elif name in first and value.graph is graph:
+            shapes[value] = first[name]
+            known[value] = _agreed(sizes(value), first[name], None if second is None else second.get(name))
+        else:
+            inferred = sizes(value)
+            if inferred is not None:
+                known[value] = tuple(size if isinstance(size, int) else None for size in inferred)
+                if all(isinstance(size, int) for size in inferred):
+                    shapes[value] = tuple(size for size in inferred if isinstance(size, int))
+    numbers = _numbers(network, rehearsal, measured, constants, shapes)
+    return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers)
+
+
+def _agreed(
+    inferred: tuple[int | str | None, ...] | None, first: tuple[int, ...], second: tuple[int, ...] | None
+) -> tuple[int | None, ...]:
+    """Sizes that are fixed: inferred as such and seen so, or unknown and the same whatever the open sizes are."""
+    if inferred is None or len(inferred) != len(first):
+        inferred = (None,) * len(first)
+    again: tuple[int | None, ...] = second if second is not None else (None,) * len(first)
+    return tuple(
+        a if a == i or (not isinstance(i, int) and a == b) else None
+        for i, a, b in zip(inferred, first, again, strict=False)
+    )
+
+
+def _is_tensor(value: ir.Value) -> bool:
+    node = value.producer()
+    if not value.name or node is None or isinstance(value.type, ir.SequenceType | ir.OptionalType):
+        return False
+    return isinstance(value.type, ir.TensorType) or law(node.domain, node.op_type, 99) is not None
+
+
+def _all_values(network: Network) -> list[ir.Value]:
+    found: dict[ir.Value, None] = {}
+    for graph in network.model.graphs():
+        found.update(dict.fromkeys((*graph.inputs, *graph.initializers.values())))
+        for node in graph:
+            found.update(dict.fromkeys(value for value in node.outputs if value.name))
+    return list(found)
+
+
+def _classes(network: Network, nodes: list[ir.Node]) -> tuple[set[ir.Value], set[ir.Value]]:
+    """Values measured off shapes, and values computed from constants alone."""
+    measured: set[ir.Value] = set()
+    constants = {value for value in network.weights if not _overridable(value)}
+    for node in nodes:
+        rule = law(node.domain, node.op_type, network.opsets.get("", 0))
+        inputs = [value for value in node.inputs if value is not None]
+        if bodies(node) or not inputs:
+            continue
+        if (rule is not None and rule.measures) or (
+            all(value in measured or value in constants for value in inputs)
+            and any(value in measured for value in inputs)
+        ):
+            measured.update(node.outputs)
+        elif any(value not in constants for value in inputs):
+            constants.difference_update(node.outputs)
+    return measured, constants
+
+
+def _numbers(
+    network: Network,
+    rehearsal: Rehearsal,
+    measured: set[ir.Value],
+    constants: set[ir.Value],
+    shapes: Mapping[ir.Value, tuple[int, ...]],
+) -> dict[ir.Value, np.ndarray]:
+    graph = network.model.graph
+    found: dict[ir.Value, np.ndarray] = {}
+    wanted: dict[str, ir.Value] = {}
+    for value in (*measured, *constants):
+        if value.const_value is not None:
+            continue
+        node = value.producer()
+        if node is not None and not node.inputs:
+            held = _held(node)
+            if held is not None:
+                found[value] = held
+                continue
+        size = int(np.prod(shapes.get(value, (SHAPE_ELEMENTS + 1,))))
+        small = value in constants or (size <= SHAPE_ELEMENTS and value.dtype in (ir.DataType.INT64, ir.DataType.INT32))
+        if node is not None and node.graph is graph and value.name and small:
+            wanted[value.name] = value
+    by_name = {name: 8 * int(np.prod(shapes.get(value, (1,)))) for name, value in wanted.items()}
+    found.update({wanted[name]: array for name, array in rehearsal.numbers(by_name)})
+    return found
+
+
+def _held(node: ir.Node) -> np.ndarray | None:
+    """The numbers in a node without inputs."""
+    for name, attribute in node.attributes.items():
+        if name == "value":
+            return attribute.as_tensor().numpy()
+        if name in ("value_float", "value_floats"):
+            return np.asarray(attribute.value, np.float32)
+        if name in ("value_int", "value_ints"):
+            return np.asarray(attribute.value, np.int64)
+    return None

@@ -1,0 +1,78 @@
+"""The premise made true: the same model with the silent units held at their value, whatever the input.
+
+On every input on which the premise holds, the held model computes what the original does. On all others it computes
+what the pruned model is to compute, so that constants can be read off it, and results compared, on any input at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph.scopes import walk
+from relu_audit.surgery.atoms import Ints
+from relu_audit.surgery.editor import Editor
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Units of one rectifier that have one value on all data.
+
+    Attributes:
+        value: The rectifier's output.
+        rank: Its number of axes.
+        axis: The axis that holds its units.
+        units: For every index along the axis the unit that it belongs to.
+        numbers: The value of every index; NaN for an index whose unit is alive.
+        tensor: The audit's name of the site.
+    """
+
+    value: ir.Value
+    rank: int
+    axis: int
+    units: Ints
+    numbers: np.ndarray
+    tensor: str
+
+    @property
+    def indices(self) -> Ints:
+        """Where the silent ones are along the axis."""
+        return np.flatnonzero(~np.isnan(self.numbers))
+
+
+def twins(model: ir.Model, copy: ir.Model) -> dict[ir.Value, ir.Value]:
+    """For every value that a node computes, the one in a copy of the model; names need not be unique in bodies."""
+    return {
+        old: new
+        for a, b in zip(walk(model.graph), walk(copy.graph), strict=True)
+        for old, new in zip(a.node.outputs, b.node.outputs, strict=True)
+    }
+
+
+def hold(model: ir.Model, silent: Sequence[Silent]) -> ir.Model:
+    """A copy of the model in which silent units have their value on every input."""
+    copy = model.clone()
+    counterpart = twins(model, copy)
+    editor = Editor(copy)
+    for one in silent:
+        if not len(one.indices):
+            continue
+        dtype = np.dtype((one.value.dtype or ir.DataType.FLOAT).numpy())
+        shape = [1] * (one.rank - one.axis)
+        shape[0] = -1
+        alive = np.isnan(one.numbers)
+        like = one.value.name or "held"
+        if dtype.kind in "iu":
+            codes = editor.constant(np.nan_to_num(one.numbers).astype(dtype).reshape(shape), f"{like}_level")
+            editor.choose(counterpart[one.value], editor.constant(~alive.reshape(shape), f"{like}_mask"), codes)
+            continue
+        value = editor.redirect(
+            counterpart[one.value], "Mul", editor.constant(alive.astype(dtype).reshape(shape), f"{like}_mask")
+        )
+        if np.nan_to_num(one.numbers).any():
+            level = np.where(alive, 0, one.numbers).astype(dtype).reshape(shape)
+            editor.redirect(value, "Add", editor.constant(level, f"{like}_level"))
+    return copy

@@ -1,0 +1,269 @@
+"""THE law table: what pruning must know of an operator beyond its axes. No engine names an operator; a row is enough.
+
+The axis table says which axes of an operator are one and the same. A law says what the operator does with the entries
+along them: whether it combines them, whether a zero wins over everything, where a constant can be folded, and how a cut
+is written into the node. An operator without a law is pinned as a whole.
+
+Sources: the operator pages of ONNX (onnx.ai/onnx/operators).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from relu_audit.graph.moves import Operation
+from relu_audit.surgery import patches
+from relu_audit.surgery.patches import Patch
+
+Joins = Callable[[Operation, int], set[int]]
+"""The axes of the first operand, of the given rank, whose entries are computed from one another."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """What one operator does with entries.
+
+    Attributes:
+        signature: A signature in place of the axis table's, where pruning has to know more of parameters.
+        private: Operands that have axes of their own, as a kernel has, which end in the operator.
+        zero_points: For operands that hold codes the number of the operand that says which code is zero.
+        joins: Axes of the first operand along which entries are combined, so that none may go.
+        moves: It only moves entries: where each goes is found by running it on indices.
+        many: All its operands are moved, not only the first.
+        absorbs: A slice of zeros in one operand makes the same slice of the result zero.
+        linear: The result is a constant weight times the first operand, plus a bias.
+        bias: Number of the input that is added to the result, for linear operators that have one.
+        bias_spreads: The bias may have any shape that broadcasts to the result's; else it has one entry per channel.
+        bias_scale: Attribute that multiplies the bias.
+        groups: Attribute that counts groups.
+        along: Attribute that names the axis of the first operand to which operands of rank one belong, and its default.
+        only: Letters of the signature that may be cut; all of them where empty.
+        counts: Results that say where something was found by its number among all entries.
+        measures: The result depends on the operand's shape alone.
+        spreads: It repeats entries along axes of size one, as often as its patched target says.
+        sums: Operands are added up, so that one of them may lack what another has.
+        adds: The result is one operand plus the other, so that a constant one can take up more.
+        patch: Writes a cut into the node's attributes and integer operands.
+    """
+
+    signature: str = ""
+    private: tuple[int, ...] = ()
+    zero_points: Mapping[int, int] = field(default_factory=dict[int, int])
+    joins: Joins | None = None
+    moves: bool = False
+    many: bool = False
+    absorbs: bool = False
+    linear: bool = False
+    bias: int | None = None
+    bias_spreads: bool = False
+    bias_scale: str = ""
+    groups: str = ""
+    along: tuple[str, int] | None = None
+    only: str = ""
+    counts: tuple[int, ...] = ()
+    measures: bool = False
+    spreads: bool = False
+    sums: bool = False
+    adds: bool = False
+    patch: Patch | None = None
+
+
+def axis_of(default: int) -> Joins:
+    """The one axis of the attribute ``axis``."""
+
+    def joins(op: Operation, rank: int) -> set[int]:
+        return {op.integer("axis", default) % rank}
+
+    return joins
+
+
+def axis_to_end(default: int) -> Joins:
+    """The axis of the attribute and all behind it."""
+
+    def joins(op: Operation, rank: int) -> set[int]:
+        return set(range(op.integer("axis", default) % rank, rank))
+
+    return joins
+
+
+def axes_listed(*default: int) -> Joins:
+    """The axes of the attribute ``axes``."""
+
+    def joins(op: Operation, rank: int) -> set[int]:
+        return {axis % rank for axis in op.integers("axes") or default}
+
+    return joins
+
+
+def fixed(*axes: int) -> Joins:
+    """Always the same axes."""
+
+    def joins(op: Operation, rank: int) -> set[int]:
+        del op
+        return {axis % rank for axis in axes}
+
+    return joins
+
+
+def everything(op: Operation, rank: int) -> set[int]:
+    """All axes."""
+    del op
+    return set(range(rank))
+
+
+def when_blocked(op: Operation, rank: int) -> set[int]:
+    """All axes of a tensor quantized in blocks; none otherwise."""
+    return set(range(rank)) if op.integer("block_size", 0) else set()
+
+
+PLAIN = Law()
+
+_ENTRY_BY_ENTRY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
+    "Cast",
+    "CastLike",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "IsInf",
+    "IsNaN",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "And",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Max",
+    "Min",
+    "Mod",
+    "Or",
+    "PRelu",
+    "Pow",
+    "Where",
+    "Xor",
+    "BatchNormalization",
+    "InstanceNormalization",
+    "AveragePool",
+    "LpPool",
+    "GlobalAveragePool",
+    "GlobalLpPool",
+    "GlobalMaxPool",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "ArgMax",
+    "ArgMin",
+]
+
+_QLINEAR_CONV = "n (g c) ~, _, _, (g o) c _, (g o), (g o), _, _, (g o) -> n (g o) ~"
+_CONV_INTEGER = "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~"
+_QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
+
+LAWS: Mapping[tuple[str, str], Law] = {
+    **{("", op): PLAIN for op in _ENTRY_BY_ENTRY},
+    ("", "MaxPool"): Law(counts=(1,)),
+    ("", "Add"): Law(sums=True, adds=True),
+    **{("", op): Law(sums=True) for op in ("Sub", "Sum", "Mean")},
+    ("", "Mul"): Law(absorbs=True),
+    **{("", op): Law(joins=axis_of(-1)) for op in ("Softmax", "LogSoftmax", "Hardmax")},
+    **{
+        ("", op): Law(signature="*, _+ -> *", joins=axis_to_end(-1))
+        for op in ("LayerNormalization", "RMSNormalization")
+    },
+    ("", "LpNormalization"): Law(joins=axis_of(-1)),
+    ("", "MeanVarianceNormalization"): Law(joins=axes_listed(0, 2, 3)),
+    ("", "GroupNormalization"): Law(signature="n c ~, _, _ -> n c ~", joins=everything),
+    ("", "LRN"): Law(joins=fixed(1)),
+    ("", "Trilu"): Law(joins=fixed(-1, -2)),
+    ("", "CumSum"): Law(joins=everything),
+    ("", "TopK"): Law(joins=axis_of(-1)),
+    ("", "QuantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
+    ("", "DequantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
+    ("", "Conv"): Law(linear=True, bias=2, groups="group", private=(1,)),
+    ("", "ConvTranspose"): Law(linear=True, bias=2, groups="group", private=(1,)),
+    ("", "Gemm"): Law(signature="m k, k n, m n -> m n", linear=True, bias=2, bias_scale="beta", bias_spreads=True),
+    ("", "MatMul"): Law(linear=True, absorbs=True),
+    ("", "Einsum"): Law(absorbs=True),
+    **{("", op): Law(only="k", private=tuple(range(8))) for op in ("LSTM", "GRU", "RNN")},
+    ("", "ConvInteger"): Law(signature=_CONV_INTEGER, zero_points={0: 2, 1: 3}, groups="group", private=(1,)),
+    ("", "MatMulInteger"): Law(signature="* m k, * k n, _, n -> * m n", zero_points={0: 2, 1: 3}),
+    ("", "QLinearConv"): Law(signature=_QLINEAR_CONV, zero_points={0: 2, 3: 5}, groups="group", private=(3,)),
+    ("", "QLinearMatMul"): Law(signature=_QLINEAR_MATMUL, zero_points={0: 2, 3: 5}),
+    **{("", op): Law(moves=True) for op in ("Transpose", "Flatten", "Squeeze", "Unsqueeze", "Tile")},
+    **{("", op): Law(moves=True) for op in ("DepthToSpace", "SpaceToDepth")},
+    ("", "Concat"): Law(moves=True, many=True),
+    ("", "Reshape"): Law(moves=True, patch=patches.target(1, "shape")),
+    ("", "Expand"): Law(moves=True, spreads=True, patch=patches.target(1, "shape")),
+    ("", "Resize"): Law(moves=True, patch=patches.target(3, "")),
+    ("", "Upsample"): Law(moves=True),
+    ("", "Split"): Law(moves=True, patch=patches.parts),
+    ("", "Slice"): Law(moves=True, patch=patches.bounds),
+    ("", "Gather"): Law(moves=True, patch=patches.indices),
+    ("", "Pad"): Law(moves=True, patch=patches.pads),
+    ("", "Shape"): Law(measures=True),
+}
+
+
+EARLIER: Mapping[tuple[str, str], tuple[int, Law]] = {
+    ("", op): (13, Law(joins=axis_to_end(1))) for op in ("Softmax", "LogSoftmax", "Hardmax")
+}
+"""Laws that held before the given opset."""
+
+
+def law(domain: str, op: str, opset: int) -> Law | None:
+    """The law of an operator at an opset; None pins it."""
+    key = ("" if domain == "ai.onnx" else domain, op)
+    since, earlier = EARLIER.get(key, (0, PLAIN))
+    return earlier if opset < since else LAWS.get(key)

@@ -1,0 +1,100 @@
+"""Why a silent unit stays: what stands in the way, as a slug and a sentence."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.surgery.atoms import Ints
+from relu_audit.surgery.constants import Constants
+from relu_audit.surgery.facts import Facts
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.solve import ALIGNED, LAST, Solution
+
+
+class Reasons:
+    """Answers for one solution."""
+
+    def __init__(self, ground: Ground, facts: Facts, constants: Constants, solution: Solution) -> None:
+        self._ground, self._facts, self._constants, self._solution = ground, facts, constants, solution
+        empty = np.zeros(0, np.int64)
+        self._left = np.concatenate([empty, *(link.left for link in facts.links)])
+        self._right = np.concatenate([empty, *(link.right for link in facts.links)])
+        self._nodes = [link.node for link in facts.links]
+        self._of_link = np.repeat(np.arange(len(facts.links)), [len(link.left) for link in facts.links])
+
+    def knows(self, atoms: Ints | None) -> bool:
+        """Whether the unit stays in this solution."""
+        return atoms is None or not self._solution.removed[atoms].all()
+
+    def of(self, atoms: Ints | None) -> tuple[str, str]:
+        """Slug and detail for a unit by its atoms; None for one that has no axis to be cut along."""
+        if atoms is None or not len(atoms):
+            return "last-unit", "it is the only unit of its layer"
+        solution = self._solution
+        if not self._constants.known[atoms].all():
+            return "not-by-structure", "it had one value on all data, but the graph does not say that it must"
+        atom = int(next(a for a in atoms if not solution.removed[a]))
+        label = int(solution.label[atom])
+        for pin in self._facts.pins:
+            if (solution.label[pin.atoms] == label).any():
+                return self._blamed(atom, int(pin.atoms[solution.label[pin.atoms] == label][0]), pin.slug, pin.detail)
+        kept = solution.kept.get(label)
+        if kept is None:
+            return "needed", "something that stays is computed from it"
+        value, axis, _ = self._ground.atoms.owner(kept.atom)
+        if kept.slug == LAST:
+            return LAST, f"axis {axis} of '{value.name}' would be left empty"
+        if kept.slug == ALIGNED:
+            return ALIGNED, f"axis {axis} of '{value.name}' keeps to its alignment"
+        reader = "" if kept.mix is None else f"{kept.mix.node.op_type} '{kept.mix.node.name or ''}'"
+        if self._constants.known[kept.atom]:
+            number = self._constants.number[kept.atom]
+            return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"
+        return self._blamed(atom, kept.atom, "partner-alive", f"{reader} reads '{value.name}', where it is not silent")
+
+    def _blamed(self, start: int, end: int, slug: str, detail: str) -> tuple[str, str]:
+        """The slug, made more precise by what lies on the way between two atoms of one class."""
+        nodes, values = self._path(start, end)
+        for node in nodes:
+            law, read = self._ground.law(node), self._facts.signatures.get(node)
+            moving = [v for v in node.inputs if v is not None and self._ground.constant(v) is None]
+            if law is not None and law.sums and len(moving) > 1 and slug != "graph-output":
+                return "residual-partner-alive", f"{detail}; they meet in {node.op_type} '{node.name or ''}'"
+            if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
+                return "uneven-groups", f"{node.op_type} '{node.name or ''}' wants as much of every group"
+        shared = next((v for v in values if v.is_initializer() and len(list(v.uses())) > 1), None)
+        if shared is not None and slug == "partner-alive":
+            return "shared-weights", f"'{shared.name}' serves several places, and {detail}"
+        return slug, detail
+
+    def _path(self, start: int, end: int) -> tuple[list[ir.Node], list[ir.Value]]:
+        """The nodes and values on a shortest chain of links."""
+        label = self._solution.label[start]
+        inside = np.flatnonzero(self._solution.label[self._left] == label)
+        near: dict[int, list[tuple[int, int]]] = {}
+        for a, b, link in zip(
+            self._left[inside].tolist(), self._right[inside].tolist(), self._of_link[inside].tolist(), strict=True
+        ):
+            near.setdefault(a, []).append((b, link))
+            near.setdefault(b, []).append((a, link))
+        came: dict[int, tuple[int, int]] = {start: (start, -1)}
+        pending = deque([start])
+        while pending and end not in came:
+            here = pending.popleft()
+            for there, link in near.get(here, ()):
+                if there not in came:
+                    came[there] = (here, link)
+                    pending.append(there)
+        nodes: list[ir.Node] = []
+        values: list[ir.Value] = []
+        at = end
+        while at != start and at in came:
+            values.append(self._ground.atoms.owner(at)[0])
+            at, link = came[at]
+            node = self._nodes[link]
+            if node is not None:
+                nodes.append(node)
+        return list(reversed(nodes)), values

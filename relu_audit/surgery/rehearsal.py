@@ -1,0 +1,173 @@
+"""What real runs of the held model show: the sizes of values, and the numbers of those that ought to be constant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.errors import RunError
+from relu_audit.graph.inputs import GraphInput
+from relu_audit.observe.session import Engine, Session
+from relu_audit.records import DataInfo
+
+Feeds = Mapping[str, np.ndarray]
+
+OPEN_SIZE = 16
+"""Length of an axis of which neither file nor data tell the size."""
+
+FETCH_BYTES = 1 << 28
+"""Activations brought out of one run are kept under this."""
+
+
+def made_up(inputs: Sequence[GraphInput], data: DataInfo, samples: int, *, stretch: int = 1, seed: int = 0) -> Feeds:
+    """Seeded noise in the shape the audit's data had.
+
+    Args:
+        inputs: The model's inputs.
+        data: What the audit showed the model.
+        samples: Entries along the batch axes that are open.
+        stretch: Factor on all other open axes.
+        seed: Of the noise: standard normal floats, integers and booleans of 0 and 1.
+    """
+    rng = np.random.default_rng(seed)
+    shown = {one.name: one for one in data.inputs}
+    feeds: dict[str, np.ndarray] = {}
+    for one in inputs:
+        seen = shown.get(one.name)
+        given = None if seen is None else seen.shape[1:] if seen.feeding == "rows" else seen.shape
+        shape = one.shape if one.shape is not None else given or ()
+        size: list[int] = []
+        for axis, length in enumerate(shape):
+            if one.shape is not None and isinstance(length, int):
+                size.append(length)
+            elif axis == one.batch_axis and not (seen is not None and seen.feeding == "rows"):
+                size.append(samples)
+            else:
+                size.append((given[axis] if given is not None and axis < len(given) else OPEN_SIZE) * stretch)
+        dtype = np.dtype((one.dtype or ir.DataType.FLOAT).numpy())
+        noise = np.asarray(rng.standard_normal(size, dtype=np.float32))
+        feeds[one.name] = np.asarray(noise > 0 if dtype.kind in "iub" else noise, dtype)
+    return feeds
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A model that can be asked what its values are.
+
+    Attributes:
+        model: The held model; it is not changed.
+        folder: Where its external weights lie.
+        engine: What runs it.
+        feeds: One small batch.
+    """
+
+    model: ir.Model
+    folder: Path | None
+    engine: Engine
+    feeds: Feeds
+
+    def sizes(self, names: Sequence[str], feeds: Feeds | None = None) -> dict[str, tuple[int, ...]]:
+        """The shape every named value has in a run.
+
+        Raises:
+            RunError: As :class:`relu_audit.observe.session.Session`.
+        """
+        copy = self.model.clone()
+        values = _values(copy)
+        wanted = [name for name in names if name in values]
+        shapes: list[ir.Value] = []
+        for number, name in enumerate(wanted):
+            output = ir.Value(name=f"relu_audit_size_{number}", type=ir.TensorType(ir.DataType.INT64))
+            copy.graph.append(ir.Node("", "Shape", [values[name]], outputs=[output], name=f"relu_audit_size_{number}"))
+            shapes.append(output)
+        if not shapes:
+            return {}
+        copy.graph.outputs.extend(shapes)
+        found = Session(copy, self.folder, self.engine, optimize=False).run(
+            self.feeds if feeds is None else feeds, [value.name or "" for value in shapes]
+        )
+        return {name: tuple(found[value.name or ""].tolist()) for name, value in zip(wanted, shapes, strict=True)}
+
+    def numbers(self, wanted: Mapping[str, int]) -> Iterator[tuple[str, np.ndarray]]:
+        """The named values of a run, one after the other.
+
+        Args:
+            wanted: Names, each with its number of bytes, so that no run brings out too much.
+
+        Raises:
+            RunError: As :class:`relu_audit.observe.session.Session`.
+        """
+        for names in _chunks(wanted):
+            copy = self.model.clone()
+            values = _values(copy)
+            known = [name for name in names if name in values]
+            present = {value.name for value in copy.graph.outputs}
+            copy.graph.outputs.extend(values[name] for name in known if name not in present)
+            yield from Session(copy, self.folder, self.engine, optimize=False).run(self.feeds, known).items()
+
+
+def rehearse(
+    model: ir.Model,
+    folder: Path | None,
+    engine: Engine,
+    inputs: Sequence[GraphInput],
+    data: DataInfo,
+    samples: Sequence[Feeds] = (),
+) -> tuple[Rehearsal, Feeds | None]:
+    """A rehearsal on one small batch, and feeds of other sizes where the model takes them.
+
+    Args:
+        model: The held model.
+        folder: Where its external weights lie.
+        engine: What runs it.
+        inputs: Its inputs.
+        data: What the audit showed it.
+        samples: Real feeds to be tried first; noise does not get everywhere.
+
+    Raises:
+        RunError: The model does not run at all.
+    """
+    names = [value.name or "" for value in model.graph.outputs]
+    tries = [*samples, made_up(inputs, data, 2), made_up(inputs, data, 1)]
+    for number, feeds in enumerate(tries):
+        rehearsal = Rehearsal(model, folder, engine, feeds)
+        try:
+            rehearsal.sizes(names)
+        except RunError:
+            if number + 1 < len(tries):
+                continue
+            raise
+        other = made_up(inputs, data, 3, stretch=2)
+        if all(other[name].shape == feeds[name].shape for name in feeds):
+            return rehearsal, feeds
+        try:
+            rehearsal.sizes(names, other)
+        except RunError:
+            other = None
+        return rehearsal, other
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _values(model: ir.Model) -> dict[str, ir.Value]:
+    """Every value of the main graph by name."""
+    graph = model.graph
+    values = {value.name or "": value for value in (*graph.inputs, *graph.initializers.values())}
+    values.update({value.name or "": value for node in graph for value in node.outputs})
+    return values
+
+
+def _chunks(wanted: Mapping[str, int]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    total = 0
+    for name, size in wanted.items():
+        if chunk and total + size > FETCH_BYTES:
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(name)
+        total += size
+    if chunk:
+        yield chunk

@@ -1,0 +1,270 @@
+"""Write a solution into the graph: cut tensors, fold constants, mend what names a length, drop what nobody reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from relu_audit.graph.scopes import walk
+from relu_audit.surgery.atoms import Bools
+from relu_audit.surgery.constants import Constants
+from relu_audit.surgery.editor import Editor
+from relu_audit.surgery.facts import ALWAYS, Facts
+from relu_audit.surgery.fold import Linear, carry
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.laws import Law
+from relu_audit.surgery.patches import Cutting
+from relu_audit.surgery.plan import Cut, Fold
+from relu_audit.surgery.shuffles import write_shuffle
+from relu_audit.surgery.solve import Solution, Sum
+
+
+@dataclass
+class Written:
+    """What was done to initializers."""
+
+    cuts: list[Cut] = field(default_factory=list)
+    folds: list[Fold] = field(default_factory=list)
+
+
+def rewrite(ground: Ground, facts: Facts, constants: Constants, sums: list[Sum], solution: Solution) -> Written:
+    """Change the network's graph.
+
+    Args:
+        ground: The graph; it is changed.
+        facts: Its facts.
+        constants: Its constants.
+        sums: Its mixes.
+        solution: What goes.
+    """
+    writer = _Writer(ground, facts, constants, solution)
+    writer.note_folds(sums)
+    writer.cut_tensors()
+    writer.patch_nodes()
+    writer.fold()
+    clean(ground.network.model)
+    return writer.written
+
+
+def clean(model: ir.Model) -> None:
+    """Drop what nobody reads, and shapes that may not hold any more."""
+    passes.RemoveUnusedNodesPass()(model)
+    for node in (step.node for step in walk(model.graph)):
+        for value in node.outputs:
+            if not value.is_graph_output() or node.graph is not model.graph:
+                value.shape = None
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """What a node's result gains: along which axis, how much for every entry that stays, and what was folded."""
+
+    node: ir.Node
+    axis: int
+    level: np.ndarray
+    note: str
+
+
+class _Writer:
+    def __init__(self, ground: Ground, facts: Facts, constants: Constants, solution: Solution) -> None:
+        self.ground, self.facts, self.constants, self.solution = ground, facts, constants, solution
+        self.atoms = ground.atoms
+        self.editor = Editor(ground.network.model)
+        self.written = Written()
+        self.additions: list[_Addition] = []
+
+    def kept(self, value: ir.Value | None) -> dict[int, Bools]:
+        """Which entries stay, along every axis that loses some."""
+        found: dict[int, Bools] = {}
+        for axis, atoms in () if value is None else self.atoms.of(value):
+            gone = self.solution.removed[atoms]
+            if gone.any():
+                found[axis] = ~gone
+        return found
+
+    def note_folds(self, sums: list[Sum]) -> None:
+        """Find out, on the weights as they are, what removed constants added to results that stay."""
+        removed = self.solution.removed
+        for one in sums:
+            mix, law = one.mix, self.ground.law(one.mix.node)
+            number = self.constants.number[mix.terms]
+            stays = (mix.results == ALWAYS) | ~removed[mix.results]
+            needed = (mix.pattern & stays[:, :, None]).any(axis=1)
+            gone = removed[mix.terms] & needed & self.constants.known[mix.terms] & (number != 0)
+            if law is None or not law.linear or not gone.any():
+                continue
+            self._carry(one, gone & one.carried)
+            linear = Linear.of(self.ground, self.facts, mix)
+            level = (gone & ~one.carried) * np.nan_to_num(number)
+            response = None if linear is None or not level.any() else linear.respond(level)
+            if response is None:
+                continue
+            level = response.level[stays.ravel()] if stays.size == len(response.level) else response.level
+            count = int((gone & ~one.carried).sum())
+            self.additions.append(_Addition(mix.node, response.axis, level, f"{count} constant{'s' * (count > 1)}"))
+
+    def _carry(self, one: Sum, gone: Bools) -> None:
+        mix = one.mix
+        new = carry(self.facts, mix, self.constants.number[mix.terms], gone, one.carrier)
+        weight = None if mix.weight is None else mix.node.inputs[mix.weight]
+        if new is not None and weight is not None:
+            weight.const_value = ir.Tensor(new, name=weight.name)
+            note = f"{int(gone.sum())} constants carried by one"
+            self.written.folds.append(Fold(initializer=weight.name or "", note=note))
+
+    def cut_tensors(self) -> None:
+        """Take removed slices out of initializers, and out of the numbers that nodes hold."""
+        main = self.ground.network.model.graph
+        for graph in self.ground.network.model.graphs():
+            for name, value in graph.initializers.items():
+                kept, tensor = self.kept(value), value.const_value
+                if not kept or tensor is None:
+                    continue
+                value.const_value = _cut(tensor, kept)
+                value.shape = ir.Shape(value.const_value.shape.numpy())
+                if graph is main:
+                    for axis, stays in kept.items():
+                        gone = tuple(np.flatnonzero(~stays).tolist())
+                        self.written.cuts.append(Cut(initializer=name, axis=axis, indices=gone, size=len(stays)))
+        for node in (step.node for step in walk(main)):
+            held = node.attributes.get("value")
+            if not node.inputs and held is not None and node.outputs and (kept := self.kept(node.outputs[0])):
+                node.attributes["value"] = ir.AttrTensor("value", _cut(held.as_tensor(), kept))
+
+    def patch_nodes(self) -> None:
+        """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
+        for node in [step.node for step in walk(self.ground.network.model.graph)]:
+            law = self.ground.law(node)
+            if law is None:
+                continue
+            shuffle = self.facts.shuffles.get(node)
+            kept = None if shuffle is None else self.kept(shuffle.source).get(shuffle.axis)
+            if shuffle is not None and kept is not None:
+                write_shuffle(self.editor, shuffle, kept)
+            elif law.measures:
+                self._restore_shape(node)
+            elif node in self.facts.moved and law.patch is not None:
+                cutting = Cutting(
+                    node=node,
+                    routes=self.facts.moved[node].routes,
+                    kept_in={(i, a): k for i, v in enumerate(node.inputs) for a, k in self.kept(v).items()},
+                    kept_out={(o, a): k for o, v in enumerate(node.outputs) for a, k in self.kept(v).items()},
+                    sizes=[self.atoms.shape(value) or () for value in node.outputs],
+                    numbers=[self.ground.steady(value) if i else None for i, value in enumerate(node.inputs)],
+                    editor=self.editor,
+                )
+                if cutting.kept_in or cutting.kept_out:
+                    law.patch(cutting)
+            elif law.groups and node in self.facts.signatures:
+                self._count_groups(node, law.groups)
+
+    def _count_groups(self, node: ir.Node, name: str) -> None:
+        """As many groups as entries stay, where whole groups go."""
+        read = self.facts.signatures[node]
+        for place in read.places:
+            if (
+                len(place.letters) > 1
+                and read.grouped()
+                and (kept := self.kept(place.value).get(place.axis)) is not None
+            ):
+                grid = kept.reshape([read.sizes[x] for x in place.letters])
+                whole = grid.any(axis=1)
+                if not whole.all():
+                    node.attributes[name] = ir.AttrInt64(name, int(whole.sum()))
+
+    def _restore_shape(self, node: ir.Node) -> None:
+        """Let everything computed from a shape see the one there was: where it is used, the difference is taken off."""
+        value = node.inputs[0]
+        lost = {axis: int((~kept).sum()) for axis, kept in self.kept(value).items()}
+        shape = None if value is None else self.atoms.shape(value)
+        if not lost or shape is None or not any(True for _ in node.outputs[0].uses()):
+            return
+        change = np.array([lost.get(axis, 0) for axis in range(len(shape))], np.int64)
+        start, end = (node.attributes.get(name) for name in ("start", "end"))
+        change = change[(0 if start is None else start.as_int()) : (None if end is None else end.as_int())]
+        if change.any():
+            self.editor.redirect(node.outputs[0], "Add", self.editor.constant(change, node.name or "shape"))
+
+    def fold(self) -> None:
+        """Add what was noted to biases: the node's own, the one that is added next, or a new one."""
+        for one in self.additions:
+            law = self.ground.law(one.node)
+            if law is None or self._into_bias(one, law) or self._into_next(one):
+                continue
+            value = one.node.outputs[0]
+            rank = len(self.atoms.shape(value) or ())
+            shape = [1] * (rank - one.axis)
+            shape[0] = -1
+            dtype = np.dtype((value.dtype or ir.DataType.FLOAT).numpy())
+            constant = self.editor.constant(one.level.astype(dtype).reshape(shape), f"{one.node.name or 'sum'}_bias")
+            self.editor.redirect(value, "Add", constant)
+            self.written.folds.append(Fold(initializer=constant.name or "", note=one.note))
+
+    def _into_bias(self, one: _Addition, law: Law) -> bool:
+        index, node = law.bias, one.node
+        if index is None:
+            return False
+        scale = node.attributes[law.bias_scale].as_float() if law.bias_scale in node.attributes else 1.0
+        bias = node.inputs[index] if index < len(node.inputs) else None
+        if bias is not None and (bias.const_value is None or bias.is_graph_input()):
+            return False
+        if scale == 0:
+            return False
+        rank = len(self.atoms.shape(node.outputs[0]) or ())
+        spread = [-1] + [1] * (rank - 1 - one.axis if law.bias_spreads else 0)
+        dtype = np.dtype((node.outputs[0].dtype or ir.DataType.FLOAT).numpy())
+        old = np.zeros(1, dtype) if bias is None or bias.const_value is None else bias.const_value.numpy()
+        new = (old.astype(np.float64) + one.level.reshape(spread) / scale).astype(old.dtype)
+        self._replace(node, index, bias, new, one.note)
+        return True
+
+    def _into_next(self, one: _Addition) -> bool:
+        value = one.node.outputs[0]
+        uses = list(value.uses())
+        rank = len(self.atoms.shape(value) or ())
+        if len(uses) != 1 or value.is_graph_output() or one.axis != rank - 1:
+            return False
+        node, index = uses[0]
+        law = self.ground.law(node)
+        other = node.inputs[1 - index] if len(node.inputs) == 2 else None
+        if law is None or not law.adds or other is None or other.const_value is None or other.is_graph_input():
+            return False
+        old = other.const_value.numpy()
+        if old.ndim > rank:
+            return False
+        new = (old.astype(np.float64) + one.level).astype(old.dtype)
+        self._replace(node, 1 - index, other, new, one.note)
+        return True
+
+    def _replace(self, node: ir.Node, index: int, old: ir.Value | None, new: np.ndarray, note: str) -> None:
+        """Give a node new numbers: in place where nobody else reads the old ones."""
+        alone = old is not None and len(list(old.uses())) == 1 and not old.is_graph_output()
+        if old is not None and alone:
+            old.const_value = ir.Tensor(new, name=old.name)
+            old.shape = ir.Shape(new.shape)
+            made = old
+        else:
+            like = (None if old is None else old.name) or f"{node.name or node.op_type}_bias"
+            made = self.editor.constant(new, like)
+            while len(node.inputs) <= index:
+                node.resize_inputs(len(node.inputs) + 1)
+            node.replace_input_with(index, made)
+        self.written.folds.append(Fold(initializer=made.name or "", note=note))
+
+
+def _cut(tensor: ir.TensorProtocol, kept: dict[int, Bools]) -> ir.TensorProtocol:
+    """The tensor without some slices, cut when it is asked for: weights beside the file are not all read at once."""
+    shape = list(tensor.shape.numpy())
+    for axis, stays in kept.items():
+        shape[axis] = int(stays.sum())
+
+    def numbers() -> ir.TensorProtocol:
+        array = tensor.numpy()
+        for axis, stays in kept.items():
+            array = np.compress(stays, array, axis=axis)
+        return ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=tensor.name)
+
+    return ir.LazyTensor(numbers, dtype=tensor.dtype, shape=ir.Shape(shape), name=tensor.name)

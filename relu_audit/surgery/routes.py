@@ -1,0 +1,218 @@
+"""Where the entries of an operand go, for operators that only move data: found by running them on indices.
+
+An operand is filled with the index that each element has along one axis, the node is run by itself, and the result
+read: no rule for transposes, slices, gathers or shuffles is needed, and none can be wrong. Running it a second time
+with all indices shifted tells what came from the operand and what the operator filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.errors import RunError
+from relu_audit.observe.session import Engine, Session
+from relu_audit.surgery.atoms import Ints
+from relu_audit.surgery.patches import Route
+
+SHIFT = 1 << 20
+"""Offset that no index reaches; sums of the two are exact in float32."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one node moves.
+
+    Attributes:
+        routes: How every axis of an operand shows along every axis of a result that depends on it.
+        blended: Axes of operands whose entries come out mixed, as when an image is resampled.
+        shown: For each axis of an operand, which of its entries come out at all.
+    """
+
+    routes: tuple[Route, ...]
+    blended: frozenset[tuple[int, int]]
+    shown: Mapping[tuple[int, int], Ints]
+
+
+def trace(
+    node: ir.Node,
+    shapes: Mapping[int, tuple[int, ...]],
+    given: Mapping[int, np.ndarray],
+    opsets: Mapping[str, int],
+    engine: Engine,
+) -> Moved | None:
+    """Follow the entries of a node's operands.
+
+    Args:
+        node: The node; it is not changed.
+        shapes: Sizes of the operands that hold data, by number.
+        given: Numbers of all other operands.
+        opsets: Operator-set versions of the model.
+        engine: What runs the node.
+
+    Returns:
+        None if the node does not run by itself.
+    """
+    if any(max(shape, default=0) >= SHIFT for shape in shapes.values()):
+        return None
+    try:
+        return _trace(_Runner(node, shapes, given, opsets, engine))
+    except RunError:
+        return None
+
+
+def trace_chain(
+    nodes: Sequence[ir.Node],
+    shape: tuple[int, ...],
+    given: Sequence[Mapping[int, np.ndarray]],
+    opsets: Mapping[str, int],
+    engine: Engine,
+) -> Moved | None:
+    """Follow the entries of the first node's first operand through nodes that each read the one before."""
+    if max(shape, default=0) >= SHIFT:
+        return None
+    try:
+        runners: list[_Runner] = []
+        passed = np.zeros(shape, np.float32)
+        for node, numbers in zip(nodes, given, strict=True):
+            runners.append(_Runner(node, {0: passed.shape}, numbers, opsets, engine))
+            passed = runners[-1].run(0, passed)[0]
+        return _trace(_Chain(runners))
+    except RunError:
+        return None
+
+
+class _Traced(Protocol):
+    """Something that takes arrays of given shapes and moves their entries."""
+
+    @property
+    def shapes(self) -> Mapping[int, tuple[int, ...]]:
+        """Sizes of the operands, by number."""
+        ...
+
+    def run(self, operand: int, filled: np.ndarray) -> list[np.ndarray]:
+        """The results for one operand's numbers; the other operands are zero."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Chain:
+    runners: Sequence[_Runner]
+
+    @property
+    def shapes(self) -> Mapping[int, tuple[int, ...]]:
+        return self.runners[0].shapes
+
+    def run(self, operand: int, filled: np.ndarray) -> list[np.ndarray]:
+        for runner in self.runners:
+            filled = runner.run(operand, filled)[0]
+        return [filled]
+
+
+def _trace(runner: _Traced) -> Moved:
+    routes: list[Route] = []
+    blended: set[tuple[int, int]] = set()
+    shown: dict[tuple[int, int], Ints] = {}
+    for operand, shape in runner.shapes.items():
+        for axis, size in enumerate(shape):
+            if size > 1:
+                found = _along(runner, operand, axis)
+                if found is None:
+                    blended.add((operand, axis))
+                else:
+                    routes += found[0]
+                    shown[operand, axis] = np.array(sorted(found[1]), np.int64)
+    return Moved(tuple(routes), frozenset(blended), shown)
+
+
+class _Runner:
+    """A model of one node, whose data operands are float32."""
+
+    def __init__(
+        self,
+        node: ir.Node,
+        shapes: Mapping[int, tuple[int, ...]],
+        given: Mapping[int, np.ndarray],
+        opsets: Mapping[str, int],
+        engine: Engine,
+    ) -> None:
+        self.shapes = shapes
+        values: list[ir.Value | None] = []
+        for index, value in enumerate(node.inputs):
+            if value is None or not (index in shapes or index in given):
+                values.append(None)
+            elif index in shapes:
+                float32 = ir.TensorType(ir.DataType.FLOAT)
+                values.append(ir.Value(name=f"operand{index}", shape=ir.Shape(shapes[index]), type=float32))
+            else:
+                tensor = ir.Tensor(given[index], name=f"operand{index}")
+                values.append(
+                    ir.Value(
+                        name=f"operand{index}",
+                        shape=ir.Shape(given[index].shape),
+                        type=ir.TensorType(tensor.dtype),
+                        const_value=tensor,
+                    )
+                )
+        outputs = [ir.Value(name=f"result{i}") for i in range(len(node.outputs))]
+        copy = ir.Node(node.domain, node.op_type, values, node.attributes.values(), outputs=outputs)
+        graph = ir.Graph(
+            [v for i, v in enumerate(values) if v is not None and i in shapes],
+            outputs,
+            nodes=[copy],
+            initializers=[v for i, v in enumerate(values) if v is not None and i in given],
+            opset_imports=dict(opsets),
+            name="one_node",
+        )
+        self._names = [f"result{i}" for i in range(len(outputs))]
+        self._session = Session(ir.Model(graph, ir_version=8), None, engine, optimize=False)
+
+    def run(self, operand: int, filled: np.ndarray) -> list[np.ndarray]:
+        """The results for one operand's numbers; the other data operands are zero."""
+        feeds = {
+            f"operand{i}": filled if i == operand else np.zeros(shape, np.float32) for i, shape in self.shapes.items()
+        }
+        found = self._session.run(feeds, self._names)
+        return [found[name] for name in self._names]
+
+
+def _along(runner: _Traced, operand: int, axis: int) -> tuple[list[Route], set[int]] | None:
+    """The routes of one axis and which of its entries show at all; None if they come out mixed."""
+    shape = runner.shapes[operand]
+    lined = np.arange(shape[axis], dtype=np.float32).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    indices = np.ascontiguousarray(np.broadcast_to(lined, shape))
+    plain, shifted = runner.run(operand, indices), runner.run(operand, indices + SHIFT)
+    routes: list[Route] = []
+    used: set[int] = set()
+    for output, (low, high) in enumerate(zip(plain, shifted, strict=True)):
+        came = high - low > SHIFT / 2
+        whole = np.rint(low)
+        if not np.allclose(high[came] - low[came], SHIFT, atol=0.5) or not np.allclose(
+            whole[came], low[came], atol=1e-3
+        ):
+            return None
+        source = whole.astype(np.int64)
+        for output_axis, size in enumerate(low.shape):
+            if size > 1:
+                found = _route(operand, axis, output, output_axis, source, came)
+                routes += [] if found is None else [found]
+        used |= set(np.unique(source[came]).tolist())
+    return routes, used
+
+
+def _route(
+    operand: int, axis: int, output: int, output_axis: int, source: np.ndarray, came: np.ndarray
+) -> Route | None:
+    """Which index along the operand's axis shows at which index along the result's; None if each shows at each."""
+    length = source.shape[output_axis]
+    sides = [-1 if i == output_axis else 1 for i in range(source.ndim)]
+    lined = np.arange(length, dtype=np.int64).reshape(sides)
+    pairs = np.unique((source * length + lined)[came])
+    at, to = pairs // length, pairs % length
+    if len(pairs) == len(np.unique(at)) * len(np.unique(to)):
+        return None
+    return Route(operand, axis, output, output_axis, at, to)

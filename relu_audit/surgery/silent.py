@@ -1,0 +1,112 @@
+"""From an audit's units to entries along axes of the graph's values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph.locate import Census, Use
+from relu_audit.graph.normalize import Network, sizes
+from relu_audit.graph.placing import Pattern
+from relu_audit.graph.taps import OPEN, Codes
+from relu_audit.records import Audit, SiteAudit
+from relu_audit.surgery.atoms import Ints
+from relu_audit.surgery.hold import Silent
+from relu_audit.surgery.plan import KeptUnit
+
+
+@dataclass(frozen=True)
+class Premise:
+    """What the audit found silent, on the graph.
+
+    Attributes:
+        silent: One entry for every place of every site.
+        refused: Units whose entries cannot be told apart from others.
+    """
+
+    silent: tuple[Silent, ...]
+    refused: tuple[KeptUnit, ...]
+
+
+def premise(network: Network, audit: Audit, census: Census) -> Premise:
+    """Find the audited sites in the graph again."""
+    located = {one.site.tensor: one for one in census.located}
+    silent: list[Silent] = []
+    refused: list[KeptUnit] = []
+    for site in audit.sites:
+        uses = located[site.tensor].uses if site.tensor in located else ()
+        found = [_silent(network, site, use) for use in uses]
+        if not found or any(one is None for one in found):
+            refused += [_kept(site, unit) for unit in (*site.dead, *site.constant)]
+        silent += [one for one in found if one is not None and all(found)]
+    return Premise(tuple(silent), tuple(refused))
+
+
+def _kept(site: SiteAudit, unit: int) -> KeptUnit:
+    why = "its units spread over several axes, or over one whose size the file does not tell"
+    return KeptUnit(tensor=site.tensor, unit=unit, slug="units-spread", detail=why)
+
+
+def _silent(network: Network, site: SiteAudit, use: Use) -> Silent | None:
+    if use.pattern is None:
+        return None
+    held = [axis for axis, pieces in enumerate(use.pattern) if any(p.role == "u" and p.size != 1 for p in pieces)]
+    if len(held) != 1:
+        return None
+    axis = held[0]
+    units = _units(use.pattern, axis, site.units, _length(use.output, axis))
+    if units is None:
+        return None
+    numbers = np.full(site.units, np.nan)
+    # A constant unit is not among them: that it always showed one value does not mean that it can have no other.
+    numbers[list(site.dead)] = 0.0
+    if isinstance(use.tap, Codes):
+        # What is silent has the code that stands for zero.
+        points = np.zeros(1) if use.tap.zero_point is None else network.constant(use.tap.zero_point)
+        if points is None or points.size not in (1, site.units):
+            return None
+        numbers = np.where(np.isnan(numbers), np.nan, points.astype(np.float64).ravel())
+    elif use.tap is not OPEN:
+        return None
+    return Silent(
+        value=use.output, rank=len(use.pattern), axis=axis, units=units, numbers=numbers[units], tensor=site.tensor
+    )
+
+
+def _length(value: ir.Value, axis: int) -> int | None:
+    shape = sizes(value)
+    size = None if shape is None or axis >= len(shape) else shape[axis]
+    return size if isinstance(size, int) else None
+
+
+def _units(pattern: Pattern, axis: int, count: int, length: int | None) -> Ints | None:
+    """The unit of every index along an axis, which may hold positions beside them; None if that is not known."""
+    pieces = pattern[axis]
+    if len(pieces) == 1:
+        return np.arange(count)
+    known: list[int | None] = [p.size if isinstance(p.size, int) else None for p in pieces]
+    missing = [i for i, size in enumerate(known) if size is None]
+    if missing and (length is None or len(missing) > 1):
+        return None
+    for i in missing:
+        known[i] = (length or 0) // math.prod(size for size in known if size is not None)
+    shape = [size or 1 for size in known]
+    order = sorted((i for i, p in enumerate(pieces) if p.role == "u"), key=lambda i: pieces[i].part)
+    grid = np.indices(shape)
+    units = np.zeros(shape, np.int64)
+    for i in order:
+        units = units * shape[i] + grid[i]
+    return units.ravel() if int(units.max(initial=-1)) + 1 == count else None
+
+
+def unit_axes(sites: Sequence[SiteAudit]) -> dict[str, int]:
+    """The unit axes that the audit was told."""
+    return {
+        site.tensor: site.unit_axis
+        for site in sites
+        if site.axis_from == "given by --unit-axis" and site.unit_axis is not None
+    }

@@ -1,0 +1,154 @@
+"""What can go: one greatest fixpoint.
+
+Everything that is not pinned is taken out, and put back until nothing that is kept depends on what is removed. A
+class of atoms is put back if a kept result needs one of them: its factor is not zero, and the entry is no constant
+that can be folded. Needed means needed by something *kept*: what a kept constant is made of is needed like everything
+else. That no axis is left empty, and that lengths stay aligned, are conditions of the same fixpoint, for putting a
+class back makes others needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from relu_audit.surgery.atoms import Bools, Ints
+from relu_audit.surgery.facts import ALWAYS, Facts, Mix
+
+NEEDED, LAST, ALIGNED = "needed", "last-unit", "alignment"
+
+
+NOBODY = -1
+"""In place of a term: none carries the others."""
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A mix, and which of its terms may go although a kept result has them.
+
+    Attributes:
+        mix: The mix.
+        free: Zeros, and constants that fold into a bias: [group, term].
+        carried: Constants that may go as long as their group's carrier stays: [group, term].
+        carrier: That term, for every group; ``NOBODY`` without one.
+    """
+
+    mix: Mix
+    free: Bools
+    carried: Bools
+    carrier: Ints
+
+    def carriers(self, label: Ints, removed: Bools) -> list[int]:
+        """Classes of the terms that carry others which go."""
+        stay: list[int] = np.flatnonzero((removed[self.mix.terms] & self.carried).any(axis=1)).tolist()
+        return [int(label[self.mix.terms[group, self.carrier[group]]]) for group in stay]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Why a class was put back: a condition, and the atom at which it failed with the sum that needs it."""
+
+    slug: str
+    atom: int
+    mix: Mix | None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What goes.
+
+    Attributes:
+        label: The class of every atom.
+        removed: Which atoms go.
+        kept: For every class that was put back the first reason.
+        pinned: For every pinned class the pinned atoms in it.
+    """
+
+    label: Ints
+    removed: Bools
+    kept: Mapping[int, Kept]
+    pinned: Bools
+
+
+def solve(facts: Facts, sums: Sequence[Sum], align: int) -> Solution:
+    """Find the largest set of atoms that can go together.
+
+    Args:
+        facts: Links and pins.
+        sums: Every mix with its free terms.
+        align: Axes whose length is a multiple of this keep to multiples of it.
+    """
+    return _Solver(facts, sums, align).run()
+
+
+class _Solver:
+    def __init__(self, facts: Facts, sums: Sequence[Sum], align: int) -> None:
+        self.facts, self.sums = facts, sums
+        self.label = facts.classes()
+        self.pinned = facts.pinned()
+        self.size = np.bincount(self.label, minlength=facts.atoms.count)
+        self.out = np.ones(facts.atoms.count, bool)  # by class
+        self.out[self.label[self.pinned]] = False
+        self.kept: dict[int, Kept] = {}
+        self.axes = [(self.label[atoms], atoms, align) for atoms in _different(facts, self.label)]
+
+    def run(self) -> Solution:
+        while self._put_back_needed() or self._put_back_lengths():
+            pass
+        return Solution(self.label, self.out[self.label], self.kept, self.pinned)
+
+    def _put_back(self, label: int, why: Kept) -> None:
+        self.out[label] = False
+        self.kept.setdefault(label, why)
+
+    def _put_back_needed(self) -> bool:
+        changed = False
+        for one in self.sums:
+            mix = one.mix
+            gone = self.out[self.label[mix.terms]] & ~one.free
+            if not gone.any():
+                continue
+            stays = (mix.results == ALWAYS) | ~self.out[self.label[mix.results]]
+            wanted = (mix.pattern & stays[:, :, None]).any(axis=1)
+            needed = gone & wanted & ~one.carried
+            for group in np.flatnonzero((gone & wanted & one.carried).any(axis=1)):
+                needed[group, one.carrier[group]] = gone[group, one.carrier[group]]
+            for atom in mix.terms[needed].tolist():
+                label = int(self.label[atom])
+                if self.out[label]:
+                    self._put_back(label, Kept(NEEDED, atom, mix))
+                    changed = True
+        return changed
+
+    def _put_back_lengths(self) -> bool:
+        """Mend every axis that is too short, by its cheapest classes."""
+        changed = False
+        for labels, atoms, align in self.axes:
+            while (short := self._short(labels, align)) > 0:
+                out = self.out[labels]
+                candidates, counts = np.unique(labels[out], return_counts=True)
+                # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits.
+                best = int(candidates[np.lexsort((candidates, self.size[candidates], counts > short))[0]])
+                slug = LAST if out.all() else ALIGNED
+                self._put_back(best, Kept(slug, int(atoms[labels == best][0]), None))
+                changed = True
+        return changed
+
+    def _short(self, labels: Ints, align: int) -> int:
+        """How many entries an axis lacks."""
+        kept = len(labels) - int(self.out[labels].sum())
+        if kept == len(labels):
+            return 0
+        if not kept:
+            return 1
+        return -kept % align if len(labels) % align == 0 else 0
+
+
+def _different(facts: Facts, label: Ints) -> list[Ints]:
+    """One axis of each set of axes made of the same classes."""
+    found: dict[bytes, Ints] = {}
+    for _, _, atoms in facts.atoms.axes():
+        found.setdefault(label[atoms].tobytes(), atoms)
+    return list(found.values())

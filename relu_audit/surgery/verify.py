@@ -1,0 +1,208 @@
+"""Run original and result side by side: nothing is written that was not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.errors import RunError, VerificationError
+from relu_audit.graph.inputs import GraphInput
+from relu_audit.observe.dataset import Dataset
+from relu_audit.observe.session import Engine, Session
+from relu_audit.records import DataInfo
+from relu_audit.surgery.hold import Silent
+from relu_audit.surgery.plan import Comparison, Verification
+from relu_audit.surgery.rehearsal import Feeds, made_up
+
+LIMIT = 1e-5
+"""Largest difference allowed, relative to the largest output; cutting regroups float32 sums and does no more."""
+
+LIMITS = {ir.DataType.FLOAT: LIMIT, ir.DataType.FLOAT16: 1e-2, ir.DataType.BFLOAT16: 8e-2}
+"""The same by element type, for models that have weights in it: about ten steps of the narrower ones."""
+
+INFINITE = 1e300
+"""Stands for a difference that has no number, since a record holds none that is not finite."""
+
+RANDOM_RUNS = 8
+UNOPTIMIZED_BATCHES = 2
+"""Batches of the calibration data that are also run with graph optimisation off."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The models to compare, and what to feed them.
+
+    Attributes:
+        original: As it was.
+        held: The original with its silent units held.
+        result: The pruned one.
+        held_result: The pruned one with those silent units held that it still has and relies on.
+        folder: Where external weights lie.
+        engine: What runs them.
+        inputs: Their inputs.
+        shown: What the audit fed.
+        silent: What the premise says.
+    """
+
+    original: ir.Model
+    held: ir.Model
+    result: ir.Model
+    held_result: ir.Model
+    folder: Path | None
+    engine: Engine
+    inputs: Sequence[GraphInput]
+    shown: DataInfo
+    silent: Sequence[Silent]
+
+
+def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
+    """Compare the models on calibration data if there is any, and on made-up inputs.
+
+    Raises:
+        VerificationError: ``verification`` if the result does not run, or there is nothing to compare on.
+        RunError: The original does not.
+    """
+    held = [made_up(trial.inputs, trial.shown, 2, seed=1 + i) for i in range(RANDOM_RUNS // 2)]
+    fitting = list(_keeping(trial, [made_up(trial.inputs, trial.shown, 1, seed=101 + i) for i in range(RANDOM_RUNS)]))
+    first: list[Feeds] = []
+    comparisons: list[Comparison] = []
+    for optimize in (True, False):
+        if optimize and data is not None:
+            feeds = _remembered((batch.feeds for batch in data.batches(batch_size)), first)
+        else:
+            feeds = iter(first)
+        # Two sessions at a time: each holds the weights once more.
+        comparisons += _side_by_side(
+            trial, trial.original, trial.result, {"calibration": feeds, "random": fitting}, optimize=optimize
+        )
+        comparisons += _side_by_side(trial, trial.held, trial.held_result, {"held": held}, optimize=optimize)
+    comparisons = [one for one in comparisons if one.samples]
+    if not comparisons:
+        raise VerificationError(
+            "there is no input on which original and result could be compared: the model does not take noise",
+            slug="verification",
+            hint="Give calibration data.",
+        )
+    limit = max(limit for dtype, limit in LIMITS.items() if dtype in _types(trial.original) or limit == LIMIT)
+    worst = max(comparisons, key=lambda one: one.relative)
+    return Verification(
+        max_abs_difference=max(one.max_abs_difference for one in comparisons),
+        scale=worst.scale,
+        relative=worst.relative,
+        limit=limit,
+        passed=worst.relative <= limit,
+        comparisons=tuple(comparisons),
+    )
+
+
+def _does_not_run(error: RunError) -> VerificationError:
+    return VerificationError(
+        f"the pruned model does not run: {error.message}",
+        slug="verification",
+        hint="Nothing was written. Please report this with the model.",
+    )
+
+
+def _side_by_side(
+    trial: Trial, old: ir.Model, new: ir.Model, feeds: Mapping[str, Iterable[Feeds]], *, optimize: bool
+) -> list[Comparison]:
+    """Two models on several kinds of inputs."""
+    names = [value.name or "" for value in old.graph.outputs]
+    # A session borrows the weights of the model it is given.
+    original = Session(old.clone(), trial.folder, trial.engine, optimize=optimize)
+    try:
+        result = Session(new.clone(), trial.folder, trial.engine, optimize=optimize)
+    except RunError as error:
+        raise _does_not_run(error) from error
+    return [_compared(what, original, result, runs, names, optimize=optimize) for what, runs in feeds.items()]
+
+
+def _remembered(feeds: Iterable[Feeds], first: list[Feeds]) -> Iterator[Feeds]:
+    """The feeds, of which the first few are kept: data may be there only once."""
+    for feed in feeds:
+        if len(first) < UNOPTIMIZED_BATCHES:
+            first.append(feed)
+        yield feed
+
+
+def _keeping(trial: Trial, feeds: Iterable[Feeds]) -> Iterator[Feeds]:
+    """Those inputs on which the silent units are silent in the original; none where that cannot be seen."""
+    main = trial.original.graph
+    copy = trial.original.clone()
+    values = {value.name: value for node in copy.graph for value in node.outputs}
+    watched = [one for one in trial.silent if len(one.indices)]
+    if any(one.value.name not in values or one.value.graph is not main for one in watched):
+        return
+    present = {value.name for value in copy.graph.outputs}
+    names = {one.value.name or "" for one in watched}
+    copy.graph.outputs.extend(values[name] for name in sorted(names - present))
+    session = Session(copy, trial.folder, trial.engine)
+    for feed in feeds:
+        try:
+            found = session.run(feed, sorted(names)) if names else {}
+        except RunError:
+            continue
+        if all(_is_silent(one, found[one.value.name or ""]) for one in watched):
+            yield feed
+
+
+def _is_silent(one: Silent, array: np.ndarray) -> bool:
+    entries = np.moveaxis(array, one.axis, -1)[..., one.indices]
+    return bool((entries == one.numbers[one.indices].astype(array.dtype)).all())
+
+
+def _types(model: ir.Model) -> set[ir.DataType | None]:
+    return {value.dtype for graph in model.graphs() for value in (*graph.initializers.values(), *graph.outputs)}
+
+
+def _compared(
+    what: str, original: Session, result: Session, feeds: Iterable[Feeds], names: Sequence[str], *, optimize: bool
+) -> Comparison:
+    """Both models on the same inputs, one batch at a time."""
+    difference, scale = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    runs = 0
+    for feed in feeds:
+        try:
+            a = original.run(feed, names)
+        except RunError:
+            if what == "calibration":
+                raise
+            continue  # noise is not what this model takes; what the original refuses says nothing
+        try:
+            b = result.run(feed, names)
+        except RunError as error:
+            raise _does_not_run(error) from error
+        runs += 1
+        for name in names:
+            apart, size = _apart(a[name], b[name])
+            difference[name], scale[name] = max(difference[name], apart), max(scale[name], size)
+    worst = max(names, key=lambda name: _ratio(difference[name], scale[name]))
+    return Comparison(
+        inputs=what,
+        optimized=optimize,
+        samples=runs,
+        max_abs_difference=max(difference.values()),
+        scale=scale[worst],
+        relative=_ratio(difference[worst], scale[worst]),
+    )
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Largest absolute difference and largest absolute value; what is not finite has to agree."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return INFINITE, 1.0
+    if a.dtype.kind not in "biuf" and a.dtype.name != "bfloat16":
+        return (0.0 if np.array_equal(a, b) else INFINITE), 1.0
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    finite = np.isfinite(x)
+    if not np.array_equal(finite, np.isfinite(y)) or not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return INFINITE, 1.0
+    return float(np.abs(x - y)[finite].max(initial=0.0)), float(np.abs(x[finite]).max(initial=0.0))
+
+
+def _ratio(difference: float, scale: float) -> float:
+    return difference / scale if scale else INFINITE if difference else 0.0
