@@ -1,0 +1,10 @@
+"""The register of small pruning patterns, one per kind of graph; importing the modules fills it."""
+
+from __future__ import annotations
+
+from tests import prune_formats, prune_layers, prune_wiring
+from tests.prune_kit import PATTERNS
+
+MODULES = (prune_layers, prune_wiring, prune_formats)
+
+__all__ = ["MODULES", "PATTERNS"]

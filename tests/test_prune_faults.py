@@ -1,0 +1,186 @@
+"""A checker must be able to fail: prunings that were done wrong on purpose, each of which verification has to catch."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import numpy_helper
+
+import relu_audit
+from relu_audit.errors import VerificationError
+from tests.prune_checks import weights
+from tests.prune_kit import DEAD, Numbers, after_stem
+from tests.prune_patterns import PATTERNS
+
+LIVING = [unit for unit in range(8) if unit not in DEAD]
+PRUNE = importlib.import_module("relu_audit.pruning")
+
+Weights = dict[str, np.ndarray]
+Fault = Callable[[Weights, Weights], Weights]
+"""From the original's weights and the result's to those that are wrong."""
+
+
+def fan() -> onnx.ModelProto:
+    """A rectifier with two readers: a padded convolution, and a depthwise one that makes constants of dead units."""
+    some = Numbers(3)
+    body = (
+        "p = Conv<pads = [1, 1, 1, 1]> (r, w1, b1)\n d = Conv<group = 8, pads = [1, 1, 1, 1]> (r, w2, b2)\n"
+        "q = Conv (d, w3, b3)\n y = Sub (p, q)"
+    )
+    layers = some.layer(1, 3, 8, 3, 3) | some.layer(2, 8, 1, 3, 3) | some.layer(3, 3, 8, 1, 1)
+    return after_stem(some, "float[n, 3, a, b] y", body, **layers)
+
+
+def nothing(old: Weights, new: Weights) -> Weights:
+    del old, new
+    return {}
+
+
+def shifted_cut(old: Weights, new: Weights) -> Weights:
+    """The reader lost the neighbours of the units that its writer lost."""
+    return {"w1": np.delete(old["w1"], [unit + 1 for unit in DEAD], axis=1)}
+
+
+def shifted_cut_of_one(old: Weights, new: Weights) -> Weights:
+    return {"w1": np.delete(old["w1"], [1, 4, 7], axis=1)}
+
+
+def dropped_fold(old: Weights, new: Weights) -> Weights:
+    return {"b3": old["b3"]}
+
+
+def fold_added_twice(old: Weights, new: Weights) -> Weights:
+    return {"b3": 2 * new["b3"] - old["b3"]}
+
+
+def two_channels_swapped_in_a_reader(old: Weights, new: Weights) -> Weights:
+    return {"w1": new["w1"][:, [1, 0, *range(2, len(LIVING))]]}
+
+
+def two_channels_swapped_in_the_writer(old: Weights, new: Weights) -> Weights:
+    return {"w0": new["w0"][[1, 0, *range(2, len(LIVING))]]}
+
+
+def two_channels_swapped_in_a_bias(old: Weights, new: Weights) -> Weights:
+    low, high = int(np.argmin(new["b0"])), int(np.argmax(new["b0"]))
+    wrong = new["b0"].copy()
+    wrong[[low, high]] = wrong[[high, low]]
+    return {"b0": wrong}
+
+
+def forgotten_reader(old: Weights, new: Weights) -> Weights:
+    """One reader was not told, and reads the first channels."""
+    return {"w1": old["w1"][:, : len(LIVING)]}
+
+
+def forgotten_reader_of_another_size(old: Weights, new: Weights) -> Weights:
+    return {"w1": old["w1"]}
+
+
+def one_weight_off(old: Weights, new: Weights) -> Weights:
+    wrong = new["w3"].copy()
+    wrong[2, 1] *= 1.01
+    return {"w3": wrong}
+
+
+FAULTS: tuple[Fault, ...] = (
+    shifted_cut,
+    shifted_cut_of_one,
+    dropped_fold,
+    fold_added_twice,
+    two_channels_swapped_in_a_reader,
+    two_channels_swapped_in_the_writer,
+    two_channels_swapped_in_a_bias,
+    forgotten_reader,
+    forgotten_reader_of_another_size,
+    one_weight_off,
+)
+
+
+def sabotage(monkeypatch: pytest.MonkeyPatch, fault: Callable[[onnx.ModelProto], None]) -> None:
+    """Let a fault into the result after it was made and before it is verified."""
+    verify = PRUNE.compare
+
+    def misled(trial: Any, *rest: Any) -> Any:
+        proto = ir.to_proto(trial.result)
+        fault(proto)
+        return verify(dataclasses.replace(trial, result=ir.from_proto(proto)), *rest)
+
+    monkeypatch.setattr(PRUNE, "compare", misled)
+
+
+def set_weights(model: onnx.ModelProto, changed: Weights) -> None:
+    for weight in model.graph.initializer:
+        if weight.name in changed:
+            weight.CopyFrom(numpy_helper.from_array(changed[weight.name], weight.name))
+
+
+def data_for(samples: int = 24) -> Weights:
+    return {"x": np.random.default_rng(0).integers(-4, 5, (samples, 2, 8, 8)).astype(np.float32)}
+
+
+def prune_with(
+    monkeypatch: pytest.MonkeyPatch, model: onnx.ModelProto, fault: Fault, data: Weights | None
+) -> relu_audit.Pruned:
+    old = weights(model)
+    audit = relu_audit.audit(model, data_for())
+    sabotage(monkeypatch, lambda proto: set_weights(proto, fault(old, weights(proto))))
+    return relu_audit.prune(model, audit, data=data, align=1)
+
+
+@pytest.mark.parametrize("data", [data_for(), None], ids=["data", "no data"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_verification_catches(fault: Fault, data: Weights | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(VerificationError) as caught:
+        prune_with(monkeypatch, fan(), fault, data)
+    assert caught.value.exit_code == 4
+
+
+def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pruned = prune_with(monkeypatch, fan(), nothing, data_for())
+    assert pruned.verification is not None
+    assert pruned.verification.passed
+    assert len(pruned.plan.removed) == len(DEAD)
+    assert {comparison.optimized for comparison in pruned.verification.comparisons} == {False, True}
+
+
+def test_verification_catches_a_constant_that_is_wrong_at_the_border(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fold that an unpadded convolution allows, done to a padded one."""
+    unpadded = PATTERNS["norm_after_then_unpadded"].model
+    audit = relu_audit.audit(unpadded, data_for())
+    right = relu_audit.prune(unpadded, audit, align=1).model
+
+    def pad(model: onnx.ModelProto) -> None:
+        model.graph.node[-1].attribute.append(onnx.helper.make_attribute("pads", [1, 1, 1, 1]))
+
+    padded = PATTERNS["norm_after_then_unpadded"].model
+    pad(padded)
+    pad(right)
+    sabotage(monkeypatch, lambda proto: proto.CopyFrom(right))
+    with pytest.raises(VerificationError):
+        relu_audit.prune(padded, relu_audit.audit(padded, data_for()), data=data_for(), align=1)
+
+
+def test_verification_catches_a_living_unit_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cuts agree with each other; only the unit was the wrong one to cut."""
+    axes = {"w0": 0, "b0": 0, "w1": 1, "w2": 0, "b2": 0, "w3": 1}
+
+    def cut(model: onnx.ModelProto) -> None:
+        new = weights(model)
+        set_weights(model, {name: np.delete(new[name], 2, axis) for name, axis in axes.items()})
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if attribute.name == "group" and attribute.i > 1:
+                    attribute.i -= 1
+
+    audit = relu_audit.audit(fan(), data_for())
+    sabotage(monkeypatch, cut)
+    with pytest.raises(VerificationError):
+        relu_audit.prune(fan(), audit, data=data_for(), align=1)
