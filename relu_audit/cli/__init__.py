@@ -18,6 +18,7 @@ class Exit(IntEnum):
     FAILED = 1
     UNUSABLE = 2
     INCONCLUSIVE = 3
+    UNFAITHFUL = 4
     BUG = 70
 
 

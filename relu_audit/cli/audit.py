@@ -15,13 +15,14 @@ from relu_audit.cli import Exit
 from relu_audit.cli.command import Configured, progress, running_options
 from relu_audit.cli.options import Share, option
 from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.prune import Shown, write_pruned
 
 if TYPE_CHECKING:
     from relu_audit.records import Audit
 
 EPILOG = """\b
 Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be audited,
-3 inconclusive, 70 a bug in relu-audit.
+3 inconclusive, 4 a pruned model was wrong and not written, 70 a bug in relu-audit.
 
 \b
 Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX_DEAD) and in
@@ -40,6 +41,9 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
 )
 @option("--json", "json_file", metavar="FILE", help="Write the audit as JSON; - is standard output.")
 @option("--html", "html_file", metavar="FILE", help="Write the report as one HTML page; - is standard output.")
+@option(
+    "--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units; see the command prune."
+)
 @option(
     "--max-dead", type=Share(), metavar="SHARE", help="Gate: fail above this dead share of all units, as 5% or 0.05."
 )
@@ -76,24 +80,29 @@ def audit(
     data: str,
     json_file: str | None,
     html_file: str | None,
+    pruned_file: str | None,
     quiet: bool,
     verbose: bool,
     debug: bool,
     **options: Any,
 ) -> int:
     """Audit MODEL: which rectifier units never fire on DATA, and how sure that is."""
-    targets = {"--json": json_file, "--html": html_file}
-    wanted = {name: target for name, target in targets.items() if target is not None}
+    reports = {name: file for name, file in (("--json", json_file), ("--html", html_file)) if file is not None}
+    models = {} if pruned_file is None else {"--prune": pruned_file}
     try:
-        check_writable(wanted, (str(model), data))
-        return _audit(wanted, quiet, verbose, model, data, **options)
+        check_writable({**reports, **models}, (str(model), data))
+        result = _audit(reports, quiet, verbose, model, data, **options)
+        if pruned_file is not None and not result.partial:
+            shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
+            write_pruned(model, result, pruned_file, data=data, shown=shown, running=options)
+        return _exit_code(result)
     except Exception:
         if debug:
             traceback.print_exc()
         raise
 
 
-def _audit(wanted: Mapping[str, str], quiet: bool, verbose: bool, model: Path, data: str, **options: Any) -> int:
+def _audit(wanted: Mapping[str, str], quiet: bool, verbose: bool, model: Path, data: str, **options: Any) -> Audit:
     from relu_audit.pipeline import audit as run
 
     # Calibration code of the user's own may print; standard output is for reports.
@@ -101,7 +110,7 @@ def _audit(wanted: Mapping[str, str], quiet: bool, verbose: bool, model: Path, d
         result = run(model, data, on_progress=on_progress, **options)
     deliver({target: _writer(name)(result) for name, target in wanted.items()})
     _summarise(result, to_stderr="-" in wanted.values(), quiet=quiet, verbose=verbose)
-    return _exit_code(result)
+    return result
 
 
 def _writer(option_name: str) -> Callable[[Audit], str]:

@@ -1,0 +1,168 @@
+"""``relu-audit prune MODEL``: dead units out of the graph, the function unchanged."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relu_audit.cli import Exit
+from relu_audit.cli.command import Configured, progress, running_options
+from relu_audit.cli.options import option
+from relu_audit.cli.output import check_writable, deliver
+
+if TYPE_CHECKING:
+    from relu_audit.pruning import Pruned
+    from relu_audit.records import Audit
+    from relu_audit.surgery.plan import Latency
+
+EPILOG = """\b
+Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 interrupted,
+4 the result computes something else and was not written, 70 a bug in relu-audit.
+"""
+
+
+@click.command(cls=Configured, epilog=EPILOG)
+@click.argument("model", type=click.Path(path_type=Path))
+@option("--data", metavar="DATA", help="Calibration data, as for an audit. With --audit, to compare on.")
+@option("--audit", "audit_file", metavar="FILE", help="Take the dead units from this audit of the same model.")
+@option("--output", "-o", metavar="FILE", help="Write the smaller model here.")
+@option("--dry-run", is_flag=True, help="Print the plan and what it would save; write no model.")
+@option("--json", "json_file", metavar="FILE", help="Write plan and verification as JSON; - is standard output.")
+@option(
+    "--align",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Keep channel counts that were multiples of N so: odd ones lose the runtime's fast kernels. 1 for size.",
+)
+@option("--merge-linear", is_flag=True, help="Also merge layers whose units are all always on.")
+@option("--scatter", is_flag=True, help="Also compute residual branches narrower and scatter them back.")
+@option("--latency/--no-latency", default=True, show_default=True, help="Time original and result.")
+@running_options
+@option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def prune(
+    model: Path,
+    data: str | None,
+    audit_file: str | None,
+    output: str | None,
+    dry_run: bool,
+    json_file: str | None,
+    quiet: bool,
+    debug: bool,
+    latency: bool,
+    align: int,
+    merge_linear: bool,
+    scatter: bool,
+    **running: Any,
+) -> int:
+    """Remove every dead unit of MODEL that can go without changing what it computes."""
+    if data is None and audit_file is None:
+        raise click.UsageError("give calibration data with --data, or an audit of this model with --audit")
+    if (output is None) != dry_run:
+        raise click.UsageError("name the file to write with --output FILE, or ask for the plan alone with --dry-run")
+    targets = {"--output": output, "--json": json_file}
+    wanted = {name: target for name, target in targets.items() if target is not None}
+    if output == "-":
+        raise click.UsageError("a model is not written to standard output; name a file")
+    options = {"align": align, "merge_linear": merge_linear, "scatter": scatter}
+    shown = Shown(to_stderr=json_file == "-", quiet=quiet)
+    try:
+        check_writable(wanted, tuple(str(path) for path in (model, data, audit_file) if path is not None))
+        found = _audit(model, data, audit_file, quiet, running)
+        if found.partial:
+            click.echo("interrupted: what part of the data did not wake may not be cut", err=True)
+            return Exit.INCONCLUSIVE
+        write_pruned(
+            model,
+            found,
+            output,
+            data=data,
+            json_file=json_file,
+            shown=shown,
+            timing=latency,
+            running=running,
+            options=options,
+        )
+    except Exception:
+        if debug:
+            traceback.print_exc()
+        raise
+    return Exit.PASSED
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where what was done is told, if it is."""
+
+    to_stderr: bool
+    quiet: bool
+
+
+def write_pruned(
+    model: Path,
+    audit: Audit,
+    output: str | None,
+    *,
+    data: str | None,
+    shown: Shown,
+    running: Mapping[str, Any],
+    json_file: str | None = None,
+    timing: bool = True,
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Prune by an audit, write the model if there is a name for it, time it, and say what was done."""
+    from relu_audit.pruning import prune as run
+    from relu_audit.report import pruning as report
+
+    same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
+    with contextlib.redirect_stdout(sys.stderr):
+        pruned = run(model, audit, data=data, verify=output is not None, **same, **(options or {}))
+    if output is not None:
+        pruned.save(output)
+    measured = None
+    if output is not None and timing and pruned.plan.removed:
+        measured = _latency(model, Path(output), pruned, running)
+    record = pruned.record(measured)
+    deliver({json_file: report.write(record)} if json_file is not None else {})
+    if not shown.quiet:
+        from rich.console import Console
+
+        console = Console(stderr=shown.to_stderr, highlight=False)
+        if not console.is_terminal:
+            console.width = 120
+        console.print(report.render(record, audit))
+
+
+def _audit(model: Path, data: str | None, audit_file: str | None, quiet: bool, running: Mapping[str, Any]) -> Audit:
+    if audit_file is not None:
+        from relu_audit.audited import load
+
+        return load(Path(audit_file))
+    from relu_audit.pipeline import audit as run
+
+    with contextlib.redirect_stdout(sys.stderr), progress(quiet) as on_progress:
+        return run(model, data, on_progress=on_progress, near_misses=False, **running)
+
+
+def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, Any]) -> Latency | None:
+    from relu_audit.errors import RunError
+    from relu_audit.observe.latency import latencies
+    from relu_audit.observe.session import engine
+    from relu_audit.surgery.plan import Latency
+
+    ran_by = engine(running["provider"], running["threads"], running["custom_ops"])
+    try:
+        before, after = latencies((model, result), pruned.example, ran_by)
+    except RunError as error:
+        click.echo(f"note: {error.message}", err=True)
+        return None
+    return Latency(before_ms=before, after_ms=after)

@@ -1,0 +1,136 @@
+"""What a pruning did, for a terminal and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relu_audit.errors import one_line
+from relu_audit.records import Audit
+from relu_audit.report.numbers import count, percent
+from relu_audit.report.text import short
+from relu_audit.surgery.plan import KeptUnit, Plan, PruningRecord, Verification
+
+
+def write(record: PruningRecord) -> str:
+    """The record as indented JSON with sorted keys."""
+    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=2).decode() + "\n"
+
+
+def render(record: PruningRecord, audit: Audit) -> RenderableType:
+    """The record as something a rich console can print: what goes by layer, what that saves, how it was checked."""
+    plan = record.plan
+    parts: list[RenderableType] = [_heading(record)]
+    if plan.removed or plan.kept:
+        parts.append(_layers(plan, audit))
+    parts += [Text(line) for line in _refusals(plan.kept)]
+    if plan.removed:
+        parts.append(_costs(record))
+    parts += [Text(line) for line in _checks(record.verification)]
+    parts.append(Text(f"Premise: {record.premise}."))
+    if audit.data.synthetic:
+        parts.append(Text("note: that data is made up; on real inputs the cut units may not be silent", style="yellow"))
+    return Group(*parts)
+
+
+def _heading(record: PruningRecord) -> Text:
+    plan = record.plan
+    dead = sum(one.why == "dead" for one in plan.removed)
+    other = len(plan.removed) - dead
+    more = f" and {count(other)} that nobody reads or that are constant" if other else ""
+    stay = f"; {count(len(plan.kept))} stay" if plan.kept else ""
+    if not plan.removed:
+        said = (
+            "nothing to remove" if not plan.kept else f"nothing can be removed; {count(len(plan.kept))} dead units stay"
+        )
+        return Text(f"{one_line(record.model)}: {said}")
+    return Text(f"{one_line(record.model)}: {count(dead)} dead units removed{more}{stay}")
+
+
+def _layers(plan: Plan, audit: Audit) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold", ratio=1)
+    for name in ("units", "dead", "removed", "kept"):
+        table.add_column(name, justify="right")
+    table.add_column("why kept", overflow="fold")
+    removed, kept = Counter(one.tensor for one in plan.removed), Counter(one.tensor for one in plan.kept)
+    for site in audit.sites:
+        if not (removed[site.tensor] or kept[site.tensor]):
+            continue
+        why = Counter(one.slug for one in plan.kept if one.tensor == site.tensor)
+        table.add_row(
+            Text(short("/".join(filter(None, (site.scope, site.tensor))))),
+            *(count(n) for n in (site.units, len(site.dead), removed[site.tensor], kept[site.tensor])),
+            Text(", ".join(f"{slug} {n}" for slug, n in why.most_common())),
+        )
+    return table
+
+
+def _refusals(kept: Sequence[KeptUnit]) -> Iterator[str]:
+    """One line for every reason, with the first units it keeps."""
+    by_reason: dict[tuple[str, str], list[KeptUnit]] = {}
+    for one in kept:
+        by_reason.setdefault((one.slug, one.detail), []).append(one)
+    slugs = Counter(one.slug for one in kept)
+    said: set[str] = set()
+    for (slug, detail), units in by_reason.items():
+        if slug not in said:
+            said.add(slug)
+            first = units[0]
+            yield (
+                f"kept [{slug}] {count(slugs[slug])}: for example unit {first.unit} of {short(first.tensor)}: "
+                f"{one_line(detail)}"
+            )
+
+
+def _costs(record: PruningRecord) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "before", "after", ""):
+        table.add_column(name, justify="right" if name else "left")
+    before, after = record.plan.before, record.plan.after
+    rows: list[tuple[str, float | None, float | None]] = [
+        ("parameters", before.parameters, after.parameters),
+        ("multiply-adds", before.multiply_adds, after.multiply_adds),
+        ("bytes of weights", before.bytes, after.bytes),
+    ]
+    for name, old, new in rows:
+        if old and new is not None:
+            table.add_row(name, count(int(old)), count(int(new)), _change(old, new))
+    if record.latency is not None:
+        old, new = record.latency.before_ms, record.latency.after_ms
+        table.add_row("milliseconds a run", f"{old:.3g}", f"{new:.3g}", f"{old / new:.2f} times as fast")
+    return table
+
+
+def _change(old: float, new: float) -> str:
+    return (
+        "the same"
+        if old == new
+        else f"{percent((old - new) / old)} less"
+        if new < old
+        else f"{percent((new - old) / old)} more"
+    )
+
+
+def _checks(verification: Verification | None) -> Iterator[str]:
+    if verification is None:
+        yield "Nothing was written, so nothing was compared."
+        return
+    kinds = {one.inputs for one in verification.comparisons}
+    inputs = [words for kind, words in _INPUTS.items() if kind in kinds]
+    yield (
+        f"Compared with the original on {', '.join(inputs)}; graph optimisation on and off: "
+        f"outputs differ by at most {verification.relative:.2g} of the largest; the limit is {verification.limit:g}."
+    )
+
+
+_INPUTS = {
+    "calibration": "the calibration data",
+    "random": "random inputs on which the cut units are silent",
+    "held": "random inputs with the cut units held silent",
+}
