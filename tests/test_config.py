@@ -204,7 +204,16 @@ def test_traceback_can_be_declined_by_the_environment(
 def test_every_option_is_a_setting(folder: Path) -> None:
     options = [p for p in command.params if isinstance(p, click.Option) and p.name != "help"]
     names = {name.removeprefix("--") for p in options for name in p.opts if name.startswith("--")}
-    told = {option for option, *_ in PRECEDENCE} | {"data", "near-misses", "json", "html", "quiet", "verbose", "debug"}
+    told = {option for option, *_ in PRECEDENCE} | {
+        "data",
+        "near-misses",
+        "json",
+        "html",
+        "prune",
+        "quiet",
+        "verbose",
+        "debug",
+    }
     assert names == told  # a new option belongs into one of the tests above
 
 
