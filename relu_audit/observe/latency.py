@@ -20,7 +20,9 @@ import numpy as np
 from relu_audit.errors import RunError
 from relu_audit.observe.session import Engine, timed
 
-TURNS = 5
+TURNS = 3
+"""Processes for each model; one costs about a second, most of it to start."""
+
 WARM_UP_RUNS = 3
 SECONDS = 0.3
 """How long one measurement goes on; a run that takes longer is taken once."""
