@@ -20,7 +20,7 @@ from relu_audit.cli.output import check_writable, deliver
 if TYPE_CHECKING:
     from relu_audit.pruning import Pruned
     from relu_audit.records import Audit
-    from relu_audit.surgery.plan import Latency
+    from relu_audit.surgery.plan import Latency, PruningRecord
 
 EPILOG = """\b
 Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 interrupted,
@@ -35,6 +35,7 @@ Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 i
 @option("--output", "-o", metavar="FILE", help="Write the smaller model here.")
 @option("--dry-run", is_flag=True, help="Print the plan and what it would save; write no model.")
 @option("--json", "json_file", metavar="FILE", help="Write plan and verification as JSON; - is standard output.")
+@option("--html", "html_file", metavar="FILE", help="Write the same as one HTML page; - is standard output.")
 @option(
     "--align",
     type=click.IntRange(min=1),
@@ -56,6 +57,7 @@ def prune(
     output: str | None,
     dry_run: bool,
     json_file: str | None,
+    html_file: str | None,
     quiet: bool,
     debug: bool,
     latency: bool,
@@ -69,14 +71,16 @@ def prune(
         raise click.UsageError("give calibration data with --data, or an audit of this model with --audit")
     if (output is None) != dry_run:
         raise click.UsageError("name the file to write with --output FILE, or ask for the plan alone with --dry-run")
-    targets = {"--output": output, "--json": json_file}
-    wanted = {name: target for name, target in targets.items() if target is not None}
+    reports = {name: file for name, file in (("--json", json_file), ("--html", html_file)) if file is not None}
+    models = {} if output is None else {"--output": output}
     if output == "-":
         raise click.UsageError("a model is not written to standard output; name a file")
     options = {"align": align, "merge_linear": merge_linear, "scatter": scatter}
-    shown = Shown(to_stderr=json_file == "-", quiet=quiet)
+    shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
     try:
-        check_writable(wanted, tuple(str(path) for path in (model, data, audit_file) if path is not None))
+        check_writable(
+            {**models, **reports}, tuple(str(path) for path in (model, data, audit_file) if path is not None)
+        )
         found = _audit(model, data, audit_file, quiet, running)
         if found.partial:
             click.echo("interrupted: what part of the data did not wake may not be cut", err=True)
@@ -86,7 +90,7 @@ def prune(
             found,
             output,
             data=data,
-            json_file=json_file,
+            reports=reports,
             shown=shown,
             timing=latency,
             running=running,
@@ -115,13 +119,13 @@ def write_pruned(
     data: str | None,
     shown: Shown,
     running: Mapping[str, Any],
-    json_file: str | None = None,
+    reports: Mapping[str, str] | None = None,
     timing: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Prune by an audit, write the model if there is a name for it, time it, and say what was done."""
     from relu_audit.pruning import prune as run
-    from relu_audit.report import pruning as report
+    from relu_audit.report import pruning
 
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
     with contextlib.redirect_stdout(sys.stderr):
@@ -132,14 +136,20 @@ def write_pruned(
     if output is not None and timing and pruned.plan.removed:
         measured = _latency(model, Path(output), pruned, running)
     record = pruned.record(measured)
-    deliver({json_file: report.write(record)} if json_file is not None else {})
+    deliver({target: _report(name, record, audit) for name, target in (reports or {}).items()})
     if not shown.quiet:
         from rich.console import Console
 
         console = Console(stderr=shown.to_stderr, highlight=False)
         if not console.is_terminal:
             console.width = 120
-        console.print(report.render(record, audit))
+        console.print(pruning.render(record, audit))
+
+
+def _report(option_name: str, record: PruningRecord, audit: Audit) -> str:
+    from relu_audit.report import pruning, pruning_html
+
+    return pruning_html.write(record, audit) if option_name == "--html" else pruning.write(record)
 
 
 def _audit(model: Path, data: str | None, audit_file: str | None, quiet: bool, running: Mapping[str, Any]) -> Audit:

@@ -65,3 +65,18 @@ def measured(value: float | None) -> str:
         return "0"
     text = f"{short:f}" if -5 <= short.adjusted() < 9 else f"{short:e}"
     return text.replace("e+", "e").replace("-", "−", 1) if value < 0 else text.replace("e+", "e")
+
+
+def change(old: float, new: float) -> str:
+    """How much less or more something is than it was, in words.
+
+    >>> change(200, 150), change(200, 250), change(3, 3), change(0, 5), change(2, 9)
+    ('25.0 % less', '25.0 % more', 'the same', 'more', '4.5 times as much')
+    """
+    if old == new:
+        return "the same"
+    if not old:
+        return "more"
+    if new > 2 * old:
+        return f"{new / old:.3g} times as much"
+    return f"{percent(abs(new - old) / old)} {'less' if new < old else 'more'}"

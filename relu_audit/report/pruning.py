@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit
-from relu_audit.report.numbers import count, percent
+from relu_audit.report.numbers import change, count
 from relu_audit.report.text import short
 from relu_audit.surgery.plan import KeptUnit, Plan, PruningRecord, Verification
 
@@ -100,21 +100,11 @@ def _costs(record: PruningRecord) -> Table:
     ]
     for name, old, new in rows:
         if old and new is not None:
-            table.add_row(name, count(int(old)), count(int(new)), _change(old, new))
+            table.add_row(name, count(int(old)), count(int(new)), change(old, new))
     if record.latency is not None:
         old, new = record.latency.before_ms, record.latency.after_ms
         table.add_row("milliseconds a run", f"{old:.3g}", f"{new:.3g}", f"{old / new:.2f} times as fast")
     return table
-
-
-def _change(old: float, new: float) -> str:
-    return (
-        "the same"
-        if old == new
-        else f"{percent((old - new) / old)} less"
-        if new < old
-        else f"{percent((new - old) / old)} more"
-    )
 
 
 def _checks(verification: Verification | None) -> Iterator[str]:
@@ -122,14 +112,14 @@ def _checks(verification: Verification | None) -> Iterator[str]:
         yield "Nothing was written, so nothing was compared."
         return
     kinds = {one.inputs for one in verification.comparisons}
-    inputs = [words for kind, words in _INPUTS.items() if kind in kinds]
+    inputs = [words for kind, words in INPUTS.items() if kind in kinds]
     yield (
         f"Compared with the original on {', '.join(inputs)}; graph optimisation on and off: "
         f"outputs differ by at most {verification.relative:.2g} of the largest; the limit is {verification.limit:g}."
     )
 
 
-_INPUTS = {
+INPUTS = {
     "calibration": "the calibration data",
     "random": "random inputs on which the cut units are silent",
     "held": "random inputs with the cut units held silent",

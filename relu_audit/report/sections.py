@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 from relu_audit.judge.evidence import CONFIDENCE, rate_below
@@ -110,8 +110,7 @@ def layers(audit: Audit) -> tuple[Layer, ...]:
 def _layer(depth: int, site: SiteAudit, most_runs: int) -> Layer:
     alive = site.observed_units - len(site.dead) - len(site.faulty)
     fraction = share(alive, site.observed_units)
-    runs = list(_runs(site.dead))
-    listed = runs[:most_runs]
+    dead_runs, dead_unlisted = listed(site.dead, most_runs)
     return Layer(
         depth=depth,
         site=site,
@@ -121,19 +120,19 @@ def _layer(depth: int, site: SiteAudit, most_runs: int) -> Layer:
         alive_fraction=fraction,
         low=next((level for level in LOW_LEVELS if fraction is not None and fraction < level), None),
         bar=_bar(site.active, len(site.rare), len(site.dead), site.units),
-        dead_runs=tuple(str(a) if a == b else f"{a}–{b}" for a, b in listed),
-        dead_unlisted=len(site.dead) - sum(b - a + 1 for a, b in listed),
+        dead_runs=dead_runs,
+        dead_unlisted=dead_unlisted,
     )
 
 
 def _bar(active: int, rare: int, dead: int, units: int) -> tuple[Segment, ...]:
-    """The parts of a bar, without the empty ones. Dead units come last: flush right, they compare across layers."""
-    counts: dict[Kind, int] = {
-        "active": active,
-        "other": units - active - rare - dead,
-        "rare": rare,
-        "dead": dead,
-    }
+    """All units as a bar. Dead units come last: flush right, they compare across layers."""
+    return bar({"active": active, "other": units - active - rare - dead, "rare": rare, "dead": dead})
+
+
+def bar(counts: Mapping[Kind, int]) -> tuple[Segment, ...]:
+    """The parts of a bar, in the order given, without the empty ones."""
+    units = sum(counts.values())
     widths: dict[Kind, float] = {kind: max(number / units, LEAST_SHARE) for kind, number in counts.items() if number}
     scale = 100 / sum(widths.values(), start=0.0) if widths else 0.0
     segments: list[Segment] = []
@@ -142,6 +141,13 @@ def _bar(active: int, rare: int, dead: int, units: int) -> tuple[Segment, ...]:
         segments.append(Segment(kind, counts[kind], f"{start:.3f}%", f"{width * scale:.3f}%"))
         start += width * scale
     return tuple(segments)
+
+
+def listed(indices: Sequence[int], most: int) -> tuple[tuple[str, ...], int]:
+    """Ascending indices with runs of neighbours joined, at most so many runs, and how many indices that leaves out."""
+    runs = list(islice(_runs(indices), most))
+    texts = tuple(str(a) if a == b else f"{a}–{b}" for a, b in runs)
+    return texts, len(indices) - sum(b - a + 1 for a, b in runs)
 
 
 def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:

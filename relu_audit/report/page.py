@@ -1,0 +1,59 @@
+"""What HTML pages are made with: templates that escape, inline style and scripts, a policy that allows just those."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from relu_audit.report.numbers import bound, count, limit, measured, percent
+
+
+@cache
+def environment() -> Environment:
+    """The templates, and how numbers are written in them."""
+    made = Environment(
+        loader=PackageLoader("relu_audit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(count=count, percent=percent, limit=limit, bound=bound, measured=measured)  # pyright: ignore[reportUnknownMemberType]
+    return made
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of ``templates/`` as it stands."""
+    return resources.files("relu_audit.report").joinpath("templates", name).read_text("utf-8")
+
+
+def content_security_policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
+    """Nothing but these styles and scripts."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "style-src " + " ".join(map(_source_hash, styles)),
+            "script-src " + " ".join(map(_source_hash, scripts)),
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _source_hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def printable(page: str) -> str:
+    """Names may hold what no HTML document may: control characters, and halves of surrogate pairs from file names."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", page)
+
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
