@@ -30,7 +30,7 @@ from relu_audit.surgery.cost import cost, size
 from relu_audit.surgery.decide import Decision, decide
 from relu_audit.surgery.ground import Ground, survey
 from relu_audit.surgery.hold import Silent, hold, twins
-from relu_audit.surgery.plan import KeptUnit, Latency, Plan, PruningRecord, RemovedUnit, Verification
+from relu_audit.surgery.plan import Files, KeptUnit, Latency, Plan, PruningRecord, RemovedUnit, Verification
 from relu_audit.surgery.rehearsal import made_up, rehearse
 from relu_audit.surgery.rewrite import rewrite
 from relu_audit.surgery.silent import premise, unit_axes
@@ -77,16 +77,19 @@ class Pruned:
         ir.external_data.load_to_model(copy)
         return ir.to_proto(copy)
 
-    def record(self, latency: Latency | None = None) -> PruningRecord:
-        """Everything there is to say of it, with the time of a run where that was measured."""
-        info = self.audit.model
+    def record(self, files: Files | None = None, latency: Latency | None = None) -> PruningRecord:
+        """Everything there is to say of it, with what was measured of its file."""
+        audit = self.audit
         return PruningRecord(
             tool=tool_name(),
-            model=info.name,
-            sha256=info.sha256,
-            premise=_premise(self.audit),
+            model=audit.model.name,
+            sha256=audit.model.sha256,
+            data=audit.data,
+            runtime=audit.runtime,
+            premise=_premise(audit, self.plan),
             plan=self.plan,
             verification=self.verification,
+            files=files,
             latency=latency,
         )
 
@@ -298,7 +301,7 @@ def _units(audit: Audit, silent: tuple[Silent, ...], decision: Decision) -> tupl
             elif why != "unread":
                 first = next((a for a in own if a is None or not gone[a].all()), None)
                 slug, detail = next(r for r in decision.reasons if r.knows(first)).of(first)
-                kept.append(KeptUnit(tensor=site.tensor, unit=unit, slug=slug, detail=detail))
+                kept.append(KeptUnit(tensor=site.tensor, unit=unit, why=why, slug=slug, detail=detail))
     return removed, kept
 
 
@@ -307,9 +310,13 @@ def _of_unit(atoms: Atoms, one: Silent, unit: int) -> Ints | None:
     return None if along is None or len(along) != len(one.units) else along[one.units == unit]
 
 
-def _premise(audit: Audit) -> str:
+def _premise(audit: Audit, plan: Plan) -> str:
+    silent = sum(one.why == "dead" for one in plan.removed)
+    if not silent:
+        return "none: nothing was cut for its silence"
     data = audit.data
-    return f"what was cut was silent on {data.samples} samples of {one_line(data.source)} (data {data.sha256})"
+    source = f"{one_line(data.source)} ({data.sha256})"
+    return f"{silent} units that were cut were silent on all {data.samples} samples of {source}"
 
 
 def _provenance(audit: Audit, plan: Plan) -> dict[str, str]:
@@ -320,7 +327,7 @@ def _provenance(audit: Audit, plan: Plan) -> dict[str, str]:
     return {
         "relu_audit.tool": tool_name(),
         "relu_audit.original": audit.model.sha256,
-        "relu_audit.premise": _premise(audit),
+        "relu_audit.premise": _premise(audit, plan),
         "relu_audit.removed": json.dumps(units, sort_keys=True),
     }
 

@@ -60,6 +60,6 @@ def test_audit_of_another_model_is_refused() -> None:
 def test_the_premise_is_in_the_file() -> None:
     model = gemm_chain(Numbers(1))
     audit = relu_audit.audit(model, DATA)
-    told = {entry.key: entry.value for entry in relu_audit.prune(model, audit, data=DATA).model.metadata_props}
+    told = {entry.key: entry.value for entry in relu_audit.prune(model, audit, data=DATA, align=1).model.metadata_props}
     assert any(audit.data.sha256 in value for value in told.values())
     assert any(audit.tool.split()[-1] in value for value in told.values())

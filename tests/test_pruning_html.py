@@ -78,14 +78,17 @@ def record(**changes: Any) -> PruningRecord:
         "premise": "what was cut was silent on 1000 samples of cal.npz (data dd)",
         "plan": plan(),
         "verification": None,
+        "files": None,
         "latency": None,
+        "data": audit().data,
+        "runtime": audit().runtime,
     }
     return PruningRecord(**{**fields, **changes})
 
 
 def comparison(**changes: Any) -> Comparison:
     """A comparison that went well."""
-    fields: dict[str, Any] = {"inputs": "calibration", "optimized": True, "samples": 24}
+    fields: dict[str, Any] = {"inputs": "calibration", "optimized": True, "runs": 24}
     return Comparison(**{**fields, "max_abs_difference": 0.0, "scale": 58.44275665283203, "relative": 0.0, **changes})
 
 
@@ -107,9 +110,9 @@ def removed(tensor: str, units: tuple[int, ...], why: str = "dead") -> tuple[Rem
     return tuple(RemovedUnit(tensor=tensor, unit=unit, why=why) for unit in units)
 
 
-def kept(tensor: str, units: tuple[int, ...], slug: str, detail: str) -> tuple[KeptUnit, ...]:
+def kept(tensor: str, units: tuple[int, ...], slug: str, detail: str, why: str = "dead") -> tuple[KeptUnit, ...]:
     """Units of one layer that stay."""
-    return tuple(KeptUnit(tensor=tensor, unit=unit, slug=slug, detail=detail) for unit in units)
+    return tuple(KeptUnit(tensor=tensor, unit=unit, why=why, slug=slug, detail=detail) for unit in units)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +133,7 @@ def full() -> Case:
             *kept("first", (4, 7, 9, 11), "alignment", "axis 0 of 'first.bias' keeps to its alignment"),
             *kept("second", (0, 1), "partner-alive", "Conv 'c' reads 'v', where it is not silent"),
             *kept("second", (2,), "partner-alive", "Conv 'd' reads 'v', where it is not silent"),
-            *kept("second", (4,), "not-by-structure", "it had one value on all data"),
+            *kept("second", (4,), "not-by-structure", "it had one value on all data", "constant"),
         ),
         cuts=(
             Cut(initializer="first.weight", axis=0, indices=(0, 1, 2, 3, 5, 6, 8, 10), size=32),
@@ -144,9 +147,9 @@ def full() -> Case:
         comparison(
             max_abs_difference=1.9669532775878906e-06, relative=1.9669558568614036e-06, scale=0.9999986886978149
         ),
-        comparison(inputs="held", optimized=False, samples=4, scale=0.99436),
+        comparison(inputs="held", optimized=False, runs=4, scale=0.99436),
     )
-    latency = Latency(before_ms=13.916670000980957, after_ms=12.489399001424317)
+    latency = Latency(before=(13.9, 13.916670000980957, 14.1), after=(12.4, 12.489399001424317, 12.5))
     return Case(record(plan=done, verification=checks, latency=latency), audit(*sites, samples=24))
 
 
@@ -426,7 +429,7 @@ def test_every_comparison_is_listed_with_all_its_digits(full: Case) -> None:
     for row, one in zip(table(part), check.comparisons, strict=True):
         assert row["Inputs"].text == pruning.INPUTS[one.inputs]
         assert row["Graph optimisation"].text == ("on" if one.optimized else "off")
-        assert [exact(row[name]) for name in columns] == [one.samples, one.max_abs_difference, one.scale, one.relative]
+        assert [exact(row[name]) for name in columns] == [one.runs, one.max_abs_difference, one.scale, one.relative]
         assert row["Result"].text == "within"
     worst = [exact(e) for e in part.all("tfoot")[0].all("td") if e.all("data")]
     assert worst == [check.max_abs_difference, check.scale, check.relative]
@@ -586,7 +589,7 @@ def test_the_page_on_standard_output_is_all_there_is_on_it(folder: Path, capsys:
     captured = capsys.readouterr()
     assert section(captured.out, "verdict").all("h2")[0].text == "Result: Dry run"
     assert captured.out.rstrip().endswith("</html>")
-    assert "dead units removed" in captured.err
+    assert "dead units can be removed" in captured.err
     assert {path.name for path in folder.iterdir()} == {"m.onnx", "d.npz"}
 
 

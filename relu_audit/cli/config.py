@@ -79,7 +79,7 @@ def _options(command: click.Command) -> dict[str, click.Option]:
     return {
         name.removeprefix("--"): parameter
         for parameter in command.params
-        if isinstance(parameter, click.Option) and not parameter.is_eager
+        if isinstance(parameter, click.Option) and not parameter.is_eager and parameter.envvar
         for name in parameter.opts
         if name.startswith("--")
     }

@@ -20,7 +20,7 @@ from relu_audit.cli.output import check_writable, deliver
 if TYPE_CHECKING:
     from relu_audit.pruning import Pruned
     from relu_audit.records import Audit
-    from relu_audit.surgery.plan import Latency, PruningRecord
+    from relu_audit.surgery.plan import Files, Latency, PruningRecord
 
 EPILOG = """\b
 Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 interrupted,
@@ -32,10 +32,10 @@ Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 i
 @click.argument("model", type=click.Path(path_type=Path))
 @option("--data", metavar="DATA", help="Calibration data, as for an audit. With --audit, to compare on.")
 @option("--audit", "audit_file", metavar="FILE", help="Take the dead units from this audit of the same model.")
-@option("--output", "-o", metavar="FILE", help="Write the smaller model here.")
+@click.option("--output", "-o", metavar="FILE", help="Write the smaller model here.")
 @option("--dry-run", is_flag=True, help="Print the plan and what it would save; write no model.")
-@option("--json", "json_file", metavar="FILE", help="Write plan and verification as JSON; - is standard output.")
-@option("--html", "html_file", metavar="FILE", help="Write the same as one HTML page; - is standard output.")
+@click.option("--json", "json_file", metavar="FILE", help="Write plan and verification as JSON; - is standard output.")
+@click.option("--html", "html_file", metavar="FILE", help="Write the same as one HTML page; - is standard output.")
 @option(
     "--align",
     type=click.IntRange(min=1),
@@ -132,10 +132,11 @@ def write_pruned(
         pruned = run(model, audit, data=data, verify=output is not None, **same, **(options or {}))
     if output is not None:
         pruned.save(output)
+    files = None if output is None else _files(model, audit, Path(output))
     measured = None
-    if output is not None and timing and pruned.plan.removed:
+    if output is not None and timing and pruned.plan.cuts:
         measured = _latency(model, Path(output), pruned, running)
-    record = pruned.record(measured)
+    record = pruned.record(files, measured)
     deliver({target: _report(name, record, audit) for name, target in (reports or {}).items()})
     if not shown.quiet:
         from rich.console import Console
@@ -175,4 +176,15 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
     except RunError as error:
         click.echo(f"note: {error.message}", err=True)
         return None
-    return Latency(before_ms=before, after_ms=after)
+    return Latency(before=before, after=after)
+
+
+def _files(model: Path, audit: Audit, output: Path) -> Files:
+    from relu_audit.surgery.plan import Files
+
+    weights = output.with_name(f"{output.name}.data")
+    beside = [model.parent / file.location for file in audit.model.external]
+    return Files(
+        before=sum(path.stat().st_size for path in (model, *beside)),
+        after=sum(path.stat().st_size for path in (output, weights) if path.exists()),
+    )

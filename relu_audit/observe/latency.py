@@ -28,8 +28,8 @@ SECONDS = 0.3
 """How long one measurement goes on; a run that takes longer is taken once."""
 
 
-def latencies(models: Sequence[Path], feeds: Mapping[str, np.ndarray], engine: Engine) -> list[float]:
-    """The median time of one run of each model, in milliseconds, over ``TURNS`` processes each.
+def latencies(models: Sequence[Path], feeds: Mapping[str, np.ndarray], engine: Engine) -> list[tuple[float, ...]]:
+    """The time of one run of each model, in milliseconds: the median within each of ``TURNS`` processes.
 
     Args:
         models: Files of models that take the same inputs.
@@ -44,7 +44,7 @@ def latencies(models: Sequence[Path], feeds: Mapping[str, np.ndarray], engine: E
         np.savez(inputs, allow_pickle=False, **{f"feed {i}": array for i, array in enumerate(feeds.values())})
         names = json.dumps(list(feeds))
         turns = [[_measured(model, inputs, names, engine) for model in models] for _ in range(TURNS)]
-    return [statistics.median(times) for times in zip(*turns, strict=True)]
+    return list(zip(*turns, strict=True))
 
 
 def _measured(model: Path, inputs: Path, names: str, engine: Engine) -> float:

@@ -29,11 +29,11 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     if plan.removed or plan.kept:
         parts.append(_layers(plan, audit))
     parts += [Text(line) for line in _refusals(plan.kept)]
-    if plan.removed:
+    if plan.cuts:
         parts.append(_costs(record))
     parts += [Text(line) for line in _checks(record.verification)]
     parts.append(Text(f"Premise: {record.premise}."))
-    if audit.data.synthetic:
+    if record.data.synthetic:
         parts.append(Text("note: that data is made up; on real inputs the cut units may not be silent", style="yellow"))
     return Group(*parts)
 
@@ -42,14 +42,15 @@ def _heading(record: PruningRecord) -> Text:
     plan = record.plan
     dead = sum(one.why == "dead" for one in plan.removed)
     other = len(plan.removed) - dead
-    more = f" and {count(other)} that nobody reads or that are constant" if other else ""
-    stay = f"; {count(len(plan.kept))} stay" if plan.kept else ""
+    done = "removed" if record.verification is not None else "can be removed"
+    parts = [f"{count(dead)} dead units {done}"] if plan.removed else []
+    if other:
+        parts.append(f"{count(other)} that nobody reads or that are constant")
     if not plan.removed:
-        said = (
-            "nothing to remove" if not plan.kept else f"nothing can be removed; {count(len(plan.kept))} dead units stay"
-        )
-        return Text(f"{one_line(record.model)}: {said}")
-    return Text(f"{one_line(record.model)}: {count(dead)} dead units removed{more}{stay}")
+        parts.append("only what no unit reads is cut" if plan.cuts else "nothing to remove")
+    stay = Counter(one.why for one in plan.kept)
+    left = " and ".join(f"{count(number)} {why}" for why, number in sorted(stay.items(), reverse=True))
+    return Text(f"{one_line(record.model)}: {' and '.join(parts)}" + (f"; {left} stay" if left else ""))
 
 
 def _layers(plan: Plan, audit: Audit) -> Table:
@@ -72,20 +73,14 @@ def _layers(plan: Plan, audit: Audit) -> Table:
 
 
 def _refusals(kept: Sequence[KeptUnit]) -> Iterator[str]:
-    """One line for every reason, with the first units it keeps."""
-    by_reason: dict[tuple[str, str], list[KeptUnit]] = {}
+    """One line for every slug, with its first unit; the JSON and the page have all of them."""
+    number = Counter(one.slug for one in kept)
+    first: dict[str, KeptUnit] = {}
     for one in kept:
-        by_reason.setdefault((one.slug, one.detail), []).append(one)
-    slugs = Counter(one.slug for one in kept)
-    said: set[str] = set()
-    for (slug, detail), units in by_reason.items():
-        if slug not in said:
-            said.add(slug)
-            first = units[0]
-            yield (
-                f"kept [{slug}] {count(slugs[slug])}: for example unit {first.unit} of {short(first.tensor)}: "
-                f"{one_line(detail)}"
-            )
+        first.setdefault(one.slug, one)
+    for slug, one in first.items():
+        place = f"unit {one.unit} of {short(one.tensor)}"
+        yield f"kept [{slug}] {count(number[slug])}: for example {place}: {one_line(one.detail)}"
 
 
 def _costs(record: PruningRecord) -> Table:
@@ -97,13 +92,15 @@ def _costs(record: PruningRecord) -> Table:
         ("parameters", before.parameters, after.parameters),
         ("multiply-adds", before.multiply_adds, after.multiply_adds),
         ("bytes of weights", before.bytes, after.bytes),
+        *([("bytes on disk", record.files.before, record.files.after)] if record.files is not None else []),
     ]
     for name, old, new in rows:
         if old and new is not None:
             table.add_row(name, count(int(old)), count(int(new)), change(old, new))
     if record.latency is not None:
         old, new = record.latency.before_ms, record.latency.after_ms
-        table.add_row("milliseconds a run", f"{old:.3g}", f"{new:.3g}", f"{old / new:.2f} times as fast")
+        gain = f"{old / new:.2f} times as fast" if record.latency.clear else "no clear difference"
+        table.add_row("milliseconds a run", f"{old:.3g}", f"{new:.3g}", gain)
     return table
 
 
@@ -113,9 +110,11 @@ def _checks(verification: Verification | None) -> Iterator[str]:
         return
     kinds = {one.inputs for one in verification.comparisons}
     inputs = [words for kind, words in INPUTS.items() if kind in kinds]
+    worst = verification.relative
+    apart = f"outputs differ by at most {worst:.2g} of the largest" if worst else "outputs do not differ"
     yield (
-        f"Compared with the original on {', '.join(inputs)}; graph optimisation on and off: "
-        f"outputs differ by at most {verification.relative:.2g} of the largest; the limit is {verification.limit:g}."
+        f"Compared with the original on {', '.join(inputs)}; graph optimisation on and off: {apart}; "
+        f"the limit is {verification.limit:g}."
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from relu_audit.records import Audit
 from relu_audit.report.numbers import change
 from relu_audit.report.refusals import EXPLAINED, UNKNOWN, Explanation
 from relu_audit.report.sections import SHOWN_RUNS, Kind, Segment, bar, listed
-from relu_audit.surgery.plan import Cut, KeptUnit, Plan, PruningRecord
+from relu_audit.surgery.plan import Cut, KeptUnit, Latency, Plan, PruningRecord
 
 MOST_RUNS = 20_000
 """Unit numbers and indices are listed as runs of neighbours; the rows of a section share so many of them equally."""
@@ -83,15 +83,13 @@ class Verdict:
 def verdict(record: PruningRecord, audit: Audit) -> Verdict:
     """The first section."""
     plan, check = record.plan, record.verification
-    dead = {site.tensor: frozenset(site.dead) for site in audit.sites}
-    why = Counter(one.why for one in plan.removed)
-    kept_dead = sum(one.unit in dead.get(one.tensor, ()) for one in plan.kept)
+    why, stays = Counter(one.why for one in plan.removed), Counter(one.why for one in plan.kept)
     units = Outcomes(
         dead=why["dead"],
         constant=why["constant"],
         unread=len(plan.removed) - why["dead"] - why["constant"],
-        kept_dead=kept_dead,
-        kept_constant=len(plan.kept) - kept_dead,
+        kept_dead=stays["dead"],
+        kept_constant=stays["constant"],
     )
     changed = bool(plan.removed or plan.cuts or plan.dropped or plan.folds)
     total = sum(site.units for site in audit.sites)
@@ -136,21 +134,31 @@ class Change:
 def changes(record: PruningRecord) -> tuple[Change, ...]:
     """What the model cost and costs."""
     before, after, latency = record.plan.before, record.plan.after, record.latency
-    old_ms, new_ms = (None, None) if latency is None else (latency.before_ms, latency.after_ms)
+    weighed = () if record.files is None else (_change("Bytes on disk", record.files.before, record.files.after),)
     return (
         _change("Parameters", before.parameters, after.parameters),
         _change("Multiply-adds", before.multiply_adds, after.multiply_adds),
         _change("Bytes of weights", before.bytes, after.bytes),
-        _change("Milliseconds a run", old_ms, new_ms, measured=True),
+        *weighed,
+        _time(latency),
     )
 
 
-def _change(name: str, before: float | None, after: float | None, *, measured: bool = False) -> Change:
+def _time(latency: Latency | None) -> Change:
+    name = "Milliseconds a run"
+    if latency is None:
+        return replace(_change(name, None, None), measured=True)
+    before, after = latency.before_ms, latency.after_ms
+    words = f"{before / after:.2f} times as fast" if latency.clear else "no clear difference"
+    return replace(_change(name, before, after), words=words, measured=True)
+
+
+def _change(name: str, before: float | None, after: float | None) -> Change:
     if before is None or after is None:
-        return Change(name, before, after, "–", None, measured)
-    words = f"{before / after:.2f} times as fast" if measured and after else change(before, after)
+        return Change(name, before, after, "–", None, measured=False)
     most = max(before, after) or 1
-    return Change(name, before, after, words, (f"{100 * before / most:.3f}%", f"{100 * after / most:.3f}%"), measured)
+    widths = (f"{100 * before / most:.3f}%", f"{100 * after / most:.3f}%")
+    return Change(name, before, after, change(before, after), widths, measured=False)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from relu_audit.records import Record
+import statistics
+
+from relu_audit.records import DataInfo, Record, RuntimeInfo
 
 
 class RemovedUnit(Record, frozen=True, kw_only=True):
@@ -14,10 +16,11 @@ class RemovedUnit(Record, frozen=True, kw_only=True):
 
 
 class KeptUnit(Record, frozen=True, kw_only=True):
-    """A silent unit that stays, with the reason: a slug, and what stands in the way."""
+    """A unit that is ``dead`` or ``constant`` and stays, with the reason: a slug, and what stands in the way."""
 
     tensor: str
     unit: int
+    why: str
     slug: str
     detail: str
 
@@ -82,7 +85,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     Attributes:
         inputs: What was fed: ``calibration``, ``random`` or ``held``.
         optimized: Whether onnxruntime's graph optimisation was on.
-        samples: Runs compared.
+        runs: Runs compared, of a batch each.
         max_abs_difference: Largest difference of any output.
         scale: Largest absolute output of the original.
         relative: Worst ratio of the two over all outputs.
@@ -90,14 +93,23 @@ class Comparison(Record, frozen=True, kw_only=True):
 
     inputs: str
     optimized: bool
-    samples: int
+    runs: int
     max_abs_difference: float
     scale: float
     relative: float
 
 
 class Verification(Record, frozen=True, kw_only=True):
-    """The worst of all comparisons, against the limit."""
+    """All comparisons, against the limit.
+
+    Attributes:
+        max_abs_difference: The largest of any.
+        scale: Largest absolute output where the ratio was worst.
+        relative: That ratio.
+        limit: The largest that passes.
+        passed: Whether it does.
+        comparisons: Each by itself.
+    """
 
     max_abs_difference: float
     scale: float
@@ -108,10 +120,37 @@ class Verification(Record, frozen=True, kw_only=True):
 
 
 class Latency(Record, frozen=True, kw_only=True):
-    """Median time of one run, in milliseconds, each model in processes of its own that take turns."""
+    """The time of one run, in milliseconds, each model in processes of its own that take turns.
 
-    before_ms: float
-    after_ms: float
+    Attributes:
+        before: Median within each process of the original.
+        after: The same of the result.
+    """
+
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+    @property
+    def before_ms(self) -> float:
+        """Median over the original's processes."""
+        return statistics.median(self.before)
+
+    @property
+    def after_ms(self) -> float:
+        """Median over the result's processes."""
+        return statistics.median(self.after)
+
+    @property
+    def clear(self) -> bool:
+        """Whether every process of one model was quicker than all of the other."""
+        return max(self.after) < min(self.before) or max(self.before) < min(self.after)
+
+
+class Files(Record, frozen=True, kw_only=True):
+    """Bytes on disk of original and result, weights beside them included."""
+
+    before: int
+    after: int
 
 
 class PruningRecord(Record, frozen=True, kw_only=True):
@@ -122,9 +161,12 @@ class PruningRecord(Record, frozen=True, kw_only=True):
         tool: Name and version of the program that wrote it.
         model: File name of the original.
         sha256: Of the original's bytes.
+        data: What the audit was shown.
+        runtime: What ran the audit.
         premise: What has to hold of the data for the result to compute the same.
         plan: What was cut, what was kept and why.
         verification: How it was checked; None for a dry run.
+        files: What it weighs on disk; None for a dry run.
         latency: What it gained; None where it was not measured.
     """
 
@@ -132,7 +174,10 @@ class PruningRecord(Record, frozen=True, kw_only=True):
     tool: str
     model: str
     sha256: str
+    data: DataInfo
+    runtime: RuntimeInfo
     premise: str
     plan: Plan
     verification: Verification | None
+    files: Files | None
     latency: Latency | None

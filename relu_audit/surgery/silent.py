@@ -41,14 +41,15 @@ def premise(network: Network, audit: Audit, census: Census) -> Premise:
         uses = located[site.tensor].uses if site.tensor in located else ()
         found = [_silent(network, site, use) for use in uses]
         if not found or any(one is None for one in found):
-            refused += [_kept(site, unit) for unit in (*site.dead, *site.constant)]
+            refused += [_kept(site, unit, "dead") for unit in site.dead]
+            refused += [_kept(site, unit, "constant") for unit in site.constant]
         silent += [one for one in found if one is not None and all(found)]
     return Premise(tuple(silent), tuple(refused))
 
 
-def _kept(site: SiteAudit, unit: int) -> KeptUnit:
-    why = "its units spread over several axes, or over one whose size the file does not tell"
-    return KeptUnit(tensor=site.tensor, unit=unit, slug="units-spread", detail=why)
+def _kept(site: SiteAudit, unit: int, why: str) -> KeptUnit:
+    detail = "its units spread over several axes, or over one whose size the file does not tell"
+    return KeptUnit(tensor=site.tensor, unit=unit, why=why, slug="units-spread", detail=detail)
 
 
 def _silent(network: Network, site: SiteAudit, use: Use) -> Silent | None:

@@ -80,7 +80,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
             trial, trial.original, trial.result, {"calibration": feeds, "random": fitting}, optimize=optimize
         )
         comparisons += _side_by_side(trial, trial.held, trial.held_result, {"held": held}, optimize=optimize)
-    comparisons = [one for one in comparisons if one.samples]
+    comparisons = [one for one in comparisons if one.runs]
     if not comparisons:
         raise VerificationError(
             "there is no input on which original and result could be compared: the model does not take noise",
@@ -184,7 +184,7 @@ def _compared(
     return Comparison(
         inputs=what,
         optimized=optimize,
-        samples=runs,
+        runs=runs,
         max_abs_difference=max(difference.values()),
         scale=scale[worst],
         relative=_ratio(difference[worst], scale[worst]),
