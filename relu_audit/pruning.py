@@ -195,7 +195,7 @@ def prune(
     facts = collect(ground)
     before = cost(ground, facts, None)
     names = set(network.model.graph.initializers)
-    gone = replace_whole(ground, find_constants(ground, facts, found.silent), found.silent)
+    gone = replace_whole(ground, facts, find_constants(ground, facts, found.silent), found.silent)
     present = tuple(one for one in found.silent if one.value.graph is not None)
     if gone:
         ground = grounded(present)
@@ -211,7 +211,7 @@ def prune(
     plan = Plan(
         removed=tuple(removed),
         kept=(*kept, *found.refused),
-        cuts=tuple(written.cuts),
+        cuts=tuple(cut for cut in written.cuts if cut.initializer in names),
         dropped=tuple(sorted(names - set(result.graph.initializers))),
         folds=tuple(written.folds),
         align=align,

@@ -211,29 +211,7 @@ def half_precision(some: Numbers) -> onnx.ModelProto:
     return graph(X.replace("float", "float16"), "float16[n, 3] y", body, halves)
 
 
-# Whole layers, units that nobody reads, constants
-
-
-@pattern({"q": tuple(range(8)), "r": ()})
-def layer_dead_as_a_whole_beside_a_residual(some: Numbers) -> onnx.ModelProto:
-    """What the branch adds is a constant."""
-    body = f"g = Conv{SAME} (r, w1, b1)\n q = Relu (g)\n k = Conv{SAME} (q, w2, b2)\n a = Add (r, k)\n"
-    weights = some.layer(1, 8, 8, 3, 3, dead=range(8)) | some.layer(2, 8, 8, 3, 3) | some.layer(3, 3, 8, 1, 1)
-    return graph(X, IMAGE, f"{STEM} {body} y = Conv (a, w3, b3)", some.stem(dead=()) | weights)
-
-
-@pattern({"r": tuple(range(8))}, removed=7)
-def layer_dead_as_a_whole_in_a_chain(some: Numbers) -> onnx.ModelProto:
-    """The output is a constant of the input's size; one unit may stay to give it that size."""
-    body = f"y = Conv{SAME} (r, w1, b1)"
-    return graph(X, IMAGE, STEM + body, some.stem(dead=range(8)) | some.layer(1, 3, 8, 3, 3))
-
-
-@pattern({"r": (1, 4, 6), "q": tuple(range(4))}, removed=6)
-def branch_of_a_concat_dead_as_a_whole(some: Numbers) -> onnx.ModelProto:
-    body = "g = Conv (x, w1, b1)\n q = Relu (g)\n c = Concat<axis = 1> (q, r)\n y = Conv (c, w2, b2)"
-    weights = some.layer(1, 4, 2, 1, 1, dead=range(4)) | some.layer(2, 3, 12, 3, 3)
-    return after_stem(some, IMAGE, body, **weights)
+# Units that nobody reads, constants
 
 
 @pattern(also={"r": (0, 7)})

@@ -15,7 +15,7 @@ from relu_audit.surgery.atoms import Atoms, components
 from relu_audit.surgery.facts import ALWAYS, Facts, Mix
 
 SURGERY = Path(laws.__file__).parent
-WRITTEN = {"Add", "Gather", "Mul", "Where", "Shape"}
+WRITTEN = {"Add", "Concat", "Div", "Expand", "Gather", "Identity", "Mul", "Pad", "Shape", "Where"}
 """Operators that surgery itself puts into a graph."""
 
 

@@ -92,7 +92,12 @@ class _Finder:
         found = set(self.seeds)
         for node in nodes:
             empty = any(not mix.pattern.any(axis=2).all() for mix in self.mixes.get(node, ()))
-            if empty or self._has_zeros(node) or any(value in found for value in node.inputs if value is not None):
+            if (
+                empty
+                or self._has_zeros(node)
+                or self._spreads_constants(node)
+                or any(value in found for value in node.inputs if value is not None)
+            ):
                 found.update(node.outputs)
             for _, body in bodies(node):
                 if any(value in found for value in body.outputs):
@@ -106,6 +111,12 @@ class _Finder:
             return False
         constants = [value for value in node.inputs if value is not None and value in self.whole]
         return any((self.number[atoms] == 0).any() for value in constants for _, atoms in self.atoms.of(value))
+
+    def _spreads_constants(self, node: ir.Node) -> bool:
+        """Whether all that an operator moves is in the file, and only sizes are not."""
+        law = self.ground.law(node)
+        data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and (law.many or i == 0)]
+        return law is not None and law.moves and bool(data) and all(value in self.whole for value in data)
 
     def _read_off(self, reached: Iterable[ir.Value]) -> None:
         graph = self.ground.network.model.graph
@@ -137,6 +148,8 @@ class _Finder:
                 if atoms is not None:
                     at = atoms[seed.indices]
                     self.known[at], self.number[at] = True, seed.numbers[seed.indices]
+                elif len(seed.indices) == len(seed.units):
+                    self.whole.add(value)  # its only unit
             if any(self.known[atoms].all() for _, atoms in self.atoms.of(value)):
                 self.whole.add(value)
         inputs = [value for value in node.inputs if value is not None]

@@ -13,6 +13,7 @@ from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.fold import sums
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent, hold
+from relu_audit.surgery.reach import reading
 from relu_audit.surgery.reasons import Reasons
 from relu_audit.surgery.solve import Solution, Sum, solve
 
@@ -54,10 +55,11 @@ def decide(ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int)
     A unit that stays is computed as ever, so that what follows from its silence must not be used.
     """
     reasons: list[Reasons] = []
+    still_read = reading(ground)
     while True:
         constants = find_constants(ground, facts, silent)
         mixes = sums(ground, facts, constants)
-        solution = solve(facts, mixes, align)
+        solution = solve(facts, mixes, align, still_read)
         reasons.append(Reasons(ground, facts, constants, solution))
         relied = tuple(_only(one, _relied_on(ground, one, solution, mixes)) for one in silent)
         if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):

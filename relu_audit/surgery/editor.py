@@ -79,7 +79,7 @@ class Editor:
         made.type = old.type
         for user, index in list(old.uses()):
             user.replace_input_with(index, made)
-        self._take_over(node, old, made)
+        self.take_over(node, old, made)
 
     def _in_place(
         self, value: ir.Value, op: str, inputs: Sequence[ir.Value], attributes: dict[str, int | list[int]]
@@ -93,10 +93,10 @@ class Editor:
         for user, index in list(value.uses()):
             if user is not adder:
                 user.replace_input_with(index, made)
-        self._take_over(node, value, made)
+        self.take_over(node, value, made)
         return made
 
-    def _take_over(self, node: ir.Node, old: ir.Value, made: ir.Value) -> None:
+    def take_over(self, node: ir.Node, old: ir.Value, made: ir.Value) -> None:
         """Where a graph gives out the old value, it gives out the new one under its name."""
         graph = _home(node)
         for index, output in enumerate(graph.outputs):

@@ -31,6 +31,7 @@ class Ground:
         shapes: The shape of values in the rehearsed run; of values in bodies, as far as the file tells.
         measured: Values that depend on shapes and constants only, and at least on one shape.
         numbers: Numbers of constants, and of small measured values.
+        others: Shapes in a run in which open sizes differ.
     """
 
     network: Network
@@ -39,6 +40,7 @@ class Ground:
     shapes: Mapping[ir.Value, tuple[int, ...]]
     measured: frozenset[ir.Value]
     numbers: Mapping[ir.Value, np.ndarray]
+    others: Mapping[ir.Value, tuple[int, ...]] = field(default_factory=dict["ir.Value", "tuple[int, ...]"])
     _read: dict[ir.Value, np.ndarray] = field(default_factory=dict)
 
     def row(self, node: ir.Node) -> AxisRule | None:
@@ -118,7 +120,9 @@ def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Groun
                 if all(isinstance(size, int) for size in inferred):
                     shapes[value] = tuple(size for size in inferred if isinstance(size, int))
     numbers = _numbers(network, rehearsal, measured, constants, shapes)
-    return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers)
+    others = {value: second[value.name or ""] for value in outer if second and value.name in second}
+    others.update({value: other[value.name or ""].shape for value in graph.inputs if other and value.name in other})
+    return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, others)
 
 
 def _agreed(

@@ -44,6 +44,8 @@ class Law:
         spreads: It repeats entries along axes of size one, as often as its patched target says.
         sums: Operands are added up, so that one of them may lack what another has.
         adds: The result is one operand plus the other, so that a constant one can take up more.
+        windows: Positions of the result are windows that slide over those of the first operand.
+        drops: A move that does without an operand which has nothing left along this axis.
         patch: Writes a cut into the node's attributes and integer operands.
     """
 
@@ -66,6 +68,8 @@ class Law:
     spreads: bool = False
     sums: bool = False
     adds: bool = False
+    windows: bool = False
+    drops: Joins | None = None
     patch: Patch | None = None
 
 
@@ -188,8 +192,6 @@ _ENTRY_BY_ENTRY = [
     "Xor",
     "BatchNormalization",
     "InstanceNormalization",
-    "AveragePool",
-    "LpPool",
     "GlobalAveragePool",
     "GlobalLpPool",
     "GlobalMaxPool",
@@ -213,7 +215,8 @@ _QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
 
 LAWS: Mapping[tuple[str, str], Law] = {
     **{("", op): PLAIN for op in _ENTRY_BY_ENTRY},
-    ("", "MaxPool"): Law(counts=(1,)),
+    ("", "MaxPool"): Law(counts=(1,), windows=True),
+    **{("", op): Law(windows=True) for op in ("AveragePool", "LpPool")},
     ("", "Add"): Law(sums=True, adds=True),
     **{("", op): Law(sums=True) for op in ("Sub", "Sum", "Mean")},
     ("", "Mul"): Law(absorbs=True),
@@ -231,7 +234,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "TopK"): Law(joins=axis_of(-1)),
     ("", "QuantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
     ("", "DequantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
-    ("", "Conv"): Law(linear=True, bias=2, groups="group", private=(1,)),
+    ("", "Conv"): Law(linear=True, bias=2, groups="group", private=(1,), windows=True),
     ("", "ConvTranspose"): Law(linear=True, bias=2, groups="group", private=(1,)),
     ("", "Gemm"): Law(signature="m k, k n, m n -> m n", linear=True, bias=2, bias_scale="beta", bias_spreads=True),
     ("", "MatMul"): Law(linear=True, absorbs=True),
@@ -243,7 +246,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "QLinearMatMul"): Law(signature=_QLINEAR_MATMUL, zero_points={0: 2, 3: 5}),
     **{("", op): Law(moves=True) for op in ("Transpose", "Flatten", "Squeeze", "Unsqueeze", "Tile")},
     **{("", op): Law(moves=True) for op in ("DepthToSpace", "SpaceToDepth")},
-    ("", "Concat"): Law(moves=True, many=True),
+    ("", "Concat"): Law(moves=True, many=True, drops=axis_of(1), patch=patches.operands),
     ("", "Reshape"): Law(moves=True, patch=patches.target(1, "shape")),
     ("", "Expand"): Law(moves=True, spreads=True, patch=patches.target(1, "shape")),
     ("", "Resize"): Law(moves=True, patch=patches.target(3, "")),

@@ -133,6 +133,17 @@ def parts(cutting: Cutting) -> None:
         cutting.operand(1, np.array(lengths, np.int64))
 
 
+def operands(cutting: Cutting) -> None:
+    """A Concat's operands: those that have nothing left are left out."""
+    node = cutting.node
+    gone = {index for (index, _), kept in cutting.kept_in.items() if not kept.any()}
+    left = [value for index, value in enumerate(node.inputs) if index not in gone]
+    if gone and left:
+        node.resize_inputs(len(left))
+        for index, value in enumerate(left):
+            node.replace_input_with(index, value)
+
+
 def bounds(cutting: Cutting) -> None:
     """The bounds of a Slice; where the entries that stay are no run any more, it is left to a Gather behind it."""
     axes = {axis for _, axis in (*cutting.kept_in, *cutting.kept_out)}

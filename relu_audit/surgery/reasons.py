@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.constants import Constants
+from relu_audit.surgery.extents import lengths
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.solve import ALIGNED, LAST, Solution
@@ -46,7 +47,7 @@ class Reasons:
             return "needed", "something that stays is computed from it"
         value, axis, _ = self._ground.atoms.owner(kept.atom)
         if kept.slug == LAST:
-            return LAST, f"axis {axis} of '{value.name}' would be left empty"
+            return LAST, f"axis {axis} of '{value.name}' would be left empty{self._size(value)}"
         if kept.slug == ALIGNED:
             return ALIGNED, f"axis {axis} of '{value.name}' keeps to its alignment"
         reader = "" if kept.mix is None else f"{kept.mix.node.op_type} '{kept.mix.node.name or ''}'"
@@ -54,6 +55,13 @@ class Reasons:
             number = self._constants.number[kept.atom]
             return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"
         return self._blamed(atom, kept.atom, "partner-alive", f"{reader} reads '{value.name}', where it is not silent")
+
+    def _size(self, value: ir.Value) -> str:
+        """Why no constant took the place of a value that is one as a whole."""
+        if value not in self._constants.whole:
+            return ""
+        known = value.graph is self._ground.network.model.graph and lengths(self._ground, self._facts, value)
+        return "" if known else ", and the inputs alone do not tell how large a constant in its place would be"
 
     def _blamed(self, start: int, end: int, slug: str, detail: str) -> tuple[str, str]:
         """The slug, made more precise by what lies on the way between two atoms of one class."""

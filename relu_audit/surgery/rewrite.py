@@ -18,6 +18,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Cutting
 from relu_audit.surgery.plan import Cut, Fold
+from relu_audit.surgery.reach import reading
 from relu_audit.surgery.shuffles import write_shuffle
 from relu_audit.surgery.solve import Solution, Sum
 
@@ -136,9 +137,11 @@ class _Writer:
 
     def patch_nodes(self) -> None:
         """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
-        for node in [step.node for step in walk(self.ground.network.model.graph)]:
+        main = self.ground.network.model.graph
+        still_read = reading(self.ground)(self.solution.removed)
+        for node in [step.node for step in walk(main)]:
             law = self.ground.law(node)
-            if law is None:
+            if law is None or not any(value in still_read for value in node.outputs):
                 continue
             shuffle = self.facts.shuffles.get(node)
             kept = None if shuffle is None else self.kept(shuffle.source).get(shuffle.axis)

@@ -182,4 +182,6 @@ def _letter_sizes(places: Sequence[Place]) -> dict[str, int] | None:
             spare.remove(asked)
             left.append(asked)
         pending = left
+    for letter in (x for p in spare if all(known.get(other, 1) == 1 for other in p.letters) for x in p.letters):
+        known.setdefault(letter, 1)
     return known if all(letter in known for p in several for letter in p.letters) else None

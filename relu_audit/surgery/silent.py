@@ -56,6 +56,7 @@ def _silent(network: Network, site: SiteAudit, use: Use) -> Silent | None:
     if use.pattern is None:
         return None
     held = [axis for axis, pieces in enumerate(use.pattern) if any(p.role == "u" and p.size != 1 for p in pieces)]
+    held = held or [axis for axis, pieces in enumerate(use.pattern) if any(p.role == "u" for p in pieces)]
     if len(held) != 1:
         return None
     axis = held[0]

@@ -9,10 +9,11 @@ class back makes others needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.facts import ALWAYS, Facts, Mix
@@ -72,27 +73,32 @@ class Solution:
     pinned: Bools
 
 
-def solve(facts: Facts, sums: Sequence[Sum], align: int) -> Solution:
+Reading = Callable[[Bools], Collection[ir.Value]]
+"""The values that are still read by anything, if some atoms go."""
+
+
+def solve(facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None = None) -> Solution:
     """Find the largest set of atoms that can go together.
 
     Args:
         facts: Links and pins.
         sums: Every mix with its free terms.
         align: Axes whose length is a multiple of this keep to multiples of it.
+        reading: What is still read; only a value that is not may lose everything along an axis. By default all are.
     """
-    return _Solver(facts, sums, align).run()
+    return _Solver(facts, sums, align, reading).run()
 
 
 class _Solver:
-    def __init__(self, facts: Facts, sums: Sequence[Sum], align: int) -> None:
-        self.facts, self.sums = facts, sums
+    def __init__(self, facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None) -> None:
+        self.facts, self.sums, self.reading = facts, sums, reading
         self.label = facts.classes()
         self.pinned = facts.pinned()
         self.size = np.bincount(self.label, minlength=facts.atoms.count)
         self.out = np.ones(facts.atoms.count, bool)  # by class
         self.out[self.label[self.pinned]] = False
         self.kept: dict[int, Kept] = {}
-        self.axes = [(self.label[atoms], atoms, align) for atoms in _different(facts, self.label)]
+        self.axes = [(self.label[each[0][1]], each, align) for each in _different(facts, self.label)]
 
     def run(self) -> Solution:
         while self._put_back_needed() or self._put_back_lengths():
@@ -125,8 +131,9 @@ class _Solver:
     def _put_back_lengths(self) -> bool:
         """Mend every axis that is too short, by its cheapest classes."""
         changed = False
-        for labels, atoms, align in self.axes:
-            while (short := self._short(labels, align)) > 0:
+        for labels, alike, align in self.axes:
+            while (short := self._short(labels, alike, align)) > 0:
+                atoms = alike[0][1]
                 out = self.out[labels]
                 candidates, counts = np.unique(labels[out], return_counts=True)
                 # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits.
@@ -136,19 +143,20 @@ class _Solver:
                 changed = True
         return changed
 
-    def _short(self, labels: Ints, align: int) -> int:
+    def _short(self, labels: Ints, alike: Sequence[tuple[ir.Value, Ints]], align: int) -> int:
         """How many entries an axis lacks."""
         kept = len(labels) - int(self.out[labels].sum())
         if kept == len(labels):
             return 0
         if not kept:
-            return 1
+            read = None if self.reading is None else self.reading(self.out[self.label])
+            return int(read is None or any(value in read for value, _ in alike))
         return -kept % align if len(labels) % align == 0 else 0
 
 
-def _different(facts: Facts, label: Ints) -> list[Ints]:
-    """One axis of each set of axes made of the same classes."""
-    found: dict[bytes, Ints] = {}
-    for _, _, atoms in facts.atoms.axes():
-        found.setdefault(label[atoms].tobytes(), atoms)
+def _different(facts: Facts, label: Ints) -> list[list[tuple[ir.Value, Ints]]]:
+    """The sets of axes made of the same classes, each axis as its value and atoms."""
+    found: dict[bytes, list[tuple[ir.Value, Ints]]] = {}
+    for value, _, atoms in facts.atoms.axes():
+        found.setdefault(label[atoms].tobytes(), []).append((value, atoms))
     return list(found.values())

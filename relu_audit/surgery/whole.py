@@ -1,12 +1,13 @@
 """Values that are constant as a whole, as behind a layer all of whose units are silent: a constant takes their place.
 
-An axis cannot be left empty, so such a layer could only shrink to one unit. Where what comes of it meets a living value
-entry by entry, a constant that broadcasts does as well, and the whole branch behind it goes.
+An axis cannot be left empty, so such a layer could only shrink to one unit. Where what comes of it meets a value that
+is not constant, or is given out, a constant is put in its place: where a living operand gives the result its shape, one
+that broadcasts; else one that is spread to the lengths that the graph's inputs decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +15,36 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from relu_audit.graph.scopes import bodies
-from relu_audit.surgery.constants import Constants
+from relu_audit.surgery.constants import SPREAD, Constants
 from relu_audit.surgery.editor import Editor
+from relu_audit.surgery.extents import EXPANDS_SINCE, Length, lengths, spread
+from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
-
-Edge = tuple[ir.Node, int]
-"""A node and the number of one of its inputs."""
+from relu_audit.surgery.reach import Edge, live
 
 BROADCASTS = "*, *+ -> *"
 """The signature of operators whose operands meet entry by entry."""
+
+MOST_ELEMENTS = 1 << 14
+"""A constant that differs along several axes, as at a padded border, is written down up to this size."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A value that is constant as a whole.
+
+    Attributes:
+        value: The value.
+        array: Its numbers, with ones for the axes along which they are all alike.
+        lengths: Of all axes; None where something else than the inputs decides them.
+        relied: The silent values that make it constant.
+    """
+
+    value: ir.Value
+    array: np.ndarray
+    lengths: Sequence[Length] | None
+    relied: frozenset[ir.Value]
 
 
 @dataclass(frozen=True)
@@ -31,135 +52,168 @@ class Replacement:
     """A value whose readers get a constant.
 
     Attributes:
-        value: The value.
-        edges: The readers that do.
-        array: The constant, of the value's rank, with ones where it broadcasts.
-        relied: The silent values that make it constant.
+        whole: The value.
+        broadcast: The readers that take one that broadcasts.
+        spread: The readers that take one at its right lengths.
+        given_out: Whether the graph gives it out.
     """
 
-    value: ir.Value
-    edges: tuple[Edge, ...]
-    array: np.ndarray
-    relied: frozenset[ir.Value]
+    whole: Whole
+    broadcast: tuple[Edge, ...]
+    spread: tuple[Edge, ...]
+    given_out: bool
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All readers."""
+        return self.broadcast + self.spread
 
 
-def replace_whole(ground: Ground, constants: Constants, silent: Sequence[Silent]) -> tuple[Silent, ...]:
+def replace_whole(ground: Ground, facts: Facts, constants: Constants, silent: Sequence[Silent]) -> tuple[Silent, ...]:
     """Replace what is constant as a whole, wherever all that made it so then goes. Changes the graph.
 
     Returns:
         The silent units that were relied on, and are gone.
     """
     model = ground.network.model
-    found = [one for node in model.graph for one in _replacements(ground, constants, silent, node)]
+    seeds = {one.value for one in silent if len(one.indices) == len(one.units)}
+    wholes = _wholes(ground, facts, constants, seeds) if seeds else {}
+    found = [one for whole in wholes.values() if (one := _replacement(ground, wholes, whole)) is not None]
     while True:
         dropped = {edge for one in found for edge in one.edges}
-        live = _live(model.graph, dropped)
+        given_out = {one.whole.value for one in found if one.given_out}
+        running = live(model.graph, dropped, [value for value in model.graph.outputs if value not in given_out])
         # A silent value that stays would be relied on here and computed there.
-        staying = [one for one in found if not any(value.producer() in live for value in one.relied)]
+        staying = [one for one in found if not any(value.producer() in running for value in one.whole.relied)]
         if len(staying) == len(found):
             break
         found = staying
-    if not found:
-        return ()
-    editor = Editor(model)
-    for one in found:
-        constant = editor.constant(one.array, one.value.name or "constant")
-        for node, index in one.edges:
-            node.replace_input_with(index, constant)
-    relied = {value for one in found for value in one.relied}
-    passes.RemoveUnusedNodesPass()(model)
+    relied = {value for one in found for value in one.whole.relied}
+    if found:
+        editor = Editor(model)
+        for one in found:
+            _write(editor, one)
+        passes.RemoveUnusedNodesPass()(model)
     return tuple(one for one in silent if one.value in relied)
 
 
-def _replacements(ground: Ground, constants: Constants, silent: Sequence[Silent], node: ir.Node) -> list[Replacement]:
-    """The replacements of a node's results, for readers that are not constant themselves."""
-    found: list[Replacement] = []
-    for value in node.outputs:
-        array = _constant(ground, constants, value)
-        if array is None:
+def _write(editor: Editor, one: Replacement) -> None:
+    value, producer = one.whole.value, one.whole.value.producer()
+    like = value.name or "constant"
+    if one.broadcast:
+        constant = editor.constant(one.whole.array, like)
+        for node, index in one.broadcast:
+            node.replace_input_with(index, constant)
+    if producer is None or one.whole.lengths is None or not (one.spread or one.given_out):
+        return
+    made = spread(editor, producer, one.whole.array, one.whole.lengths, like)
+    for node, index in one.spread:
+        node.replace_input_with(index, made)
+    if one.given_out:
+        if made.producer() is None:
+            made = editor.before(producer, "Identity", made)
+        made.type = value.type
+        editor.take_over(producer, value, made)
+
+
+def _wholes(ground: Ground, facts: Facts, constants: Constants, seeds: Collection[ir.Value]) -> dict[ir.Value, Whole]:
+    """All values of the main graph that are constant because of what is silent, with their numbers."""
+    relied: dict[ir.Value, frozenset[ir.Value]] = {}
+    for node in ground.network.model.graph:
+        for value in node.outputs:
+            if value in constants.whole and value.name and ground.constant(value) is None:
+                found = frozenset({value}) if value in seeds else _relied(ground, constants, relied, node)
+                if found:
+                    relied[value] = found
+    wanted = {value.name or "": value for value in relied if value in ground.shapes}
+    size = {name: 8 * int(np.prod(ground.shapes[value])) for name, value in wanted.items()}
+    wholes: dict[ir.Value, Whole] = {}
+    for name, numbers in ground.rehearsal.numbers(size):
+        value = wanted[name]
+        shape = ground.atoms.shape(value)
+        array = None if shape is None else _collapsed(numbers, shape)
+        if array is not None:
+            long = lengths(ground, facts, value) if (ground.network.opsets.get("") or 1) >= EXPANDS_SINCE else None
+            wholes[value] = Whole(value, array, long, relied[value])
+    return wholes
+
+
+def _relied(
+    ground: Ground, constants: Constants, relied: Mapping[ir.Value, frozenset[ir.Value]], node: ir.Node
+) -> frozenset[ir.Value] | None:
+    """The fully silent values that make a node's results constant; None if something else has a part in it."""
+    law = ground.law(node)
+    if law is None or bodies(node):
+        return None
+    if law.absorbs:
+        zero = next((v for v in node.inputs if v is not None and v in relied and _is_zero(ground, constants, v)), None)
+        if zero is not None:
+            return relied[zero]
+    found: set[ir.Value] = set()
+    for value in node.inputs:
+        if value is None or ground.constant(value) is not None or (law.moves and value in ground.measured):
             continue
-        edges = tuple(
-            (user, index)
-            for user, index in value.uses()
-            if user.graph is node.graph and _broadcasts(ground, constants, user, index)
-        )
-        if edges:
-            seeds = {one.value for one in silent if len(one.indices) == len(one.units)}
-            relied = _relied(constants, seeds, value)
-            if relied is not None:
-                found.append(Replacement(value, edges, array, relied))
-    return found
+        if value not in relied:
+            return None
+        found |= relied[value]
+    return frozenset(found)
 
 
-def _constant(ground: Ground, constants: Constants, value: ir.Value) -> np.ndarray | None:
-    """A whole value as a vector along an axis; None if it is none, or differs from position to position."""
-    shape = ground.atoms.shape(value)
-    dtype = value.dtype
-    if value in ground.network.weights or value not in constants.whole or shape is None or dtype is None:
+def _is_zero(ground: Ground, constants: Constants, value: ir.Value) -> bool:
+    return any((constants.number[atoms] == 0).all() for _, atoms in ground.atoms.of(value))
+
+
+def _collapsed(numbers: np.ndarray, shape: Sequence[int | None]) -> np.ndarray | None:
+    """A constant with ones for the axes along which it does not change; None if it does along an open one."""
+    if numbers.dtype.kind not in "biuf" or not numbers.size or not np.isfinite(numbers).all():
         return None
-    if not dtype.is_floating_point():
+    for axis, size in enumerate(shape):
+        first = np.take(numbers, [0], axis)
+        apart = np.abs(numbers.astype(np.float64) - first).max(initial=0)
+        if apart <= SPREAD * np.abs(first.astype(np.float64)).max(initial=0):
+            numbers = first
+        elif size is None:
+            return None
+    several = sum(length > 1 for length in numbers.shape) > 1
+    return None if several and numbers.size > MOST_ELEMENTS else np.ascontiguousarray(numbers)
+
+
+def _replacement(ground: Ground, wholes: Mapping[ir.Value, Whole], whole: Whole) -> Replacement | None:
+    """Where a value meets one that stays."""
+    main = ground.network.model.graph
+    broadcast: list[Edge] = []
+    spread_to: list[Edge] = []
+    given_out = whole.value.is_graph_output() and whole.value in main.outputs
+    for user, index in whole.value.uses():
+        if all(_replaceable(wholes, value) for value in user.outputs):
+            continue
+        if user.graph is main and _broadcasts(ground, wholes, user, index):
+            broadcast.append((user, index))
+        elif whole.lengths is not None:
+            spread_to.append((user, index))
+    if given_out and whole.lengths is None:
+        given_out = False
+    if not (broadcast or spread_to or given_out):
         return None
-    for axis, atoms in ground.atoms.of(value):
-        if constants.known[atoms].all() and np.isfinite(constants.number[atoms]).all():
-            sides = [-1 if i == axis else 1 for i in range(len(shape))]
-            return constants.number[atoms].astype(dtype.numpy()).reshape(sides)
-    return None
+    return Replacement(whole, tuple(broadcast), tuple(spread_to), given_out)
 
 
-def _broadcasts(ground: Ground, constants: Constants, user: ir.Node, index: int) -> bool:
+def _replaceable(wholes: Mapping[ir.Value, Whole], value: ir.Value) -> bool:
+    return value in wholes and wholes[value].lengths is not None
+
+
+def _broadcasts(ground: Ground, wholes: Mapping[ir.Value, Whole], user: ir.Node, index: int) -> bool:
     """Whether another operand alone gives the result its shape."""
     row = ground.row(user)
-    if row is None or row.signature != BROADCASTS or all(value in constants.whole for value in user.outputs):
+    if row is None or row.signature != BROADCASTS or any(value in wholes for value in user.outputs):
         return False
     result = user.outputs[0]
     fixed, shape = ground.atoms.shape(result), ground.shapes.get(result)
     for other, value in enumerate(user.inputs):
-        if other == index or value is None or fixed is None or shape is None:
+        if other == index or value is None or value in wholes or fixed is None or shape is None:
             continue
         same = ground.atoms.shape(value) == fixed and ground.shapes.get(value) == shape
         # An open axis of length one in the run might be one that broadcasts.
         if same and all(known is not None or length > 1 for known, length in zip(fixed, shape, strict=True)):
             return True
     return False
-
-
-def _relied(constants: Constants, seeds: Collection[ir.Value], value: ir.Value) -> frozenset[ir.Value] | None:
-    """The fully silent values that make a value constant; None if something else has a part in it."""
-    found: set[ir.Value] = set()
-    pending, seen = [value], {value}
-    while pending:
-        here = pending.pop()
-        node = here.producer()
-        if here in seeds:
-            found.add(here)
-        elif node is not None:
-            moving = [v for v in node.inputs if v is not None and v in constants.whole]
-            if len(moving) < sum(v is not None for v in node.inputs) or bodies(node):
-                return None
-            pending += [v for v in moving if v not in seen]
-            seen.update(moving)
-    return frozenset(found)
-
-
-def _live(graph: ir.Graph, dropped: Collection[Edge]) -> set[ir.Node]:
-    """The nodes that something given out is computed from, by other ways than the dropped edges."""
-    pending = [value.producer() for value in graph.outputs]
-    live: set[ir.Node] = set()
-    while pending:
-        node = pending.pop()
-        if node is None or node in live:
-            continue
-        live.add(node)
-        pending += [
-            value.producer()
-            for index, value in enumerate(node.inputs)
-            if value is not None and (node, index) not in dropped
-        ]
-        for _, body in bodies(node):
-            inner = [*body]
-            while inner:
-                one = inner.pop()
-                pending += [value.producer() for value in one.inputs if value is not None]
-                inner += [n for _, deeper in bodies(one) for n in deeper]
-            pending += [value.producer() for value in body.outputs]
-    return live
