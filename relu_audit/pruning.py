@@ -99,7 +99,9 @@ class Pruned:
         Raises:
             UsageError: ``output`` if the file cannot be written.
         """
-        target = Path(path)
+        target = Path(path).resolve()  # a link stays a link
+        if target.exists() and not target.is_file():
+            raise UsageError(f"'{path}' is not a file", slug="output", hint="Name a new file.")
         weights = target.with_name(f"{target.name}.data")
         try:
             with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name[:100]}.") as folder:
@@ -246,24 +248,33 @@ def prune(
     return Pruned(plan, verification, audit, result, outside, example)
 
 
-def _unlist(model: ir.Model) -> bool:
+def _unlist(model: ir.Model) -> tuple[str | None, ...]:
     """Take initializers out of the inputs, where they are there by convention and no choice of the caller's.
 
     The format once wanted all of them there, and exporters went on listing all of them when it did not.
+
+    Returns:
+        The names of all inputs in order, if some were taken out.
     """
     graph = model.graph
     held = [value for value in graph.inputs if value.name in graph.initializers]
     if not held or (model.ir_version >= OVERRIDABLE_SINCE and len(held) < len(graph.initializers)):
-        return False
+        return ()
+    names = tuple(value.name for value in graph.inputs)
     for value in held:
         graph.inputs.remove(value)
-    return True
+    return names
 
 
-def _list(model: ir.Model, listed: bool) -> None:
-    """Put them back, as they are now."""
-    if listed:
-        model.graph.inputs.extend(model.graph.initializers.values())
+def _list(model: ir.Model, names: Sequence[str | None]) -> None:
+    """Put them back, as they are now, in their order; those that are new go last."""
+    if not names:
+        return
+    graph = model.graph
+    values = {value.name: value for value in (*graph.inputs, *graph.initializers.values())}
+    graph.inputs.clear()
+    graph.inputs.extend(values.pop(name) for name in names if name in values)
+    graph.inputs.extend(values.values())
 
 
 def _outside(model: ir.Model) -> Iterator[str]:

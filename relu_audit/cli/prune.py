@@ -78,9 +78,8 @@ def prune(
     options = {"align": align, "merge_linear": merge_linear, "scatter": scatter}
     shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
     try:
-        check_writable(
-            {**models, **reports}, tuple(str(path) for path in (model, data, audit_file) if path is not None)
-        )
+        read = [str(path) for path in (model, data, audit_file) if path is not None]
+        check_writable({**models, **reports}, read)
         found = _audit(model, data, audit_file, quiet, running)
         if found.partial:
             click.echo("interrupted: what part of the data did not wake may not be cut", err=True)
@@ -127,6 +126,8 @@ def write_pruned(
     from relu_audit.pruning import prune as run
     from relu_audit.report import pruning
 
+    if output is not None:
+        _spare_weights(model, audit, {"--output": output, **(reports or {})})
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
     with contextlib.redirect_stdout(sys.stderr):
         pruned = run(model, audit, data=data, verify=output is not None, **same, **(options or {}))
@@ -177,6 +178,12 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
         click.echo(f"note: {error.message}", err=True)
         return None
     return Latency(before=before, after=after)
+
+
+def _spare_weights(model: Path, audit: Audit, targets: Mapping[str, str]) -> None:
+    """Refuse to write over the files that the original keeps its weights in, or over what is written beside it."""
+    beside = {"its weights beside it": f"{targets['--output']}.data"}
+    check_writable({**targets, **beside}, [str(model.parent / file.location) for file in audit.model.external])
 
 
 def _files(model: Path, audit: Audit, output: Path) -> Files:

@@ -126,13 +126,22 @@ class _Finder:
             if value.name and value.graph is graph and value in self.ground.shapes and any(self.atoms.of(value))
         }
         size = {name: 4 * int(np.prod(self.ground.shapes[value])) for name, value in wanted.items()}
-        for name, array in self.ground.rehearsal.numbers(size):
-            if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        rehearsal = self.ground.rehearsal
+        # A constant is one at every size: 1 / height is none, nor is what a padding of this height leaves alone.
+        for feeds in (rehearsal.feeds, *rehearsal.further):
+            for name, array in rehearsal.numbers(size, feeds):
+                self._widen(wanted[name], array)
+
+    def _widen(self, value: ir.Value, array: np.ndarray) -> None:
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            return
+        for axis, atoms in self.atoms.of(value):
+            rest = tuple(i for i in range(array.ndim) if i != axis)
+            if array.shape[axis] != len(atoms) or not array.size:
+                self.low[atoms] = np.inf
                 continue
-            for axis, atoms in self.atoms.of(wanted[name]):
-                rest = tuple(i for i in range(array.ndim) if i != axis)
-                self.low[atoms] = array.min(axis=rest).astype(np.float64)
-                self.high[atoms] = array.max(axis=rest).astype(np.float64)
+            self.low[atoms] = _least(self.low[atoms], array.min(axis=rest).astype(np.float64))
+            self.high[atoms] = -_least(-self.high[atoms], -array.max(axis=rest).astype(np.float64))
 
     def _node(self, node: ir.Node, law: Law) -> None:
         for output, value in enumerate(node.outputs):
@@ -172,6 +181,8 @@ class _Finder:
 
     def _combined(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
         """Constant where every operand is, or where one is zero and the operator absorbs."""
+        if law.joins is not None and node.inputs[0] not in self.whole:
+            return None  # an entry is made of its neighbours as well
         read = self.facts.signatures.get(node)
         place = None
         if read is not None:
@@ -257,3 +268,8 @@ class _Finder:
 def _numbers(atoms: Atoms, number: np.ndarray, value: ir.Value, axis: int) -> np.ndarray | None:
     own = atoms.along(value, axis)
     return None if own is None else number[own]
+
+
+def _least(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The lesser one; what is no number in a run that was read stays none, and NaN before the first is none yet."""
+    return np.where(np.isnan(old), new, np.minimum(old, new))

@@ -17,6 +17,8 @@ def cost(ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
     """Elements and bytes of the model as it stands, and the multiplications that stay."""
     total = 0
     for mix in facts.mixes:
+        if mix.weight is None:
+            continue  # a product of two activations has no weights
         read = facts.signatures[mix.node]
         lengths: dict[tuple[ir.Value, int], int] = {}
         for place in read.places:
@@ -26,7 +28,7 @@ def cost(ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
                 return msgspec.structs.replace(size(ground.network.model), multiply_adds=None)
             gone = 0 if solution is None or atoms is None else int(solution.removed[atoms].sum())
             lengths[place.value, place.axis] = shape[place.axis] - gone
-        weight = mix.node.inputs[1 if mix.weight is None else mix.weight]
+        weight = mix.node.inputs[mix.weight]
         output = mix.node.outputs[0]
         made = math.prod(
             lengths.get((output, axis), length) for axis, length in enumerate(ground.shapes.get(output, ()))

@@ -114,6 +114,7 @@ class Linear:
         summed: The data's axis that it sums over.
         made: The result's axis that the weight makes.
         dtype: What it computes in.
+        border: Whether it reads beyond the edges of data whose size is open.
     """
 
     session: Session
@@ -121,6 +122,7 @@ class Linear:
     summed: int
     made: int
     dtype: np.dtype[Any]
+    border: bool
 
     @staticmethod
     def of(ground: Ground, facts: Facts, mix: Mix) -> Linear | None:
@@ -150,7 +152,8 @@ class Linear:
             session = _session(ground, mix, tuple(size), weight.astype(dtype))
         except RunError:
             return None
-        return Linear(session, tuple(size), summed.axis, made.axis, dtype)
+        open_axes = any(known is None for known in fixed[1:])
+        return Linear(session, tuple(size), summed.axis, made.axis, dtype, open_axes and _pads(mix.node))
 
     def respond(self, levels: np.ndarray) -> Response | None:
         """What constants add.
@@ -166,7 +169,19 @@ class Linear:
             return None
         rest = tuple(axis for axis in range(result.ndim) if axis != self.made)
         low, high = result.min(axis=rest), result.max(axis=rest)
-        return Response(self.made, low, high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high)))
+        even = high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high))
+        if self.border:
+            even &= (low == 0) & (high == 0)
+        return Response(self.made, low, even)
+
+
+def _pads(node: ir.Node) -> bool:
+    """Whether the operator reads beyond the edges of its operand, or may: how far depends on the operand's size."""
+    given = [node.attributes[name] for name in ("pads", "auto_pad") if name in node.attributes]
+    return any(
+        any(one.as_ints()) if one.type is ir.AttributeType.INTS else one.as_string() not in ("", "NOTSET", "VALID")
+        for one in given
+    )
 
 
 def _is_made(place: Place, mix: Mix, letters: set[str]) -> bool:

@@ -34,7 +34,20 @@ def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: lis
         if index not in data:
             facts.pin_value(value, "shape", f"{named(node)} is told where to move data by it")
     contested.append((node, moved))
+    if law.rewrites and any(value in ground.varying for value in node.inputs[1:]):
+        _pin_varying(facts, node, moved)
     _pin_unrouted(facts, node, law, moved, data)
+
+
+def _pin_varying(facts: Facts, node: ir.Node, moved: Moved) -> None:
+    """Axes along which a cut would have to be written into numbers that the size of the data decides."""
+    for route in moved.routes:
+        value = node.inputs[route.operand]
+        atoms = None if value is None else facts.atoms.along(value, route.axis)
+        made = facts.atoms.along(node.outputs[route.output], route.output_axis)
+        whole = np.array_equal(route.source, route.target) and atoms is not None and len(route.source) == len(atoms)
+        if not (whole and made is not None and len(made) == len(route.target)):
+            facts.pin(atoms, "shape", f"where {named(node)} cuts or fills depends on the size of the data")
 
 
 def _pin_unrouted(facts: Facts, node: ir.Node, law: Law, moved: Moved, data: Sequence[int]) -> None:

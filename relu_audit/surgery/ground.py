@@ -32,6 +32,7 @@ class Ground:
         measured: Values that depend on shapes and constants only, and at least on one shape.
         numbers: Numbers of constants, and of small measured values.
         others: Shapes in a run in which open sizes differ.
+        varying: Small measured values that hold other numbers then.
     """
 
     network: Network
@@ -41,6 +42,7 @@ class Ground:
     measured: frozenset[ir.Value]
     numbers: Mapping[ir.Value, np.ndarray]
     others: Mapping[ir.Value, tuple[int, ...]] = field(default_factory=dict["ir.Value", "tuple[int, ...]"])
+    varying: frozenset[ir.Value] = frozenset()
     _read: dict[ir.Value, np.ndarray] = field(default_factory=dict)
 
     def row(self, node: ir.Node) -> AxisRule | None:
@@ -122,7 +124,19 @@ def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Groun
     numbers = _numbers(network, rehearsal, measured, constants, shapes)
     others = {value: second[value.name or ""] for value in outer if second and value.name in second}
     others.update({value: other[value.name or ""].shape for value in graph.inputs if other and value.name in other})
-    return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, others)
+    varying = _varying(rehearsal, {value: numbers[value] for value in measured if value in numbers})
+    return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, others, varying)
+
+
+def _varying(rehearsal: Rehearsal, numbers: Mapping[ir.Value, np.ndarray]) -> frozenset[ir.Value]:
+    """Values whose numbers are others where the open sizes are."""
+    named = {value.name or "": value for value in numbers if value.name and value.const_value is None}
+    found: set[ir.Value] = set()
+    for feeds in rehearsal.further:
+        for name, array in rehearsal.numbers(dict.fromkeys(named, 8), feeds):
+            if not np.array_equal(array, numbers[named[name]]):
+                found.add(named[name])
+    return frozenset(found)
 
 
 def _agreed(

@@ -47,6 +47,7 @@ class Law:
         windows: Positions of the result are windows that slide over those of the first operand.
         drops: A move that does without an operand which has nothing left along this axis.
         patch: Writes a cut into the node's attributes and integer operands.
+        rewrites: The patch writes numbers in place of those an operand had, so that these must not be computed anew.
     """
 
     signature: str = ""
@@ -71,6 +72,7 @@ class Law:
     windows: bool = False
     drops: Joins | None = None
     patch: Patch | None = None
+    rewrites: bool = False
 
 
 def axis_of(default: int) -> Joins:
@@ -252,9 +254,9 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Resize"): Law(moves=True, patch=patches.target(3, "")),
     ("", "Upsample"): Law(moves=True),
     ("", "Split"): Law(moves=True, patch=patches.parts),
-    ("", "Slice"): Law(moves=True, patch=patches.bounds),
+    ("", "Slice"): Law(moves=True, patch=patches.bounds, rewrites=True),
     ("", "Gather"): Law(moves=True, patch=patches.indices),
-    ("", "Pad"): Law(moves=True, patch=patches.pads),
+    ("", "Pad"): Law(moves=True, patch=patches.pads, rewrites=True),
     ("", "Shape"): Law(measures=True),
 }
 

@@ -52,7 +52,7 @@ class Cutting:
     kept_in: Mapping[tuple[int, int], Bools]
     kept_out: Mapping[tuple[int, int], Bools]
     sizes: Sequence[tuple[int | None, ...]]
-    numbers: Sequence[np.ndarray | None]
+    numbers: list[np.ndarray | None]
     editor: Editor
 
     def integer(self, name: str, default: int) -> int:
@@ -149,7 +149,7 @@ def bounds(cutting: Cutting) -> None:
     axes = {axis for _, axis in (*cutting.kept_in, *cutting.kept_out)}
     for axis in sorted(axes):
         selection = _selection(cutting, axis)
-        if selection is None:
+        if selection is None or _is_whole(cutting, axis):
             continue
         chosen: list[int] = selection.tolist()
         run = bool(chosen) and chosen == list(range(chosen[0], chosen[0] + len(chosen)))
@@ -171,6 +171,17 @@ def _selection(cutting: Cutting, axis: int) -> Ints | None:
     if kept_out is not None:
         source = source[kept_out[goal]]
     return source if kept_in is None else (np.cumsum(kept_in) - 1)[source]
+
+
+def _is_whole(cutting: Cutting, axis: int) -> bool:
+    """Whether a Slice takes all there is along an axis, as it will of fewer: its bounds may depend on the data then."""
+    route = next(r for r in cutting.routes if r.operand == 0 and r.axis == r.output_axis == axis)
+    size = cutting.sizes[0][axis]
+    return size == len(route.source) and np.array_equal(route.source, route.target) and _covers(route.source)
+
+
+def _covers(entries: Ints) -> bool:
+    return bool(np.array_equal(np.sort(entries), np.arange(len(entries))))
 
 
 def _set_bounds(cutting: Cutting, axis: int, start: int, end: int) -> None:
@@ -198,6 +209,7 @@ def _set_bounds(cutting: Cutting, axis: int, start: int, end: int) -> None:
         return
     for index, numbers in enumerate((starts, ends, at), 1):
         cutting.operand(index, np.array(numbers, np.int64))
+        cutting.numbers[index : index + 1] = [np.array(numbers, np.int64)]  # another axis may be cut as well
     if steps is not None:
         steps[place] = 1
         cutting.operand(4, np.array(steps, np.int64))
@@ -236,7 +248,7 @@ def pads(cutting: Cutting) -> None:
     axes = [int(a) % rank for a in listed] if listed is not None else list(range(rank))
     if numbers is None:
         return
-    half = len(numbers) // 2
+    half, before = len(numbers) // 2, list(numbers)
     for (_, axis), kept in cutting.kept_out.items():
         route = next((r for r in cutting.routes if r.operand == 0 and r.axis == r.output_axis == axis), None)
         if route is None or axis not in axes:
@@ -248,6 +260,8 @@ def pads(cutting: Cutting) -> None:
             numbers[place] = int((kept & filled)[:first].sum())
         if numbers[place + half] > 0:
             numbers[place + half] = int((kept & filled)[last + 1 :].sum())
+    if numbers == before:
+        return  # and where they are computed, they go on being computed
     if old:
         cutting.attribute("pads", numbers)
     else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,22 @@ FETCH_BYTES = 1 << 28
 """Activations brought out of one run are kept under this."""
 
 
-def made_up(inputs: Sequence[GraphInput], data: DataInfo, samples: int, *, stretch: int = 1, seed: int = 0) -> Feeds:
+Resize = Callable[[int], int]
+
+OTHER_SIZES: tuple[Resize, ...] = (lambda n: 2 * n, lambda n: max(2 * n + 1, 65), lambda n: n + 1)
+"""Lengths tried for open axes beside the data's own: even, odd, and larger than most kernels reach."""
+
+
+def made_up(
+    inputs: Sequence[GraphInput], data: DataInfo, samples: int, *, resize: Resize = lambda n: n, seed: int = 0
+) -> Feeds:
     """Seeded noise in the shape the audit's data had.
 
     Args:
         inputs: The model's inputs.
         data: What the audit showed the model.
         samples: Entries along the batch axes that are open.
-        stretch: Factor on all other open axes.
+        resize: Makes another length of every other open axis.
         seed: Of the noise: standard normal floats, integers and booleans of 0 and 1.
     """
     rng = np.random.default_rng(seed)
@@ -47,7 +55,7 @@ def made_up(inputs: Sequence[GraphInput], data: DataInfo, samples: int, *, stret
             elif axis == one.batch_axis and not (seen is not None and seen.feeding == "rows"):
                 size.append(samples)
             else:
-                size.append((given[axis] if given is not None and axis < len(given) else OPEN_SIZE) * stretch)
+                size.append(resize(given[axis] if given is not None and axis < len(given) else OPEN_SIZE))
         dtype = np.dtype((one.dtype or ir.DataType.FLOAT).numpy())
         noise = np.asarray(rng.standard_normal(size, dtype=np.float32))
         feeds[one.name] = np.asarray(noise > 0 if dtype.kind in "iub" else noise, dtype)
@@ -63,12 +71,14 @@ class Rehearsal:
         folder: Where its external weights lie.
         engine: What runs it.
         feeds: One small batch.
+        further: Batches in which open sizes differ, as far as the model takes them.
     """
 
     model: ir.Model
     folder: Path | None
     engine: Engine
     feeds: Feeds
+    further: tuple[Feeds, ...] = ()
 
     def sizes(self, names: Sequence[str], feeds: Feeds | None = None) -> dict[str, tuple[int, ...]]:
         """The shape every named value has in a run.
@@ -92,11 +102,12 @@ class Rehearsal:
         )
         return {name: tuple(found[value.name or ""].tolist()) for name, value in zip(wanted, shapes, strict=True)}
 
-    def numbers(self, wanted: Mapping[str, int]) -> Iterator[tuple[str, np.ndarray]]:
+    def numbers(self, wanted: Mapping[str, int], feeds: Feeds | None = None) -> Iterator[tuple[str, np.ndarray]]:
         """The named values of a run, one after the other.
 
         Args:
             wanted: Names, each with its number of bytes, so that no run brings out too much.
+            feeds: What to feed; by default the rehearsal's own.
 
         Raises:
             RunError: As :class:`relu_audit.observe.session.Session`.
@@ -107,7 +118,11 @@ class Rehearsal:
             known = [name for name in names if name in values]
             present = {value.name for value in copy.graph.outputs}
             copy.graph.outputs.extend(values[name] for name in known if name not in present)
-            yield from Session(copy, self.folder, self.engine, optimize=False).run(self.feeds, known).items()
+            yield from (
+                Session(copy, self.folder, self.engine, optimize=False)
+                .run(self.feeds if feeds is None else feeds, known)
+                .items()
+            )
 
 
 def rehearse(
@@ -141,15 +156,32 @@ def rehearse(
             if number + 1 < len(tries):
                 continue
             raise
-        other = made_up(inputs, data, 3, stretch=2)
-        if all(other[name].shape == feeds[name].shape for name in feeds):
+        fixed = made_up(inputs, data, 3)
+        if all(fixed[name].shape == feeds[name].shape for name in feeds):
             return rehearsal, feeds
-        try:
-            rehearsal.sizes(names, other)
-        except RunError:
-            other = None
-        return rehearsal, other
+        further = list(_taken(rehearsal, names, _other_sizes(inputs, data)))
+        return replace(rehearsal, further=tuple(further)), next(iter(further), None)
     raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _other_sizes(inputs: Sequence[GraphInput], data: DataInfo) -> Iterator[Feeds]:
+    seen: set[tuple[tuple[int, ...], ...]] = set()
+    for number, resize in enumerate(OTHER_SIZES):
+        feeds = made_up(inputs, data, 3 - number, resize=resize)
+        shapes = tuple(array.shape for array in feeds.values())
+        if shapes not in seen:
+            seen.add(shapes)
+            yield feeds
+
+
+def _taken(rehearsal: Rehearsal, names: Sequence[str], feeds: Iterable[Feeds]) -> Iterator[Feeds]:
+    """Those that the model runs on: not every size suits it."""
+    for one in feeds:
+        try:
+            rehearsal.sizes(names, one)
+        except RunError:
+            continue
+        yield one
 
 
 def _values(model: ir.Model) -> dict[str, ir.Value]:

@@ -184,4 +184,8 @@ def _letter_sizes(places: Sequence[Place]) -> dict[str, int] | None:
         pending = left
     for letter in (x for p in spare if all(known.get(other, 1) == 1 for other in p.letters) for x in p.letters):
         known.setdefault(letter, 1)
+    for place in spare:
+        missing = [letter for letter in place.letters if letter not in known]
+        if len(missing) == 1 and all(known[letter] == 1 for letter in place.letters if letter in known):
+            known[missing[0]] = 1
     return known if all(letter in known for p in several for letter in p.letters) else None

@@ -16,7 +16,7 @@ from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.plan import Comparison, Verification
-from relu_audit.surgery.rehearsal import Feeds, made_up
+from relu_audit.surgery.rehearsal import OTHER_SIZES, Feeds, made_up
 
 LIMIT = 1e-5
 """Largest difference allowed, relative to the largest output; cutting regroups float32 sums and does no more."""
@@ -67,6 +67,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         RunError: The original does not.
     """
     held = [made_up(trial.inputs, trial.shown, 2, seed=1 + i) for i in range(RANDOM_RUNS // 2)]
+    held += [made_up(trial.inputs, trial.shown, 1, resize=resize, seed=51 + i) for i, resize in enumerate(OTHER_SIZES)]
     fitting = list(_keeping(trial, [made_up(trial.inputs, trial.shown, 1, seed=101 + i) for i in range(RANDOM_RUNS)]))
     first: list[Feeds] = []
     comparisons: list[Comparison] = []
