@@ -21,6 +21,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
+from relu_audit.surgery.signature import operation
 
 SPREAD = 2.0**-20
 """Positions of one constant may differ by this share of it: kernels round differently at the ends of a row."""
@@ -181,7 +182,7 @@ class _Finder:
 
     def _combined(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
         """Constant where every operand is, or where one is zero and the operator absorbs."""
-        if law.joins is not None and node.inputs[0] not in self.whole:
+        if self._joins(node, law) and node.inputs[0] not in self.whole:
             return None  # an entry is made of its neighbours as well
         read = self.facts.signatures.get(node)
         place = None
@@ -203,6 +204,11 @@ class _Finder:
         if law.absorbs:
             constant |= zero
         return constant, np.where(zero & law.absorbs, 0.0, np.nan)
+
+    def _joins(self, node: ir.Node, law: Law) -> bool:
+        """Whether the operator computes entries from one another."""
+        shape = None if node.inputs[0] is None else self.atoms.shape(node.inputs[0])
+        return law.joins is not None and (shape is None or bool(law.joins(operation(node), len(shape))))
 
     def _summed(self, node: ir.Node, operand: int, output: int, axis: int, size: int) -> Bools:
         """Results whose every term with a factor other than zero is constant."""
