@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +28,13 @@ from relu_audit.surgery.collect import collect
 from relu_audit.surgery.constants import find_constants
 from relu_audit.surgery.cost import cost, size
 from relu_audit.surgery.decide import Decision, decide
+from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground, survey
 from relu_audit.surgery.hold import Silent, hold, twins
 from relu_audit.surgery.plan import Files, KeptUnit, Latency, Plan, PruningRecord, RemovedUnit, Verification
 from relu_audit.surgery.rehearsal import made_up, rehearse
 from relu_audit.surgery.rewrite import rewrite
+from relu_audit.surgery.scatter import attempt
 from relu_audit.surgery.silent import premise, unit_axes
 from relu_audit.surgery.verify import Trial
 from relu_audit.surgery.verify import verify as compare
@@ -153,7 +155,7 @@ def prune(
         data: Calibration data, as for an audit, on which original and result are compared.
         align: Axes whose length is a multiple of this keep to multiples of it; 1 cuts all that can be cut.
         merge_linear: Reserved for merging runs of always-on units; it has no effect yet.
-        scatter: Reserved for computing residual sums narrower and scattering them back; it has no effect yet.
+        scatter: Also cut channels that live in a partner: living ones are gathered, zeros put back for silent ones.
         verify: Compare original and result.
         limit: Compare on at most so many samples.
         inputs: Array name by input name, where they differ.
@@ -168,7 +170,7 @@ def prune(
     """
     if align < 1:
         raise UsageError(f"align is {align}; it must be at least 1", slug="option-range")
-    del merge_linear, scatter
+    del merge_linear
     checkpoint = open_checkpoint(model)
     _check_same(checkpoint, audit)
     if checkpoint.unread:
@@ -199,10 +201,23 @@ def prune(
     names = set(network.model.graph.initializers)
     gone = replace_whole(ground, facts, find_constants(ground, facts, found.silent), found.silent)
     present = tuple(one for one in found.silent if one.value.graph is not None)
+
+    def solved(picking: Collection[ir.Node] = ()) -> tuple[Ground, Facts, Decision]:
+        ground = grounded(present)
+        facts = collect(ground, picking)
+        return ground, facts, decide(ground, facts, present, align)
+
     if gone:
         ground = grounded(present)
         facts = collect(ground)
     decision = decide(ground, facts, present, align)
+    detoured, could = attempt(ground, decision, solved), set[tuple[str, int]]()
+    if detoured is not None and scatter:
+        ground, facts, decision = detoured.ground, detoured.facts, detoured.decision
+    elif detoured is not None:
+        could = {(one.tensor, one.unit) for one in _units(audit, found.silent, detoured.decision)[0]}
+        for one in detoured.detours:
+            one.undo()
     after_adds = cost(ground, facts, decision.solution).multiply_adds
     removed, kept = _units(audit, found.silent, decision)
     written = rewrite(ground, decision.facts, decision.constants, decision.sums, decision.solution)
@@ -212,7 +227,7 @@ def prune(
         value.type, value.shape = declared[value.name]
     plan = Plan(
         removed=tuple(removed),
-        kept=(*kept, *found.refused),
+        kept=(*(_hinted(one, could) for one in kept), *found.refused),
         cuts=tuple(cut for cut in written.cuts if cut.initializer in names),
         dropped=tuple(sorted(names - set(result.graph.initializers))),
         folds=tuple(written.folds),
@@ -314,6 +329,13 @@ def _units(audit: Audit, silent: tuple[Silent, ...], decision: Decision) -> tupl
                 slug, detail = next(r for r in decision.reasons if r.knows(first)).of(first)
                 kept.append(KeptUnit(tensor=site.tensor, unit=unit, why=why, slug=slug, detail=detail))
     return removed, kept
+
+
+def _hinted(one: KeptUnit, could: Collection[tuple[str, int]]) -> KeptUnit:
+    """A unit that stays, with a word on what would remove it."""
+    if (one.tensor, one.unit) not in could:
+        return one
+    return msgspec.structs.replace(one, detail=f"{one.detail}; --scatter would remove it")
 
 
 def _of_unit(atoms: Atoms, one: Silent, unit: int) -> Ints | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 
 from relu_audit.graph.bodies import BRANCHES
@@ -14,9 +16,14 @@ from relu_audit.surgery.routes import Moved
 from relu_audit.surgery.shuffles import find_shuffle, link_shuffle
 
 
-def collect(ground: Ground) -> Facts:
-    """The facts of all nodes of a graph and of its bodies."""
-    facts = Facts(ground.atoms)
+def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
+    """The facts of all nodes of a graph and of its bodies.
+
+    Args:
+        ground: The graph.
+        picking: Nodes whose results may lack what their operands have.
+    """
+    facts = Facts(ground.atoms, picking=frozenset(picking))
     graph = ground.network.model.graph
     contested: list[tuple[ir.Node, Moved]] = []
     within: set[ir.Node] = set()

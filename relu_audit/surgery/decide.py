@@ -29,6 +29,8 @@ class Decision:
         sums: What may be folded.
         solution: What goes.
         silent: The units relied on.
+        first: All silent units.
+        known_zero: Which entries are zero if all silent units are.
     """
 
     facts: Facts
@@ -37,6 +39,8 @@ class Decision:
     sums: list[Sum]
     solution: Solution
     silent: tuple[Silent, ...]
+    first: tuple[Silent, ...]
+    known_zero: Bools
 
     def staying(self) -> list[Silent]:
         """What is relied on and stays all the same, as it lies in the result: constants that carry others."""
@@ -55,15 +59,17 @@ def decide(ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int)
     A unit that stays is computed as ever, so that what follows from its silence must not be used.
     """
     reasons: list[Reasons] = []
+    first, zero = silent, None
     still_read = reading(ground)
     while True:
         constants = find_constants(ground, facts, silent)
+        zero = constants.known & (constants.number == 0) if zero is None else zero
         mixes = sums(ground, facts, constants)
         solution = solve(facts, mixes, align, still_read)
         reasons.append(Reasons(ground, facts, constants, solution))
         relied = tuple(_only(one, _relied_on(ground, one, solution, mixes)) for one in silent)
         if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):
-            return Decision(facts, constants, reasons, mixes, solution, silent)
+            return Decision(facts, constants, reasons, mixes, solution, silent, first, zero)
         silent = relied
         held = hold(ground.network.model, silent)
         ground = replace(ground, rehearsal=replace(ground.rehearsal, model=held))

@@ -65,6 +65,14 @@ class Link:
     node: ir.Node | None
 
 
+@dataclass(frozen=True)
+class Need:
+    """Results that are picked from among others: one that stays needs what it is, pair by pair, and not the reverse."""
+
+    results: Ints
+    terms: Ints
+
+
 @dataclass
 class Facts:
     """All that the nodes say.
@@ -77,6 +85,8 @@ class Facts:
         signatures: The letters of every node that has a signature.
         moved: The routes of every node that moves data.
         shuffles: Chains that only change an order, by their last node.
+        picking: Nodes whose results may lack what their operands have.
+        needs: What these pick.
     """
 
     atoms: Atoms
@@ -86,6 +96,8 @@ class Facts:
     signatures: dict[ir.Node, Signature] = field(default_factory=dict)
     moved: dict[ir.Node, Moved] = field(default_factory=dict)
     shuffles: dict[ir.Node, Shuffle] = field(default_factory=dict)
+    picking: frozenset[ir.Node] = frozenset()
+    needs: list[Need] = field(default_factory=list)
 
     def link(self, left: Ints | None, right: Ints | None, node: ir.Node | None) -> None:
         """Join two rows of atoms one by one; where one side has none, the other cannot follow and is pinned."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.surgery.facts import Facts, named
+from relu_audit.surgery.facts import Facts, Need, named
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
@@ -128,6 +128,9 @@ def _join(
     for route in group:
         left = facts.atoms.along(source, route.axis)
         right = facts.atoms.along(node.outputs[route.output], route.output_axis)
+        if node in facts.picking and left is not None and right is not None:
+            facts.needs.append(Need(right[route.target], left[route.source]))
+            continue
         facts.link(None if left is None else left[route.source], None if right is None else right[route.target], node)
     for axis in set(ins) - {r.axis for r in group}:
         facts.pin(facts.atoms.along(source, axis), "combined-axis", f"{named(node)} folds this axis into another")

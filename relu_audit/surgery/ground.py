@@ -45,6 +45,11 @@ class Ground:
     varying: frozenset[ir.Value] = frozenset()
     _read: dict[ir.Value, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def opset(self) -> int:
+        """The version of the operator set of ONNX."""
+        return self.network.opsets.get("", 1)
+
     def row(self, node: ir.Node) -> AxisRule | None:
         """The node's row of the axis table."""
         opsets = self.network.opsets

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.constants import Constants
 from relu_audit.surgery.extents import lengths
-from relu_audit.surgery.facts import Facts
+from relu_audit.surgery.facts import Facts, named
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.solve import ALIGNED, LAST, Solution
 
@@ -50,11 +50,13 @@ class Reasons:
             return LAST, f"axis {axis} of '{value.name}' would be left empty{self._size(value)}"
         if kept.slug == ALIGNED:
             return ALIGNED, f"axis {axis} of '{value.name}' keeps to its alignment"
-        reader = "" if kept.mix is None else f"{kept.mix.node.op_type} '{kept.mix.node.name or ''}'"
+        reader = "something that stays" if kept.mix is None else named(kept.mix.node)
         if self._constants.known[kept.atom]:
             number = self._constants.number[kept.atom]
             return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"
-        return self._blamed(atom, kept.atom, "partner-alive", f"{reader} reads '{value.name}', where it is not silent")
+        return self._blamed(
+            atom, kept.atom, "partner-alive", f"its channel is alive in '{value.name}', which {reader} reads"
+        )
 
     def _size(self, value: ir.Value) -> str:
         """Why no constant took the place of a value that is one as a whole."""
@@ -70,12 +72,16 @@ class Reasons:
             law, read = self._ground.law(node), self._facts.signatures.get(node)
             moving = [v for v in node.inputs if v is not None and self._ground.constant(v) is None]
             if law is not None and law.sums and len(moving) > 1 and slug != "graph-output":
-                return "residual-partner-alive", f"{detail}; they meet in {node.op_type} '{node.name or ''}'"
+                return "residual-partner-alive", f"{detail}; they meet in {named(node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
-                return "uneven-groups", f"{node.op_type} '{node.name or ''}' wants as much of every group"
+                return "uneven-groups", f"{named(node)} wants as much of every group, and {detail}"
         shared = next((v for v in values if v.is_initializer() and len(list(v.uses())) > 1), None)
         if shared is not None and slug == "partner-alive":
             return "shared-weights", f"'{shared.name}' serves several places, and {detail}"
+        fork = next((v for v in values if len(list(v.uses())) > 1 and not v.is_initializer()), None)
+        if fork is not None and slug == "partner-alive":
+            readers = ", ".join(named(user) for user in dict.fromkeys(user for user, _ in fork.uses()))
+            return slug, f"{detail}; it is one and the same in '{fork.name}', which {readers} read"
         return slug, detail
 
     def _path(self, start: int, end: int) -> tuple[list[ir.Node], list[ir.Value]]:

@@ -111,6 +111,11 @@ class _Solver:
 
     def _put_back_needed(self) -> bool:
         changed = False
+        for need in self.facts.needs:
+            missing = ~self.out[self.label[need.results]] & self.out[self.label[need.terms]]
+            for atom in need.terms[missing].tolist():
+                self._put_back(int(self.label[atom]), Kept(NEEDED, atom, None))
+                changed = True
         for one in self.sums:
             mix = one.mix
             gone = self.out[self.label[mix.terms]] & ~one.free

@@ -133,7 +133,7 @@ def _wholes(ground: Ground, facts: Facts, constants: Constants, seeds: Collectio
         shape = ground.atoms.shape(value)
         array = None if shape is None else _collapsed(numbers, shape)
         if array is not None:
-            long = lengths(ground, facts, value) if (ground.network.opsets.get("") or 1) >= EXPANDS_SINCE else None
+            long = lengths(ground, facts, value) if ground.opset >= EXPANDS_SINCE else None
             wholes[value] = Whole(value, array, long, relied[value])
     return wholes
 
