@@ -31,11 +31,12 @@ from relu_audit.surgery.decide import Decision, decide
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground, survey
 from relu_audit.surgery.hold import Silent, hold, twins
+from relu_audit.surgery.merge import Merged, merge
 from relu_audit.surgery.plan import Files, KeptUnit, Latency, Plan, PruningRecord, RemovedUnit, Verification
 from relu_audit.surgery.rehearsal import made_up, rehearse
 from relu_audit.surgery.rewrite import rewrite
 from relu_audit.surgery.scatter import attempt
-from relu_audit.surgery.silent import premise, unit_axes
+from relu_audit.surgery.silent import always_on, premise, unit_axes
 from relu_audit.surgery.verify import Trial
 from relu_audit.surgery.verify import verify as compare
 from relu_audit.surgery.whole import replace_whole
@@ -154,7 +155,7 @@ def prune(
         audit: An audit of that very model.
         data: Calibration data, as for an audit, on which original and result are compared.
         align: Axes whose length is a multiple of this keep to multiples of it; 1 cuts all that can be cut.
-        merge_linear: Reserved for merging runs of always-on units; it has no effect yet.
+        merge_linear: Also make one of two linear layers where all units between them were always on.
         scatter: Also cut channels that live in a partner: living ones are gathered, zeros put back for silent ones.
         verify: Compare original and result.
         limit: Compare on at most so many samples.
@@ -170,7 +171,6 @@ def prune(
     """
     if align < 1:
         raise UsageError(f"align is {align}; it must be at least 1", slug="option-range")
-    del merge_linear
     checkpoint = open_checkpoint(model)
     _check_same(checkpoint, audit)
     if checkpoint.unread:
@@ -185,7 +185,8 @@ def prune(
     network = normalize(checkpoint)
     listed = _unlist(network.model)
     fed = graph_inputs(network)
-    found = premise(network, audit, locate(network, fed, unit_axes(audit.sites)))
+    census = locate(network, fed, unit_axes(audit.sites))
+    found = premise(network, audit, census)
     original = network.model.clone()
     counterpart = twins(network.model, original)
     dataset = None if data is None else Dataset(data, fed, inputs, limit)
@@ -199,6 +200,14 @@ def prune(
     facts = collect(ground)
     before = cost(ground, facts, None)
     names = set(network.model.graph.initializers)
+    merged, on = list[Merged](), always_on(audit, census) if merge_linear else []
+    before_merging = on
+    while on and (done := merge(ground, facts, on)).values:
+        merged.append(done)
+        on = [pair for pair in on if pair[1] not in done.values]
+        ground = grounded(found.silent)
+        facts = collect(ground)
+    linear = {value for one in merged for value in one.values}
     gone = replace_whole(ground, facts, find_constants(ground, facts, found.silent), found.silent)
     present = tuple(one for one in found.silent if one.value.graph is not None)
 
@@ -215,11 +224,11 @@ def prune(
     if detoured is not None and scatter:
         ground, facts, decision = detoured.ground, detoured.facts, detoured.decision
     elif detoured is not None:
-        could = {(one.tensor, one.unit) for one in _units(audit, found.silent, detoured.decision)[0]}
+        could = {(one.tensor, one.unit) for one in _units(audit, found.silent, detoured.decision, linear)[0]}
         for one in detoured.detours:
             one.undo()
     after_adds = cost(ground, facts, decision.solution).multiply_adds
-    removed, kept = _units(audit, found.silent, decision)
+    removed, kept = _units(audit, found.silent, decision, linear)
     written = rewrite(ground, decision.facts, decision.constants, decision.sums, decision.solution)
     result = network.model
     _list(result, listed)
@@ -230,7 +239,7 @@ def prune(
         kept=(*(_hinted(one, could) for one in kept), *found.refused),
         cuts=tuple(cut for cut in written.cuts if cut.initializer in names),
         dropped=tuple(sorted(names - set(result.graph.initializers))),
-        folds=tuple(written.folds),
+        folds=(*(fold for one in merged for fold in one.folds), *written.folds),
         align=align,
         before=before,
         after=msgspec.structs.replace(size(result), multiply_adds=after_adds),
@@ -240,9 +249,10 @@ def prune(
     if verify:
         relied = [replace(one, value=counterpart[one.value]) for one in (*gone, *decision.silent)]
         staying = decision.staying()
+        passing = [(counterpart[a], counterpart[b]) for a, b in before_merging if b in linear]
         trial = Trial(
             original=original,
-            held=hold(original, relied),
+            held=hold(original, relied, passing),
             result=result,
             held_result=hold(result, staying) if staying else result,
             folder=network.folder,
@@ -250,6 +260,7 @@ def prune(
             inputs=fed,
             shown=audit.data,
             silent=relied,
+            on=[value for _, value in passing],
         )
         verification = compare(trial, dataset, audit.runtime.batch_size)
         if not verification.passed:
@@ -310,7 +321,9 @@ def _check_same(checkpoint: Checkpoint, audit: Audit) -> None:
         )
 
 
-def _units(audit: Audit, silent: tuple[Silent, ...], decision: Decision) -> tuple[list[RemovedUnit], list[KeptUnit]]:
+def _units(
+    audit: Audit, silent: tuple[Silent, ...], decision: Decision, linear: Collection[ir.Value]
+) -> tuple[list[RemovedUnit], list[KeptUnit]]:
     """What becomes of every unit of every site: one that goes, goes everywhere."""
     removed: list[RemovedUnit] = []
     kept: list[KeptUnit] = []
@@ -318,13 +331,14 @@ def _units(audit: Audit, silent: tuple[Silent, ...], decision: Decision) -> tupl
     present = {one.value for one in decision.silent}
     for site in audit.sites:
         places = [one for one in silent if one.tensor == site.tensor]
+        whole = "merged" if any(one.value in linear for one in places) else "unread"
         for unit in range(site.units) if places else ():
-            why = "dead" if unit in site.dead else "constant" if unit in site.constant else "unread"
+            why = "dead" if unit in site.dead else "constant" if unit in site.constant else whole
             # A place that is not in the graph any more went with a layer that was constant as a whole.
             own = [_of_unit(atoms, one, unit) for one in places if one.value in present]
             if all(a is not None and bool(gone[a].all()) for a in own):
                 removed.append(RemovedUnit(tensor=site.tensor, unit=unit, why=why))
-            elif why != "unread":
+            elif why not in ("unread", "merged"):
                 first = next((a for a in own if a is None or not gone[a].all()), None)
                 slug, detail = next(r for r in decision.reasons if r.knows(first)).of(first)
                 kept.append(KeptUnit(tensor=site.tensor, unit=unit, why=why, slug=slug, detail=detail))
@@ -344,12 +358,16 @@ def _of_unit(atoms: Atoms, one: Silent, unit: int) -> Ints | None:
 
 
 def _premise(audit: Audit, plan: Plan) -> str:
-    silent = sum(one.why == "dead" for one in plan.removed)
-    if not silent:
+    counted = {why: sum(one.why == why for one in plan.removed) for why in ("dead", "merged")}
+    said = [
+        f"{counted[why]} units that were {done} were {seen}"
+        for why, done, seen in (("dead", "cut", "silent"), ("merged", "merged", "always on"))
+        if counted[why]
+    ]
+    if not said:
         return "none: nothing was cut for its silence"
     data = audit.data
-    source = f"{one_line(data.source)} ({data.sha256})"
-    return f"{silent} units that were cut were silent on all {data.samples} samples of {source}"
+    return f"{' and '.join(said)} on all {data.samples} samples of {one_line(data.source)} ({data.sha256})"
 
 
 def _provenance(audit: Audit, plan: Plan) -> dict[str, str]:

@@ -52,10 +52,19 @@ def twins(model: ir.Model, copy: ir.Model) -> dict[ir.Value, ir.Value]:
     }
 
 
-def hold(model: ir.Model, silent: Sequence[Silent]) -> ir.Model:
-    """A copy of the model in which silent units have their value on every input."""
+def hold(model: ir.Model, silent: Sequence[Silent], on: Sequence[tuple[ir.Value, ir.Value]] = ()) -> ir.Model:
+    """A copy of the model in which silent units have their value on every input.
+
+    Args:
+        model: The model.
+        silent: Those units.
+        on: Pre-activations, each with its rectified value, that the copy passes on as they are.
+    """
     copy = model.clone()
     counterpart = twins(model, copy)
+    for source, value in on:
+        for node, index in list(counterpart[value].uses()):
+            node.replace_input_with(index, counterpart[source])
     editor = Editor(copy)
     for one in silent:
         if not len(one.indices):

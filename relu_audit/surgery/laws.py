@@ -36,6 +36,7 @@ class Law:
         bias: Number of the input that is added to the result, for linear operators that have one.
         bias_spreads: The bias may have any shape that broadcasts to the result's; else it has one entry per channel.
         bias_scale: Attribute that multiplies the bias.
+        scale: Attribute that multiplies the product.
         groups: Attribute that counts groups.
         along: Attribute that names the axis of the first operand to which operands of rank one belong, and its default.
         only: Letters of the signature that may be cut; all of them where empty.
@@ -61,6 +62,7 @@ class Law:
     bias: int | None = None
     bias_spreads: bool = False
     bias_scale: str = ""
+    scale: str = ""
     groups: str = ""
     along: tuple[str, int] | None = None
     only: str = ""
@@ -238,7 +240,9 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "DequantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
     ("", "Conv"): Law(linear=True, bias=2, groups="group", private=(1,), windows=True),
     ("", "ConvTranspose"): Law(linear=True, bias=2, groups="group", private=(1,)),
-    ("", "Gemm"): Law(signature="m k, k n, m n -> m n", linear=True, bias=2, bias_scale="beta", bias_spreads=True),
+    ("", "Gemm"): Law(
+        signature="m k, k n, m n -> m n", linear=True, bias=2, scale="alpha", bias_scale="beta", bias_spreads=True
+    ),
     ("", "MatMul"): Law(linear=True, absorbs=True),
     ("", "Einsum"): Law(absorbs=True),
     **{("", op): Law(only="k", private=tuple(range(8))) for op in ("LSTM", "GRU", "RNN")},

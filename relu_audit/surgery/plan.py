@@ -8,7 +8,7 @@ from relu_audit.records import DataInfo, Record, RuntimeInfo
 
 
 class RemovedUnit(Record, frozen=True, kw_only=True):
-    """A unit of an audited rectifier that was cut out; ``why`` is ``dead``, ``constant`` or ``unread``."""
+    """A unit of an audited rectifier that is gone; ``why`` is ``dead``, ``constant``, ``unread`` or ``merged``."""
 
     tensor: str
     unit: int

@@ -10,12 +10,12 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.graph.scopes import walk
 from relu_audit.surgery.atoms import Bools
+from relu_audit.surgery.biases import Addition, Biases
 from relu_audit.surgery.constants import Constants
 from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import ALWAYS, Facts
 from relu_audit.surgery.fold import Linear, carry
 from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Cutting
 from relu_audit.surgery.plan import Cut, Fold
 from relu_audit.surgery.reach import reading
@@ -45,7 +45,7 @@ def rewrite(ground: Ground, facts: Facts, constants: Constants, sums: list[Sum],
     writer.note_folds(sums)
     writer.cut_tensors()
     writer.patch_nodes()
-    writer.fold()
+    writer.written.folds += Biases(ground, writer.editor).add(writer.additions)
     clean(ground.network.model)
     return writer.written
 
@@ -59,23 +59,13 @@ def clean(model: ir.Model) -> None:
                 value.shape = None
 
 
-@dataclass(frozen=True)
-class _Addition:
-    """What a node's result gains: along which axis, how much for every entry that stays, and what was folded."""
-
-    node: ir.Node
-    axis: int
-    level: np.ndarray
-    note: str
-
-
 class _Writer:
     def __init__(self, ground: Ground, facts: Facts, constants: Constants, solution: Solution) -> None:
         self.ground, self.facts, self.constants, self.solution = ground, facts, constants, solution
         self.atoms = ground.atoms
         self.editor = Editor(ground.network.model)
         self.written = Written()
-        self.additions: list[_Addition] = []
+        self.additions: list[Addition] = []
 
     def kept(self, value: ir.Value | None) -> dict[int, Bools]:
         """Which entries stay, along every axis that loses some."""
@@ -105,7 +95,7 @@ class _Writer:
                 continue
             level = response.level[stays.ravel()] if stays.size == len(response.level) else response.level
             count = int((gone & ~one.carried).sum())
-            self.additions.append(_Addition(mix.node, response.axis, level, f"{count} constant{'s' * (count > 1)}"))
+            self.additions.append(Addition(mix.node, response.axis, level, f"{count} constant{'s' * (count > 1)}"))
 
     def _carry(self, one: Sum, gone: Bools) -> None:
         mix = one.mix
@@ -190,72 +180,6 @@ class _Writer:
         change = change[(0 if start is None else start.as_int()) : (None if end is None else end.as_int())]
         if change.any():
             self.editor.redirect(node.outputs[0], "Add", self.editor.constant(change, node.name or "shape"))
-
-    def fold(self) -> None:
-        """Add what was noted to biases: the node's own, the one that is added next, or a new one."""
-        for one in self.additions:
-            law = self.ground.law(one.node)
-            if law is None or self._into_bias(one, law) or self._into_next(one):
-                continue
-            value = one.node.outputs[0]
-            rank = len(self.atoms.shape(value) or ())
-            shape = [1] * (rank - one.axis)
-            shape[0] = -1
-            dtype = np.dtype((value.dtype or ir.DataType.FLOAT).numpy())
-            constant = self.editor.constant(one.level.astype(dtype).reshape(shape), f"{one.node.name or 'sum'}_bias")
-            self.editor.redirect(value, "Add", constant)
-            self.written.folds.append(Fold(initializer=constant.name or "", note=one.note))
-
-    def _into_bias(self, one: _Addition, law: Law) -> bool:
-        index, node = law.bias, one.node
-        if index is None:
-            return False
-        scale = node.attributes[law.bias_scale].as_float() if law.bias_scale in node.attributes else 1.0
-        bias = node.inputs[index] if index < len(node.inputs) else None
-        if bias is not None and (bias.const_value is None or bias.is_graph_input()):
-            return False
-        if scale == 0:
-            return False
-        rank = len(self.atoms.shape(node.outputs[0]) or ())
-        spread = [-1] + [1] * (rank - 1 - one.axis if law.bias_spreads else 0)
-        dtype = np.dtype((node.outputs[0].dtype or ir.DataType.FLOAT).numpy())
-        old = np.zeros(1, dtype) if bias is None or bias.const_value is None else bias.const_value.numpy()
-        new = (old.astype(np.float64) + one.level.reshape(spread) / scale).astype(old.dtype)
-        self._replace(node, index, bias, new, one.note)
-        return True
-
-    def _into_next(self, one: _Addition) -> bool:
-        value = one.node.outputs[0]
-        uses = list(value.uses())
-        rank = len(self.atoms.shape(value) or ())
-        if len(uses) != 1 or value.is_graph_output() or one.axis != rank - 1:
-            return False
-        node, index = uses[0]
-        law = self.ground.law(node)
-        other = node.inputs[1 - index] if len(node.inputs) == 2 else None
-        if law is None or not law.adds or other is None or other.const_value is None or other.is_graph_input():
-            return False
-        old = other.const_value.numpy()
-        if old.ndim > rank:
-            return False
-        new = (old.astype(np.float64) + one.level).astype(old.dtype)
-        self._replace(node, 1 - index, other, new, one.note)
-        return True
-
-    def _replace(self, node: ir.Node, index: int, old: ir.Value | None, new: np.ndarray, note: str) -> None:
-        """Give a node new numbers: in place where nobody else reads the old ones."""
-        alone = old is not None and len(list(old.uses())) == 1 and not old.is_graph_output()
-        if old is not None and alone:
-            old.const_value = ir.Tensor(new, name=old.name)
-            old.shape = ir.Shape(new.shape)
-            made = old
-        else:
-            like = (None if old is None else old.name) or f"{node.name or node.op_type}_bias"
-            made = self.editor.constant(new, like)
-            while len(node.inputs) <= index:
-                node.resize_inputs(len(node.inputs) + 1)
-            node.replace_input_with(index, made)
-        self.written.folds.append(Fold(initializer=made.name or "", note=note))
 
 
 def _cut(tensor: ir.TensorProtocol, kept: dict[int, Bools]) -> ir.TensorProtocol:

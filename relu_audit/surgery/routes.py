@@ -60,7 +60,7 @@ def trace(
     if any(max(shape, default=0) >= SHIFT for shape in shapes.values()):
         return None
     try:
-        return _trace(_Runner(node, shapes, given, opsets, engine))
+        return _trace(Runner(node, shapes, given, opsets, engine))
     except RunError:
         return None
 
@@ -76,10 +76,10 @@ def trace_chain(
     if max(shape, default=0) >= SHIFT:
         return None
     try:
-        runners: list[_Runner] = []
+        runners: list[Runner] = []
         passed = np.zeros(shape, np.float32)
         for node, numbers in zip(nodes, given, strict=True):
-            runners.append(_Runner(node, {0: passed.shape}, numbers, opsets, engine))
+            runners.append(Runner(node, {0: passed.shape}, numbers, opsets, engine))
             passed = runners[-1].run(0, passed)[0]
         return _trace(_Chain(runners))
     except RunError:
@@ -101,7 +101,7 @@ class _Traced(Protocol):
 
 @dataclass(frozen=True)
 class _Chain:
-    runners: Sequence[_Runner]
+    runners: Sequence[Runner]
 
     @property
     def shapes(self) -> Mapping[int, tuple[int, ...]]:
@@ -129,7 +129,7 @@ def _trace(runner: _Traced) -> Moved:
     return Moved(tuple(routes), frozenset(blended), shown)
 
 
-class _Runner:
+class Runner:
     """A model of one node, whose data operands are float32."""
 
     def __init__(

@@ -47,6 +47,18 @@ def premise(network: Network, audit: Audit, census: Census) -> Premise:
     return Premise(tuple(silent), tuple(refused))
 
 
+def always_on(audit: Audit, census: Census) -> list[tuple[ir.Value, ir.Value]]:
+    """Pre-activation and rectified value of the main graph's layers all of whose units were always on."""
+    located = {one.site.tensor: one for one in census.located}
+    return [
+        (use.source, use.output)
+        for site in audit.sites
+        if len(site.always_on) == site.units and site.tensor in located
+        for use in located[site.tensor].uses
+        if use.source is not None and use.tap is OPEN and not use.owners
+    ]
+
+
 def _kept(site: SiteAudit, unit: int, why: str) -> KeptUnit:
     detail = "its units spread over several axes, or over one whose size the file does not tell"
     return KeptUnit(tensor=site.tensor, unit=unit, why=why, slug="units-spread", detail=detail)

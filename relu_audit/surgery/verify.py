@@ -46,6 +46,7 @@ class Trial:
         inputs: Their inputs.
         shown: What the audit fed.
         silent: What the premise says.
+        on: Rectified values that the premise says are positive throughout.
     """
 
     original: ir.Model
@@ -57,6 +58,7 @@ class Trial:
     inputs: Sequence[GraphInput]
     shown: DataInfo
     silent: Sequence[Silent]
+    on: Sequence[ir.Value] = ()
 
 
 def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
@@ -136,10 +138,11 @@ def _keeping(trial: Trial, feeds: Iterable[Feeds]) -> Iterator[Feeds]:
     copy = trial.original.clone()
     values = {value.name: value for node in copy.graph for value in node.outputs}
     watched = [one for one in trial.silent if len(one.indices)]
-    if any(one.value.name not in values or one.value.graph is not main for one in watched):
+    if any(value.name not in values or value.graph is not main for value in (*(o.value for o in watched), *trial.on)):
         return
     present = {value.name for value in copy.graph.outputs}
-    names = {one.value.name or "" for one in watched}
+    on = {value.name or "" for value in trial.on}
+    names = {one.value.name or "" for one in watched} | on
     copy.graph.outputs.extend(values[name] for name in sorted(names - present))
     session = Session(copy, trial.folder, trial.engine)
     for feed in feeds:
@@ -147,7 +150,9 @@ def _keeping(trial: Trial, feeds: Iterable[Feeds]) -> Iterator[Feeds]:
             found = session.run(feed, sorted(names)) if names else {}
         except RunError:
             continue
-        if all(_is_silent(one, found[one.value.name or ""]) for one in watched):
+        if all(_is_silent(one, found[one.value.name or ""]) for one in watched) and all(
+            bool((found[name] > 0).all()) for name in on
+        ):
             yield feed
 
 
