@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError, VerificationError, one_line
-from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
 from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import normalize
@@ -172,7 +172,7 @@ def prune(
     if align < 1:
         raise UsageError(f"align is {align}; it must be at least 1", slug="option-range")
     checkpoint = open_checkpoint(model)
-    _check_same(checkpoint, audit)
+    checkpoint.check_audited(audit.model)
     if checkpoint.unread:
         raise UsageError(
             f"the result '{checkpoint.unread[0]}' of {checkpoint.name} is a map, which would be lost",
@@ -309,16 +309,6 @@ def _outside(model: ir.Model) -> Iterator[str]:
         for name, value in graph.initializers.items():
             if isinstance(value.const_value, ir.ExternalTensor):
                 yield name
-
-
-def _check_same(checkpoint: Checkpoint, audit: Audit) -> None:
-    info = checkpoint.info()
-    if (info.sha256, info.external) != (audit.model.sha256, audit.model.external):
-        raise UsageError(
-            f"the audit is of another model than {info.name} (its hash differs)",
-            slug="audit-mismatch",
-            hint="Audit this file, and prune with that.",
-        )
 
 
 def _units(

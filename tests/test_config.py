@@ -16,6 +16,7 @@ import pytest
 from relu_audit import Audit, audit
 from relu_audit.cli import main, run
 from relu_audit.cli.audit import audit as command
+from relu_audit.report.formats import FORMATS
 from tests.graphs import mlp
 
 PRECEDENCE = [
@@ -135,9 +136,13 @@ def test_switch_can_be_turned_either_way_at_every_level(
     assert asked("--near-misses") is True
 
 
-@pytest.mark.parametrize("option", ["json", "html"])
+FILES = [*(one.name for one in FORMATS if not one.streamed), "annotate"]
+
+
+@pytest.mark.parametrize("option", FILES)
 def test_reports_can_be_asked_for_at_every_level(option: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("relu_audit.report.html")
+    if option == "parquet":
+        pytest.importorskip("pyarrow")
 
     def written(*more: str) -> list[str]:
         assert run(["m.onnx", "--data", "d.npz", *more]) == 0
@@ -152,6 +157,18 @@ def test_reports_can_be_asked_for_at_every_level(option: str, folder: Path, monk
     monkeypatch.setenv(variable(option), "by_environment")
     assert written() == ["by_environment"]
     assert written(f"--{option}", "by_flag") == ["by_flag"]
+
+
+@pytest.mark.parametrize("source", ["flag", "environment", "file"])
+def test_annotations_can_be_asked_for_at_every_level(
+    source: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if source == "environment":
+        monkeypatch.setenv("RELU_AUDIT_GITHUB", "1")
+    if source == "file":
+        configure(folder, "github = true\n")
+    assert run(["m.onnx", "--data", "d.npz", *(["--github"] if source == "flag" else [])]) == 0
+    assert capsys.readouterr().out.startswith("::warning ")
 
 
 @pytest.mark.parametrize(("option", "silent", "dead"), [("quiet", True, False), ("verbose", False, True)])
@@ -207,8 +224,8 @@ def test_every_option_is_a_setting(folder: Path) -> None:
     told = {option for option, *_ in PRECEDENCE} | {
         "data",
         "near-misses",
-        "json",
-        "html",
+        *(one.name for one in FORMATS),
+        "annotate",
         "prune",
         "quiet",
         "verbose",

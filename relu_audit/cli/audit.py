@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from relu_audit.cli import Exit
+from relu_audit.cli.annotate import annotated, check_annotated
 from relu_audit.cli.command import Configured, progress, running_options
+from relu_audit.cli.formats import check_formats, report_options
 from relu_audit.cli.options import Share, option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.prune import Shown, write_pruned
@@ -39,8 +41,13 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
     help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, "
     "module:function, file.py:function, or random:N.",
 )
-@option("--json", "json_file", metavar="FILE", help="Write the audit as JSON; - is standard output.")
-@option("--html", "html_file", metavar="FILE", help="Write the report as one HTML page; - is standard output.")
+@report_options(settings=True)
+@option(
+    "--annotate",
+    "annotated_file",
+    metavar="FILE",
+    help="Write the model with what was found on its nodes, as viewers of models show it.",
+)
 @option(
     "--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units; see the command prune."
 )
@@ -78,8 +85,8 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
 def audit(
     model: Path,
     data: str,
-    json_file: str | None,
-    html_file: str | None,
+    reports: Mapping[str, str],
+    annotated_file: str | None,
     pruned_file: str | None,
     quiet: bool,
     verbose: bool,
@@ -87,11 +94,14 @@ def audit(
     **options: Any,
 ) -> int:
     """Audit MODEL: which rectifier units never fire on DATA, and how sure that is."""
-    reports = {name: file for name, file in (("--json", json_file), ("--html", html_file)) if file is not None}
-    models = {} if pruned_file is None else {"--prune": pruned_file}
+    given = {"--annotate": annotated_file, "--prune": pruned_file}
+    models = {name: file for name, file in given.items() if file is not None}
     try:
+        check_formats(reports)
         check_writable({**reports, **models}, (str(model), data))
-        result = _audit(reports, quiet, verbose, model, data, **options)
+        if annotated_file is not None:
+            check_annotated(model, annotated_file)
+        result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
         if pruned_file is not None and not result.partial:
             shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
             write_pruned(model, result, pruned_file, data=data, shown=shown, running=options)
@@ -102,35 +112,46 @@ def audit(
         raise
 
 
-def _audit(wanted: Mapping[str, str], quiet: bool, verbose: bool, model: Path, data: str, **options: Any) -> Audit:
+def _audit(
+    wanted: Mapping[str, str],
+    annotated_file: str | None,
+    quiet: bool,
+    verbose: bool,
+    model: Path,
+    data: str,
+    **options: Any,
+) -> Audit:
     from relu_audit.pipeline import audit as run
+    from relu_audit.report.formats import written
 
     # Calibration code of the user's own may print; standard output is for reports.
     with contextlib.redirect_stdout(sys.stderr), progress(quiet) as on_progress:
         result = run(model, data, on_progress=on_progress, **options)
-    deliver({target: _writer(name)(result) for name, target in wanted.items()})
-    _summarise(result, to_stderr="-" in wanted.values(), quiet=quiet, verbose=verbose)
+    models = {} if annotated_file is None else {annotated_file: annotated(model, result)}
+    deliver({**written(wanted, result), **models})
+    shown = Shown(to_stderr="-" in wanted.values(), quiet=quiet)
+    _summarise(result, shown, verbose=verbose, inert="--github" in wanted)
     return result
 
 
-def _writer(option_name: str) -> Callable[[Audit], str]:
-    from relu_audit.report import html, json
-
-    return {"--json": json.write, "--html": html.write}[option_name]
-
-
-def _summarise(result: Audit, *, to_stderr: bool, quiet: bool, verbose: bool) -> None:
+def _summarise(result: Audit, shown: Shown, *, verbose: bool, inert: bool) -> None:
     from rich.console import Console
 
-    from relu_audit.report import text
+    from relu_audit.report import github, text
 
     closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-    if (quiet and not result.policy.gated) or (closed and not to_stderr):
+    if (shown.quiet and not result.policy.gated) or (closed and not shown.to_stderr):
         return
-    console = Console(stderr=to_stderr, highlight=False)
+    console = Console(stderr=shown.to_stderr, highlight=False)
     if not console.is_terminal:
         console.width = 120
-    console.print(text.gate_line(result) if quiet else text.render(result, dead_units=verbose))
+    summary = text.gate_line(result) if shown.quiet else text.render(result, dead_units=verbose)
+    if not inert:
+        console.print(summary)
+        return
+    with console.capture() as capture:
+        console.print(summary)
+    click.echo(github.inert(capture.get()), err=shown.to_stderr, nl=False)
 
 
 def _exit_code(result: Audit) -> Exit:

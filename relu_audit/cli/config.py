@@ -76,6 +76,7 @@ def defaults(
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:
+    """The options that are settings: those that a variable can set as well."""
     return {
         name.removeprefix("--"): parameter
         for parameter in command.params

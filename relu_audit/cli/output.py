@@ -12,33 +12,33 @@ from pathlib import Path
 from relu_audit.errors import UsageError
 
 
-def deliver(reports: Mapping[str, str]) -> None:
+def deliver(reports: Mapping[str, str | bytes]) -> None:
     """Write reports by target, all of them or none: every file is complete beside its place before the first moves in.
 
     Raises:
         UsageError: ``output`` if a target cannot be written.
     """
     staged: list[tuple[Path, Path]] = []
-    direct: list[tuple[str, str]] = []
+    direct: list[tuple[str, str | bytes]] = []
     try:
-        for target, text in reports.items():
+        for target, content in reports.items():
             # A link stays a link, and a pipe or a device is written to, not replaced.
             if target == "-" or (Path(target).exists() and not Path(target).is_file()):
-                direct.append((target, text))
+                direct.append((target, content))
             else:
                 path = Path(target).resolve()
-                staged.append((_staged(path, text), path))
+                staged.append((_staged(path, content), path))
         for temporary, path in staged:
             _attempt(path, lambda temporary=temporary, path=path: temporary.replace(path))
-        for target, text in direct:
-            _write_directly(target, text)
+        for target, content in direct:
+            _write_directly(target, content)
     finally:
         for temporary, _ in staged:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
 
-def _staged(path: Path, text: str) -> Path:
+def _staged(path: Path, content: str | bytes) -> Path:
     """A complete temporary sibling."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
@@ -46,8 +46,8 @@ def _staged(path: Path, text: str) -> Path:
         raise _cannot_write(path, error) from error
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_bytes(content))
         # mkstemp makes files that only their owner can read; a report is as public as any new file.
         mask = os.umask(0)
         os.umask(mask)
@@ -58,8 +58,8 @@ def _staged(path: Path, text: str) -> Path:
     return temporary
 
 
-def _write_directly(target: str, text: str) -> None:
-    data = text.encode()
+def _write_directly(target: str, content: str | bytes) -> None:
+    data = _bytes(content)
     if target == "-":
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
             raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
@@ -68,6 +68,10 @@ def _write_directly(target: str, text: str) -> None:
         sys.stdout.flush()
     else:
         _attempt(Path(target), lambda: Path(target).write_bytes(data))
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def _attempt(path: Path, action: Callable[[], object]) -> None:

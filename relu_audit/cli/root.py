@@ -11,6 +11,7 @@ from relu_audit import __version__
 from relu_audit.cli.audit import audit
 from relu_audit.cli.completion import completion
 from relu_audit.cli.prune import prune
+from relu_audit.cli.report import report
 from relu_audit.cli.schema import schema
 from relu_audit.cli.sites import sites
 
@@ -52,5 +53,5 @@ def root() -> None:
     """Find the rectifier units of an ONNX model that never fire, and gate on them."""
 
 
-for command in (audit, prune, sites, schema, completion):
+for command in (audit, prune, report, sites, schema, completion):
     root.add_command(command)

@@ -16,7 +16,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from relu_audit.errors import ModelError
+from relu_audit.errors import ModelError, UsageError
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo
@@ -66,6 +66,20 @@ class Checkpoint:
             opsets=dict(self.opsets),
             parameters=self.parameters,
         )
+
+    def check_audited(self, audited: ModelInfo) -> None:
+        """Refuse an audit of another model: its units are not the ones here.
+
+        Raises:
+            UsageError: ``audit-mismatch``.
+        """
+        info = self.info()
+        if (info.sha256, info.external) != (audited.sha256, audited.external):
+            raise UsageError(
+                f"the audit is of another model than {info.name} (its hash differs)",
+                slug="audit-mismatch",
+                hint="Audit this file, and use that audit.",
+            )
 
     def forget_pages(self) -> None:
         """Let the system take back memory that only mirrors the file: a session has mostly copied what it needs."""

@@ -38,6 +38,8 @@ def bodies(node: ir.Node) -> list[tuple[str, ir.Graph]]:
     """The subgraphs of a node, by attribute."""
     found: list[tuple[str, ir.Graph]] = []
     for name, attribute in node.attributes.items():
+        if attribute.is_ref():  # a function's own parameter, known once it is called
+            continue
         if attribute.type is ir.AttributeType.GRAPH:
             found.append((name, attribute.as_graph()))
         elif attribute.type is ir.AttributeType.GRAPHS:

@@ -20,7 +20,7 @@ TENSOR_RAW_DATA = 9
 KEPT_BYTES = 1 << 12
 """Tensors up to this size stay in the graph."""
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, LENGTH, _FIXED32 = 0, 1, 2, 5
 
 
 class WireError(ValueError):
@@ -49,8 +49,8 @@ def split(buffer: memoryview) -> tuple[bytes, dict[str, memoryview]]:
     def initializer(start: int, end: int) -> bytes:
         parts: list[bytes] = []
         name, raw = "", None
-        for field in _fields(buffer, start, end):
-            if field.number == TENSOR_NAME and field.wire_type == _LENGTH:
+        for field in fields(buffer, start, end):
+            if field.number == TENSOR_NAME and field.wire_type == LENGTH:
                 name = bytes(buffer[field.value : field.end]).decode("utf-8", "replace")
             if field.number == TENSOR_RAW_DATA and field.end - field.value > KEPT_BYTES:
                 raw = buffer[field.value : field.end]
@@ -62,29 +62,34 @@ def split(buffer: memoryview) -> tuple[bytes, dict[str, memoryview]]:
 
     def graph(start: int, end: int) -> bytes:
         return b"".join(
-            _nested(GRAPH_INITIALIZER, initializer(field.value, field.end))
-            if field.number == GRAPH_INITIALIZER and field.wire_type == _LENGTH
+            nested(GRAPH_INITIALIZER, initializer(field.value, field.end))
+            if field.number == GRAPH_INITIALIZER and field.wire_type == LENGTH
             else bytes(buffer[field.start : field.end])
-            for field in _fields(buffer, start, end)
+            for field in fields(buffer, start, end)
         )
 
     parts = [
-        _nested(MODEL_GRAPH, graph(field.value, field.end))
-        if field.number == MODEL_GRAPH and field.wire_type == _LENGTH
+        nested(MODEL_GRAPH, graph(field.value, field.end))
+        if field.number == MODEL_GRAPH and field.wire_type == LENGTH
         else bytes(buffer[field.start : field.end])
-        for field in _fields(buffer, 0, len(buffer))
+        for field in fields(buffer, 0, len(buffer))
     ]
     return b"".join(parts), weights
 
 
-def _fields(buffer: memoryview, start: int, end: int) -> Iterator[Field]:
+def fields(buffer: memoryview, start: int, end: int) -> Iterator[Field]:
+    """The fields of the message between two places, in order.
+
+    Raises:
+        WireError: The bytes are no protobuf message.
+    """
     at = start
     while at < end:
         key, value = _varint(buffer, at, end)
         wire_type = key & 7
         if wire_type == _VARINT:
             _, stop = _varint(buffer, value, end)
-        elif wire_type == _LENGTH:
+        elif wire_type == LENGTH:
             length, value = _varint(buffer, value, end)
             stop = value + length
         elif wire_type in (_FIXED64, _FIXED32):
@@ -109,11 +114,17 @@ def _varint(buffer: memoryview, at: int, end: int) -> tuple[int, int]:
     raise WireError("a number has no end")
 
 
-def _nested(number: int, payload: bytes) -> bytes:
-    length = len(payload)
-    out = bytearray([number << 3 | _LENGTH])
-    while length > 0x7F:
-        out.append(length & 0x7F | 0x80)
-        length >>= 7
-    out.append(length)
-    return bytes(out) + payload
+def nested(number: int, payload: bytes) -> bytes:
+    """A field that holds a message or a text."""
+    return heading(number, len(payload)) + payload
+
+
+def heading(number: int, length: int) -> bytes:
+    """What stands in front of so many bytes of a message or a text."""
+    out = bytearray()
+    for value in (number << 3 | LENGTH, length):
+        while value > 0x7F:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        out.append(value)
+    return bytes(out)

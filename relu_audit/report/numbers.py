@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import pairwise
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -80,3 +82,50 @@ def change(old: float, new: float) -> str:
     if new > 2 * old:
         return f"{new / old:.3g} times as much"
     return f"{percent(abs(new - old) / old)} {'less' if new < old else 'more'}"
+
+
+def apart(observed: float, bound: float) -> str:
+    """An observed share with as many digits as it takes to tell it from the limit it broke.
+
+    >>> apart(0.05001, 0.05), apart(0.2, 0.05)
+    ('5.001 %', '20.00 %')
+    """
+    texts = ((percent(observed, digits), percent(bound, digits)) for digits in range(2, 16))
+    return next((here for here, there in texts if here != there), percent(observed, 15))
+
+
+def runs_of(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of neighbours in ascending indices.
+
+    >>> list(runs_of([1, 2, 3, 7]))
+    [(1, 3), (7, 7)]
+    """
+    if not indices:
+        return
+    first = indices[0]
+    for one, following in pairwise(indices):
+        if following != one + 1:
+            yield first, one
+            first = following
+    yield first, indices[-1]
+
+
+def listed(indices: Sequence[int], most: int) -> tuple[tuple[str, ...], int]:
+    """Ascending indices with runs of neighbours joined, at most so many runs, and how many indices that leaves out.
+
+    >>> listed([1, 2, 3, 7], 9), listed([1, 3, 5, 6], 2)
+    ((('1–3', '7'), 0), (('1', '3'), 2))
+    """
+    runs = list(runs_of(indices))
+    texts = tuple(str(a) if a == b else f"{a}–{b}" for a, b in runs[:most])
+    return texts, sum(b - a + 1 for a, b in runs[most:])
+
+
+def enumerated(indices: Sequence[int], most: int) -> str:
+    """Ascending indices as `listed` has them, in one line.
+
+    >>> enumerated([1, 2, 3, 7], 9), enumerated([1, 3, 5, 6], 2)
+    ('1–3, 7', '1, 3 and 2 more')
+    """
+    texts, rest = listed(indices, most)
+    return ", ".join(texts) + (f" and {count(rest)} more" if rest else "")

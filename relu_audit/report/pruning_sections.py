@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from relu_audit.records import Audit
-from relu_audit.report.numbers import change
+from relu_audit.report.numbers import change, listed
 from relu_audit.report.refusals import EXPLAINED, UNKNOWN, Explanation
-from relu_audit.report.sections import SHOWN_RUNS, Kind, Segment, bar, listed
+from relu_audit.report.sections import SHOWN_RUNS, Kind, Segment, bar
 from relu_audit.surgery.plan import Cut, KeptUnit, Latency, Plan, PruningRecord
 
 MOST_RUNS = 20_000

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
 from typing import Literal
 
 from relu_audit.judge.evidence import CONFIDENCE, rate_below
 from relu_audit.records import Audit, SiteAudit, Status, share
-from relu_audit.report.numbers import limit, percent
+from relu_audit.report.numbers import apart, limit, listed, percent
 
 LOW_LEVELS = (0.2, 0.3, 0.5)
 """A layer with a smaller share of its units alive than one of these stands out, the more the smaller."""
@@ -143,25 +142,6 @@ def bar(counts: Mapping[Kind, int]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def listed(indices: Sequence[int], most: int) -> tuple[tuple[str, ...], int]:
-    """Ascending indices with runs of neighbours joined, at most so many runs, and how many indices that leaves out."""
-    runs = list(islice(_runs(indices), most))
-    texts = tuple(str(a) if a == b else f"{a}–{b}" for a, b in runs)
-    return texts, len(indices) - sum(b - a + 1 for a, b in runs)
-
-
-def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each run of neighbours in ascending indices."""
-    if not indices:
-        return
-    first = indices[0]
-    for one, following in pairwise(indices):
-        if following != one + 1:
-            yield first, one
-            first = following
-    yield first, indices[-1]
-
-
 @dataclass(frozen=True)
 class Check:
     """A limit and what was observed, together; the layer if it is about one, and whether it was kept."""
@@ -237,7 +217,7 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
 def _checks(audit: Audit) -> Iterator[Check]:
     policy = audit.policy
     for breach in audit.gate.breaches:
-        yield Check(limit(breach.limit), _apart(breach.observed, breach.limit), kept=False, layer=breach.tensor)
+        yield Check(limit(breach.limit), apart(breach.observed, breach.limit), kept=False, layer=breach.tensor)
     broken = {breach.rule for breach in audit.gate.breaches}
     if policy.max_dead is not None and "max_dead" not in broken and audit.dead_fraction is not None:
         yield Check(limit(policy.max_dead), percent(audit.dead_fraction, 2), kept=True, layer=None)
@@ -245,12 +225,6 @@ def _checks(audit: Audit) -> Iterator[Check]:
     if policy.max_dead_layer is not None and "max_dead_layer" not in broken and layers:
         worst = max(layers, key=lambda site: site.dead_fraction or 0)
         yield Check(limit(policy.max_dead_layer), percent(worst.dead_fraction, 2), kept=True, layer=worst.tensor)
-
-
-def _apart(observed: float, bound: float) -> str:
-    """An observed share with as many digits as it takes to tell it from the limit it broke."""
-    texts = ((percent(observed, digits), percent(bound, digits)) for digits in range(2, 16))
-    return next((here for here, there in texts if here != there), percent(observed, 15))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""``relu-audit report AUDIT``: a saved audit in any format, without model or data."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from relu_audit.cli import Exit
+from relu_audit.cli.annotate import annotated, check_annotated
+from relu_audit.cli.formats import check_formats, report_options
+from relu_audit.cli.output import check_writable, deliver
+
+
+@click.command()
+@click.argument("audit_file", metavar="AUDIT", type=click.Path(path_type=Path))
+@report_options(settings=False)
+@click.option("--annotate", "annotated_file", metavar="FILE", help="Write the model with what was found on its nodes.")
+@click.option("--model", type=click.Path(path_type=Path), help="The audited model, for --annotate.")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def report(
+    audit_file: Path, reports: Mapping[str, str], annotated_file: str | None, model: Path | None, debug: bool
+) -> int:
+    """Write reports of a saved AUDIT (relu-audit --json); print its summary if none is asked for.
+
+    What is written is what this command line says: settings from environment and configuration are the audit's. The
+    exit code is 0 whatever the gate said, since that was the audit's to tell.
+    """
+    from relu_audit.report.formats import written
+    from relu_audit.report.json import load
+
+    if (annotated_file is None) != (model is None):
+        raise click.UsageError("--annotate FILE and --model MODEL go together: the one is written from the other")
+    models = {} if annotated_file is None else {"--annotate": annotated_file}
+    try:
+        check_formats(reports)
+        check_writable({**reports, **models}, [str(path) for path in (audit_file, model) if path is not None])
+        found = load(audit_file)
+        contents = written(reports, found)
+        if annotated_file is not None and model is not None:
+            check_annotated(model, annotated_file)
+            contents[annotated_file] = annotated(model, found)
+        deliver(contents)
+        if not contents and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+            from rich.console import Console
+
+            from relu_audit.report import text
+
+            console = Console(highlight=False)
+            if not console.is_terminal:
+                console.width = 120
+            console.print(text.render(found))
+    except Exception:
+        if debug:
+            traceback.print_exc()
+        raise
+    return Exit.PASSED

@@ -1,0 +1,137 @@
+"""What an audit has to complain of, one finding at a time: JUnit, SARIF and annotations tell the same ones.
+
+A finding is an error exactly where the exit code of the audit is not zero for it, so that no format is stricter than
+another. Its rule is a row of a table; what was not observed has the slug of its reason as its rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from relu_audit.errors import one_line
+from relu_audit.judge.evidence import rate_below
+from relu_audit.records import Audit, Breach, SiteAudit, Skipped
+from relu_audit.report.numbers import apart, bound, count, limit, percent
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of finding: its stable name, what it is, and what to do about it."""
+
+    id: str
+    title: str
+    help: str
+
+
+_TABLE = (
+    Rule("inconclusive", "The gate could not decide", "Give more samples of real data, or mend what the reasons name."),
+    Rule("max-dead", "Too many of all units are dead", "Find the layers that died, or prune them: relu-audit prune."),
+    Rule(
+        "max-dead-layer",
+        "Too many units of a layer are dead",
+        "Look at the layer's learning rate, initialisation and what its bias became; or prune it: relu-audit prune.",
+    ),
+    Rule("faulty-units", "Units showed NaN or infinity", "Check the data's scaling and the layers before this one."),
+    Rule("dead-units", "Units never fired", "Show it more data; what stays silent can be cut out: relu-audit prune."),
+    Rule("unseen-units", "No sample reached the layer", "Give data that takes the other branch."),
+    Rule("constant-units", "Units have one value everywhere", "They act as a bias; they can be folded into the next."),
+    Rule("in-subgraph", "A rectifier in a body that cannot be observed", "See docs/errors.md."),
+    Rule("in-operator", "A rectifier inside an operator that does not show it", "See docs/errors.md."),
+    Rule("unknown-rank", "A rectifier whose number of axes is not known", "Give data that reaches it."),
+    Rule("bounds-not-constant", "A bound that is computed while the model runs", "See docs/errors.md."),
+    Rule("scale-per-axis", "Codes with a scale for each channel", "See docs/errors.md."),
+)
+RULES = {rule.id: rule for rule in _TABLE}
+
+
+def rule(name: str) -> Rule:
+    """The rule of a finding; one that this version does not know says no more than its name."""
+    return RULES.get(name, Rule(name, name.replace("-", " "), "See docs/errors.md."))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to complain of.
+
+    Attributes:
+        rule: Which kind; see :func:`rule`.
+        level: ``error`` where the exit code is not zero because of it.
+        place: The layer, or what was not observed; None if it is about the whole model.
+        message: What was seen, without the layer's name, on one line.
+    """
+
+    rule: str
+    level: Level
+    place: SiteAudit | Skipped | None
+    message: str
+
+
+def findings(audit: Audit) -> tuple[Finding, ...]:
+    """Everything to complain of: first what decides the gate, then by kind, in graph order."""
+    return (*_of_gate(audit), *(one for site in audit.sites for one in _of_site(audit, site)), *_of_skipped(audit))
+
+
+def layer_name(place: SiteAudit | Skipped) -> str:
+    """The tensor behind the path of the scope it sits in, on one line; never empty."""
+    return one_line("/".join(filter(None, (place.scope, place.tensor)))) or "(no name)"
+
+
+def reasons(audit: Audit) -> tuple[str, ...]:
+    """Why there is no verdict; empty where there is one, or none was asked for."""
+    if audit.gate.outcome == "inconclusive":
+        return tuple(map(one_line, audit.gate.reasons))
+    return ("the run was interrupted",) if audit.partial else ()
+
+
+def told(breach: Breach) -> str:
+    """A broken limit in words."""
+    whose = "all units" if breach.tensor is None else "its units"
+    return f"{apart(breach.observed, breach.limit)} of {whose} are dead; the limit is {limit(breach.limit)}"
+
+
+def _of_gate(audit: Audit) -> Iterator[Finding]:
+    because = reasons(audit)
+    if because:
+        yield Finding("inconclusive", "error", None, "; ".join(because))
+    left = list(audit.sites)
+    for breach in audit.gate.breaches:
+        # Bodies may use one name each: of the layers of that name, the next one that shows what was observed.
+        same = (s for s in left if (s.tensor, s.dead_fraction) == (breach.tensor, breach.observed))
+        place = next(same, None)
+        if place is not None:
+            left.remove(place)
+        level: Level = "error" if audit.gate.outcome == "failed" else "warning"
+        yield Finding(breach.rule.replace("_", "-"), level, place, told(breach))
+
+
+def _of_site(audit: Audit, site: SiteAudit) -> Iterator[Finding]:
+    undecided = audit.gate.outcome == "inconclusive"
+    if site.faulty:
+        message = f"{count(len(site.faulty))} of {count(site.units)} units showed NaN or infinity"
+        yield Finding("faulty-units", "error" if undecided else "warning", site, message)
+    if site.unseen:
+        message = f"no sample reached {count(len(site.unseen))} of {count(site.units)} units"
+        yield Finding("unseen-units", "error" if undecided else "warning", site, message)
+    if site.dead:
+        passed = audit.gate.outcome == "passed"
+        yield Finding("dead-units", "note" if passed else "warning", site, silent(site))
+    if site.constant:
+        message = f"{count(len(site.constant))} of {count(site.units)} units have one non-zero value everywhere"
+        yield Finding("constant-units", "note", site, message)
+
+
+def silent(site: SiteAudit) -> str:
+    """How many units are dead and how sure that is."""
+    kind = "runs" if site.per_run else "samples"
+    sure = "" if site.per_run else f"; their firing rate is below {bound(rate_below(site.samples))} at 95 % confidence"
+    part = f"{count(len(site.dead))} of {count(site.observed_units)} units ({percent(site.dead_fraction)})"
+    return f"{part} were silent in all {count(site.samples)} {kind}{sure}"
+
+
+def _of_skipped(audit: Audit) -> Iterator[Finding]:
+    for one in audit.skipped:
+        yield Finding(one.slug, "warning", one, f"{one_line(one.op)} was not observed: {one_line(one.detail)}")

@@ -1,0 +1,71 @@
+"""Findings as annotations of GitHub Actions: workflow commands, one a line.
+
+Sources: docs.github.com, "Workflow commands for GitHub Actions"; the escapes are those of actions/toolkit,
+``packages/core/src/command.ts``. A step shows ten errors and ten warnings, so what is beyond them is summed up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from relu_audit.errors import one_line
+from relu_audit.records import Audit
+from relu_audit.report.findings import Finding, findings, layer_name, rule
+from relu_audit.report.numbers import count, percent
+from relu_audit.report.text import short
+
+MOST = 10
+"""Annotations of a kind that GitHub shows for a step."""
+
+_WORDS = {"passed": "passed", "failed": "failed", "inconclusive": "inconclusive", "not_set": "no limit set"}
+
+
+def write(audit: Audit) -> str:
+    """One line for each finding, the errors first, and one that says how it came out."""
+    found = findings(audit)
+    broken = {id(one.place) for one in found if one.level == "error" and one.place is not None}
+    # A layer that broke its limit is not reported a second time for having dead units.
+    told = [one for one in found if not (one.rule == "dead-units" and id(one.place) in broken)]
+    lines = [line for level in ("error", "warning") for line in _lines(level, [o for o in told if o.level == level])]
+    return "\n".join([*lines, _total(audit)]) + "\n"
+
+
+def command(kind: str, title: str, message: str) -> str:
+    """A workflow command, its title and its message escaped."""
+    return f"::{kind} title={_property(one_line(title))}::{_data(one_line(message))}"
+
+
+def inert(text: str) -> str:
+    r"""A text that may quote names, so that no line of it is a command: the runner reads all that a step prints.
+
+    >>> inert("::error::x\na ##[error]x")
+    ': :error::x\na # #[error]x'
+    """
+    return _OPENING.sub(r"\1: :", text).replace("##[", "# #[")
+
+
+_OPENING = re.compile(r"^(\s*)::", re.MULTILINE)
+
+
+def _lines(level: str, found: Sequence[Finding]) -> Iterator[str]:
+    shown = found if len(found) <= MOST else found[: MOST - 1]
+    for one in shown:
+        where = "" if one.place is None else f"{short(layer_name(one.place))}: "
+        yield command(level, f"relu-audit: {rule(one.rule).title}", f"{where}{one.message} [{one.rule}]")
+    if len(shown) < len(found):
+        yield command(level, "relu-audit", f"{count(len(found) - len(shown))} more; the other reports list them")
+
+
+def _total(audit: Audit) -> str:
+    dead = f"{count(audit.dead)} of {count(audit.units)} units are dead ({percent(audit.dead_fraction)})"
+    seen = f"on {count(audit.data.samples)} samples of {short(audit.data.source)}"
+    return command("notice", f"relu-audit: {_WORDS[audit.gate.outcome]}", f"{short(audit.model.name)}: {dead} {seen}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
