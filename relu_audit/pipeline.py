@@ -151,14 +151,14 @@ def _open(
 ) -> _Opened:
     checkpoint = open_checkpoint(model)
     network = normalize(checkpoint)
-    in_float32(network, carried)
+    in_float32(network.model, carried)
     inputs = graph_inputs(network)
     return _Opened(checkpoint, network, inputs, locate(network, inputs, unit_axes, ranks))
 
 
 def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
     """Element types of the graph that the provider cannot compute in."""
-    dtypes = types_to_carry(opened.network)
+    dtypes = types_to_carry(opened.network.model)
     if not dtypes or not opened.census.located:
         return ()
     try:

@@ -33,7 +33,7 @@ from relu_audit.surgery.ground import Ground, survey
 from relu_audit.surgery.hold import Silent, hold, twins
 from relu_audit.surgery.merge import Merged, merge
 from relu_audit.surgery.plan import Files, KeptUnit, Latency, Plan, PruningRecord, RemovedUnit, Verification
-from relu_audit.surgery.rehearsal import made_up, rehearse
+from relu_audit.surgery.rehearsal import able, made_up, rehearse
 from relu_audit.surgery.rewrite import rewrite
 from relu_audit.surgery.scatter import attempt
 from relu_audit.surgery.silent import always_on, premise, unit_axes
@@ -179,11 +179,11 @@ def prune(
             slug="map-result",
             hint="Export the classifier without ZipMap: to_onnx(model, X, options={'zipmap': False}).",
         )
-    ran_by = engine(provider, threads, custom_ops)
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
     listed = _unlist(network.model)
+    ran_by = able(network.model, network.folder, engine(provider, threads, custom_ops))
     fed = graph_inputs(network)
     census = locate(network, fed, unit_axes(audit.sites))
     found = premise(network, audit, census)
@@ -330,7 +330,10 @@ def _units(
                 removed.append(RemovedUnit(tensor=site.tensor, unit=unit, why=why))
             elif why not in ("unread", "merged"):
                 first = next((a for a in own if a is None or not gone[a].all()), None)
-                slug, detail = next(r for r in decision.reasons if r.knows(first)).of(first)
+                reason = next(r for r in decision.reasons if r.knows(first))
+                slug, detail = reason.of(first)
+                if slug == "not-by-structure" and reason is not decision.reasons[0]:
+                    detail = "it is constant only because of silent units that stay"
                 kept.append(KeptUnit(tensor=site.tensor, unit=unit, why=why, slug=slug, detail=detail))
     return removed, kept
 

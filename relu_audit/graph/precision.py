@@ -8,24 +8,24 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.normalize import Network
-
 CARRIED = (ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 """Types that onnxruntime's CPU provider has few kernels for. float32 holds bfloat16 exactly, and float64 nearly."""
 
 _TYPE_ATTRIBUTES = ("to", "dtype", "stash_type")
 
 
-def types_to_carry(network: Network) -> tuple[ir.DataType, ...]:
+def types_to_carry(model: ir.Model) -> tuple[ir.DataType, ...]:
     """Which of those types the graph uses."""
-    used = {value.dtype for graph in network.model.graphs() for value in (*graph.inputs, *graph.initializers.values())}
-    used |= {value.dtype for graph in network.model.graphs() for node in graph for value in node.outputs}
+    used = {value.dtype for graph in model.graphs() for value in (*graph.inputs, *graph.initializers.values())}
+    used |= {value.dtype for graph in model.graphs() for node in graph for value in node.outputs}
     return tuple(dtype for dtype in CARRIED if dtype in used)
 
 
-def in_float32(network: Network, dtypes: Collection[ir.DataType]) -> None:
+def in_float32(model: ir.Model, dtypes: Collection[ir.DataType]) -> None:
     """Replace element types by float32 throughout: weights, constants, declared types and casts. Changes the graph."""
-    for graph in network.model.graphs():
+    if not dtypes:
+        return
+    for graph in model.graphs():
         for value in graph.inputs:
             _retype(value, dtypes)
         for value in graph.initializers.values():

@@ -15,6 +15,7 @@ import onnx_ir as ir
 import onnxruntime as ort  # noqa: TID251 - this is the importer
 
 from relu_audit.errors import RunError, UsageError
+from relu_audit.graph.precision import in_float32
 
 _ORT: Any = ort  # it ships no types; this file is its typed face
 
@@ -35,11 +36,13 @@ class Engine:
         provider: Execution provider.
         threads: Threads within an operator; 0 for as many as onnxruntime likes.
         custom_ops: Libraries of custom operators, by absolute path.
+        carried: Element types it has no kernels for; float32 takes their place in models and in what they are fed.
     """
 
     provider: str = CPU
     threads: int = 0
     custom_ops: tuple[str, ...] = ()
+    carried: tuple[ir.DataType, ...] = ()
 
     @property
     def keeps_denormals(self) -> bool:
@@ -97,6 +100,8 @@ class Session:
         if folder is not None:
             options.add_session_config_entry(_EXTERNAL_FOLDER, str(folder))
         provider_options = {"arena_extend_strategy": "kSameAsRequested"} if engine.provider == CPU else {}
+        in_float32(model, engine.carried)
+        self._carried = {dtype.numpy() for dtype in engine.carried}
         # The session reads these arrays in place, so they live as long as it does.
         self._weights = _lend_weights(model, options)
         data = _serialized(model)
@@ -112,6 +117,8 @@ class Session:
         Raises:
             RunError: ``run`` with what onnxruntime says.
         """
+        if self._carried:
+            feeds = {name: a.astype(np.float32) if a.dtype in self._carried else a for name, a in feeds.items()}
         try:
             if self._half:
                 feeds = {name: _ort_value(array) if name in self._half else array for name, array in feeds.items()}

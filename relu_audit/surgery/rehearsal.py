@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from relu_audit.errors import RunError
 from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.precision import types_to_carry
 from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
 
@@ -123,6 +124,22 @@ class Rehearsal:
                 .run(self.feeds if feeds is None else feeds, known)
                 .items()
             )
+
+
+def able(model: ir.Model, folder: Path | None, engine: Engine) -> Engine:
+    """An engine that takes a model, in float32 where it has no kernels for the model's own element types.
+
+    Raises:
+        RunError: It takes the model in neither.
+    """
+    dtypes = types_to_carry(model)
+    if not dtypes:
+        return engine
+    try:
+        Session(model.clone(), folder, engine)
+    except RunError:
+        return replace(engine, carried=dtypes)
+    return engine
 
 
 def rehearse(

@@ -132,6 +132,8 @@ def _wholes(ground: Ground, facts: Facts, constants: Constants, seeds: Collectio
         value = wanted[name]
         shape = ground.atoms.shape(value)
         array = None if shape is None else _collapsed(numbers, shape)
+        if array is not None and value.dtype is not None:
+            array = array.astype(value.dtype.numpy())
         if array is not None:
             long = lengths(ground, facts, value) if ground.opset >= EXPANDS_SINCE else None
             wholes[value] = Whole(value, array, long, relied[value])
