@@ -77,6 +77,19 @@ def dead_behind_a_depthwise_convolution_of_a_concat(some: Numbers) -> onnx.Model
     return graph(X, IMAGE, STEM + body, some.stem(dead=()) | weights | some.layer(4, 3, 16, 1, 1))
 
 
+def dead_in_a_body(some: Numbers) -> onnx.ModelProto:
+    """What is rectified within a branch lives outside of it; the data goes the other way once."""
+    body = (
+        f"h = Conv{SAME} (x, w0, b0)\n y = If (flag) <then_branch = some () => (float[n, 3, a, b] p) {{"
+        " m = Sub (h, shift)\n z = Relu (m)\n k = Conv (z, w1, b1)\n g = Conv (h, w3, b3)\n p = Add (k, g) },"
+        " else_branch = other () => (float[n, 3, a, b] q) { q = Conv (h, w2, b2) }>"
+    )
+    shift = np.zeros((8, 1, 1), np.float32)
+    shift[[1, 4, 6]] = 2**14
+    weights = some.stem(dead=()) | some.layer(1, 3, 8, 3, 3) | some.layer(2, 3, 8, 3, 3) | some.layer(3, 3, 8, 3, 3)
+    return graph(f"{X}, bool flag", IMAGE, body, weights | {"shift": shift})
+
+
 def in_an_old_opset(some: Numbers) -> onnx.ModelProto:
     """The padding is an attribute."""
     body = f"k = Conv{SAME} (x, w1, b1)\n a = Add (k, r)\n y = Conv{SAME} (a, w2, b2)"
@@ -92,5 +105,6 @@ DETOURS = (
     Pattern(dead_in_a_stream_that_goes_on, {"z": (1, 4, 6), "q": ()}, 3),
     Pattern(dead_behind_one_of_two_depthwise_convolutions, {"r": (), "q": (1, 4, 6), "z": (0, 4)}, 5),
     Pattern(dead_behind_a_depthwise_convolution_of_a_concat, {"r": (), "q": (2, 3, 9)}, 3),
+    Pattern(dead_in_a_body, {"z": (1, 4, 6)}, 3, feed={"flag": np.bool_(True)}),
     Pattern(in_an_old_opset, {"r": (1, 4, 6)}, 3),
 )

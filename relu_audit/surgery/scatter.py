@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.atoms import Bools
 from relu_audit.surgery.decide import Decision
 from relu_audit.surgery.editor import Editor
@@ -106,8 +107,8 @@ def _wanted(ground: Ground, decision: Decision, stuck: Bools) -> Iterator[tuple[
     main = ground.network.model.graph
     silent = {one.value.producer() for one in decision.first}
     known = decision.known_zero
-    for value in [value for node in main for value in node.outputs] + list(main.inputs):
-        uses = [(node, index) for node, index in value.uses() if node.graph is main]
+    for value in [value for step in walk(main) for value in step.node.outputs] + list(main.inputs):
+        uses = [(node, index) for node, index in value.uses() if not bodies(node)]
         for axis, atoms in ground.atoms.of(value):
             here = stuck[atoms]
             if not here.any() or ground.constant(value) is not None:
