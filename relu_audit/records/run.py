@@ -1,0 +1,93 @@
+"""What was audited, what it was shown, and what ran it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from relu_audit.records.base import Record
+
+
+class ExternalFile(Record, frozen=True, kw_only=True):
+    """A file of weights beside the model, by its location as the model gives it."""
+
+    location: str
+    sha256: str
+
+
+class ModelInfo(Record, frozen=True, kw_only=True):
+    """What was audited.
+
+    Attributes:
+        name: File name without folder, or ``<memory>``.
+        sha256: Of the .onnx file's bytes.
+        external: The weight files the model names, each with its own hash.
+        producer: Producer name and version as the file gives them.
+        ir_version: Version of the ONNX file format.
+        opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
+        parameters: Elements in all floating-point initializers, shared ones counted once.
+    """
+
+    name: str
+    sha256: str
+    external: tuple[ExternalFile, ...]
+    producer: str
+    ir_version: int
+    opsets: dict[str, int]
+    parameters: int
+
+
+class InputInfo(Record, frozen=True, kw_only=True):
+    """How one graph input was fed.
+
+    Attributes:
+        name: The graph input.
+        key: The array it came from.
+        dtype: The array's dtype.
+        shape: The array's shape; of its first piece where the data comes in pieces.
+        feeding: ``samples`` along the batch axis, ``rows`` (one whole feed each) or ``repeated``.
+        cast: The dtype it was converted to; None if it was fed as it came.
+    """
+
+    name: str
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    feeding: Literal["samples", "rows", "repeated"]
+    cast: str | None
+
+
+class DataInfo(Record, frozen=True, kw_only=True):
+    """What the model was shown.
+
+    Attributes:
+        source: Name of the file or folder, entry point, or ``<memory>``.
+        sha256: Of the arrays as streamed (names, dtypes, shapes and bytes of the samples used), so that the same
+            samples give the same hash however they are stored.
+        samples: Samples used.
+        synthetic: True for generated data, which can never pass a gate.
+        inputs: How each graph input was fed.
+    """
+
+    source: str
+    sha256: str
+    samples: int
+    synthetic: bool
+    inputs: tuple[InputInfo, ...]
+
+
+class RuntimeInfo(Record, frozen=True, kw_only=True):
+    """What ran the model.
+
+    Attributes:
+        onnxruntime: Version.
+        provider: Execution provider.
+        optimization: Graph optimisation level.
+        batch_size: Samples per run, at most.
+        in_float32: Element types of the model that were computed in float32, since the provider lacks kernels for them.
+    """
+
+    onnxruntime: str
+    provider: str
+    optimization: str
+    batch_size: int
+    in_float32: tuple[str, ...]

@@ -1,0 +1,176 @@
+"""Rectifiers: as the graph has them, as they were observed, and as they are listed without data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from relu_audit.records.base import Record, share
+
+LISTING_SCHEMA = "relu-audit/sites/1"
+
+
+Status = Literal["dead", "rare", "active", "always_on", "constant", "faulty", "unseen"]
+
+
+STATUSES: tuple[Status, ...] = ("dead", "rare", "active", "always_on", "constant", "faulty", "unseen")
+
+
+class Site(Record, frozen=True, kw_only=True):
+    """One rectifier of the graph: where it is and which of its axes are the units.
+
+    Attributes:
+        tensor: Name of the rectifier's output value in the file. A rectifier whose weights serve several places is
+            one site, named by its first place in graph order.
+        tensors: Every value the site stands for, in graph order; ``tensor`` is the first.
+        scope: Path of the subgraph or function the node sits in; empty for the main graph.
+        op: How the rectifier is spelt, for example ``Relu`` or ``Clip(0, 6)``.
+        layout: One term per axis of the value: ``n`` batch, ``u`` units, ``~`` positions, ``1`` size one;
+            a bracket holds what is flattened into one axis, outermost first.
+        unit_axis: The axis that holds the units (the first one, if they spread over several); None for a scalar.
+        axis_from: Where the unit axis comes from, in words.
+        assumed: True where the unit axis could not be derived and the documented fallback was used.
+        weight: Name of the initializer whose output axis the units are; None where there is none.
+        implicit: Why the value is rectified, where no activation of the file says so; None where one does.
+    """
+
+    tensor: str
+    tensors: tuple[str, ...]
+    scope: str
+    op: str
+    layout: str
+    unit_axis: int | None
+    axis_from: str
+    assumed: bool
+    weight: str | None
+    implicit: str | None = None
+
+
+class ListedSite(Site, frozen=True, kw_only=True):
+    """A rectifier as it is listed without data.
+
+    Attributes:
+        units: Number of units; None where the file does not tell.
+    """
+
+    units: int | None
+
+
+class SiteAudit(Site, frozen=True, kw_only=True):
+    """A site, what was seen of its units, and what that makes of them.
+
+    All arrays have one entry per unit. ``n`` below is ``samples``.
+
+    Attributes:
+        units: Number of units.
+        samples: Samples that reached the site. For a site with ``per_run`` set: runs of the model.
+        positions: Positions seen per unit, over all samples (pixels or tokens; 1 per sample for a plain vector).
+        per_run: True where the batch axis does not survive to the site and the model's fixed batch size forbids
+            feeding one sample at a time: a "sample" is then one run of the whole batch.
+        fired_samples: Samples in which the unit was positive at one position or more.
+        fired_positions: Positions at which the unit was positive; the complement of APoZ
+            (Hu et al. 2016, arXiv:1607.03250, eq. 1) is ``fired_positions / positions``.
+        first_fired: Index of the first sample in which the unit fired; None if it never did.
+        mean: Mean output over all positions, to six significant digits; None where there is none to give.
+        peak: Largest output; None if the unit was never reached or not finite.
+        trough: Smallest output; None likewise.
+        pre_peak: Largest pre-activation, that is, the rectifier's input; None if not observed or not finite.
+        dead: Units whose output was never positive.
+        rare: Units that fired in fewer samples than the policy's share of them.
+        always_on: Units positive at every position of every sample.
+        constant: Units with one and the same non-zero value everywhere.
+        faulty: Units in which NaN or infinity was seen.
+        unseen: Units that no sample reached.
+    """
+
+    units: int
+    samples: int
+    positions: int
+    per_run: bool
+    fired_samples: tuple[int, ...]
+    fired_positions: tuple[int, ...]
+    first_fired: tuple[int | None, ...]
+    mean: tuple[float | None, ...]
+    peak: tuple[float | None, ...]
+    trough: tuple[float | None, ...]
+    pre_peak: tuple[float | None, ...]
+    dead: tuple[int, ...]
+    rare: tuple[int, ...]
+    always_on: tuple[int, ...]
+    constant: tuple[int, ...]
+    faulty: tuple[int, ...]
+    unseen: tuple[int, ...]
+
+    @property
+    def observed_units(self) -> int:
+        """Units that at least one sample reached."""
+        return self.units - len(self.unseen)
+
+    @property
+    def active(self) -> int:
+        """Number of units with nothing remarkable about them."""
+        return self.units - sum(len(getattr(self, status)) for status in STATUSES if status != "active")
+
+    @property
+    def dead_fraction(self) -> float | None:
+        """Dead share of the observed units, 0 to 1; None if none was observed."""
+        return share(len(self.dead), self.observed_units)
+
+    @property
+    def firing_rate(self) -> float | None:
+        """Share of (sample, unit) pairs in which the unit fired, 0 to 1."""
+        return share(sum(self.fired_samples), self.samples * self.units)
+
+    @property
+    def position_rate(self) -> float | None:
+        """Share of (position, unit) pairs at which the unit fired, 0 to 1."""
+        return share(sum(self.fired_positions), self.positions * self.units)
+
+    @property
+    def statuses(self) -> tuple[Status, ...]:
+        """The status of each unit, in unit order."""
+        named: dict[int, Status] = {}
+        for status in STATUSES:
+            if status != "active":
+                named.update(dict.fromkeys(getattr(self, status), status))
+        return tuple(named.get(unit, "active") for unit in range(self.units))
+
+
+class Alive(Record, frozen=True, kw_only=True):
+    """An activation that passes a gradient on both sides: listed, never called dead, never counted."""
+
+    tensor: str
+    scope: str
+    op: str
+    reason: str
+
+
+class Skipped(Record, frozen=True, kw_only=True):
+    """Something that rectifies, or may, and was not observed, with the reason."""
+
+    tensor: str
+    scope: str
+    op: str
+    slug: str
+    detail: str
+
+
+class Listing(Record, frozen=True, kw_only=True):
+    """Everything in a model that rectifies, stays alive or could not be told, from the file alone.
+
+    Attributes:
+        schema: Name and version of this format.
+        tool: Name and version of the program that wrote it.
+        model: The model's file name.
+        notes: Remarks on how it was read.
+        sites: The rectifiers that an audit would observe, in graph order.
+        alive: Activations that pass a gradient on both sides.
+        skipped: What rectifies, or may, and would not be observed.
+    """
+
+    schema: str = LISTING_SCHEMA
+    tool: str
+    model: str
+    notes: tuple[str, ...]
+    sites: tuple[ListedSite, ...]
+    alive: tuple[Alive, ...]
+    skipped: tuple[Skipped, ...]
