@@ -686,6 +686,7 @@ def test_process_survives_ctrl_c_with_a_partial_audit() -> None:
     code = """
 import os, signal
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that it is ignored
 def feeds():
     yield np.ones((3, 4), "f4")
     yield np.ones((3, 4), "f4")
