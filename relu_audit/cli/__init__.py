@@ -8,7 +8,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from relu_audit.errors import AuditError
 
 
 class Exit(IntEnum):
@@ -50,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return Exit.UNUSABLE
     except AuditError as error:
-        _say(f"error: {error.message} [{error.slug}]", error.hint)
+        complain(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted before any data was seen", "")
@@ -71,6 +74,14 @@ def run(arguments: Sequence[str]) -> int:
             "This is a bug in relu-audit. Please report it with the output of the same command with --debug.",
         )
         return Exit.BUG
+
+
+def complain(error: AuditError, about: str = "") -> None:
+    """Say on standard error what was wrong, with the model it was about where there are several, and what to do."""
+    from relu_audit.errors import one_line
+
+    where = f"{one_line(about)}: " if about else ""
+    _say(f"error: {where}{error.message} [{error.slug}]", error.hint)
 
 
 def _say(message: str, hint: str) -> None:

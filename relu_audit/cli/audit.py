@@ -22,6 +22,9 @@ from relu_audit.cli.prune import Shown, write_pruned
 if TYPE_CHECKING:
     from relu_audit.records import Audit
 
+INTERRUPTED = "relu_audit.interrupted"
+"""Set in a context's ``meta`` when an audit was cut short: what would have come after it is not to be begun."""
+
 EPILOG = """\b
 Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be audited,
 3 inconclusive, 4 a pruned model was wrong and not written, 70 a bug in relu-audit.
@@ -105,6 +108,7 @@ def audit(
         if pruned_file is not None and not result.partial:
             shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
             write_pruned(model, result, pruned_file, data=data, shown=shown, running=options)
+        click.get_current_context().meta[INTERRUPTED] = result.partial
         return _exit_code(result)
     except Exception:
         if debug:

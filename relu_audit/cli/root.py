@@ -10,6 +10,7 @@ import click
 from relu_audit import __version__
 from relu_audit.cli.audit import audit
 from relu_audit.cli.completion import completion
+from relu_audit.cli.each import each
 from relu_audit.cli.prune import prune
 from relu_audit.cli.report import report
 from relu_audit.cli.schema import schema
@@ -53,5 +54,5 @@ def root() -> None:
     """Find the rectifier units of an ONNX model that never fire, and gate on them."""
 
 
-for command in (audit, prune, report, sites, schema, completion):
+for command in (audit, each, prune, report, sites, schema, completion):
     root.add_command(command)
