@@ -1,0 +1,14 @@
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
+COPY relu_audit ./relu_audit
+RUN python -m venv --without-pip /opt/relu-audit \
+    && pip --python /opt/relu-audit install --no-cache-dir --disable-pip-version-check .
+
+FROM python:3.13-slim
+COPY --from=build /opt/relu-audit /opt/relu-audit
+ENV PATH="/opt/relu-audit/bin:$PATH"
+USER 10001:10001
+WORKDIR /work
+ENTRYPOINT ["relu-audit"]
+CMD ["--help"]
