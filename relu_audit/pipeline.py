@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +14,27 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from relu_audit.audited import Audit
-from relu_audit.errors import AuditError, DataError, RunError, UsageError
+from relu_audit import records
+from relu_audit.audited import Audit, load
+from relu_audit.errors import AuditError, DataError, RunError
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.precision import in_float32, types_to_carry
+from relu_audit.judge.baseline import baseline as baseline_of
+from relu_audit.judge.baseline import refuse_stranger
 from relu_audit.judge.gate import gate
+from relu_audit.judge.patterns import refuse_unmatched
+from relu_audit.judge.policy import WaiverLike, in_range
+from relu_audit.judge.policy import policy as policy_of
 from relu_audit.judge.verdict import verdict
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrument
 from relu_audit.observe.probe import rows
 from relu_audit.observe.session import Engine, Session, engine, refused
 from relu_audit.observe.stream import OnProgress, Progress, stream
-from relu_audit.records import DataInfo, Policy, RuntimeInfo, SiteAudit
+from relu_audit.records import Baseline, DataInfo, Policy, RuntimeInfo, SiteAudit
 from relu_audit.version import tool_name
 
 BATCH_BYTES = 32 << 20
@@ -54,8 +61,15 @@ def audit(
     near_misses: bool = True,
     max_dead: float | None = None,
     max_dead_layer: float | None = None,
+    max_rare: float | None = None,
+    allow_faulty: int | None = None,
+    require_observed: bool = False,
+    layers: Mapping[str, float] | None = None,
+    waivers: Iterable[WaiverLike] = (),
+    baseline: str | os.PathLike[str] | records.Audit | None = None,
     min_samples: int = 256,
     rare_below: float = 0.05,
+    today: datetime.date | None = None,
     on_progress: OnProgress | None = None,
 ) -> Audit:
     """Find the rectifier units of a model that never fire on some data.
@@ -74,8 +88,16 @@ def audit(
         near_misses: Also record the largest pre-activation of every unit, which tells how far a dead one is from life.
         max_dead: Gate: largest dead fraction of all units that passes, 0 to 1.
         max_dead_layer: Gate: the same for every layer by itself.
+        max_rare: Gate: largest share of rare units that passes, 0 to 1.
+        allow_faulty: Gate: most units with NaN or infinity that pass; none by default, once any limit is set.
+        require_observed: Gate: fail for a rectifier that cannot be observed, and for a unit that no sample reaches.
+        layers: Gate: ``max_dead_layer`` by pattern of layers; of those that match a layer, the last one counts.
+        waivers: Gate: layers that are not judged, each with ``pattern``, ``reason`` and perhaps ``until``, a date.
+        baseline: Gate: an earlier audit, or its file; only what is worse than there fails. Without any limit, no unit
+            may be newly dead.
         min_samples: Gate: fewest samples on which it decides.
         rare_below: A unit firing in a smaller share of samples than this is rare, 0 to 1.
+        today: The day that waivers have to reach; by default it is today, in UTC.
         on_progress: Called after every batch.
 
     Returns:
@@ -84,20 +106,31 @@ def audit(
     Raises:
         AuditError: The model, the data or an option is no good; the slug and the hint say how.
     """
-    policy = Policy(max_dead=max_dead, max_dead_layer=max_dead_layer, min_samples=min_samples, rare_below=rare_below)
-    _check(
-        {"batch_size": (batch_size, 1), "limit": (limit, 1), "threads": (threads, 0), "min_samples": (min_samples, 1)},
-        {"max_dead": max_dead, "max_dead_layer": max_dead_layer, "rare_below": rare_below},
+    in_range({"batch_size": (batch_size, 1), "limit": (limit, 1), "threads": (threads, 0)}, {})
+    policy = policy_of(
+        max_dead=max_dead,
+        max_dead_layer=max_dead_layer,
+        max_rare=max_rare,
+        allow_faulty=allow_faulty,
+        require_observed=require_observed,
+        layers=layers or {},
+        waivers=waivers,
+        min_samples=min_samples,
+        rare_below=rare_below,
+        compared=baseline is not None,
+        today=today or datetime.datetime.now(datetime.UTC).date(),
     )
+    asked = _Asked(policy, None if baseline is None else _baseline(baseline, policy))
     ran_by = engine(provider, threads, custom_ops)
     with _explained(model, ran_by):
         opened = _open(model, unit_axes)
         carried = _not_runnable(opened, ran_by)
         if carried:
             opened = _open(model, unit_axes, carried=carried)
+        _refuse_strangers(asked, opened.census)
         if not opened.census.located:
             shown, notes = _unused(data, opened, inputs, limit)
-            return _record(opened, shown, (), policy, _runtime(ran_by, 1, carried), notes)
+            return _record(opened, shown, (), asked, _runtime(ran_by, 1, carried), notes)
         dataset = Dataset(data, opened.inputs, inputs, limit)
         if any(use.pattern is None for one in opened.census.located for use in one.uses):
             opened = _open(model, unit_axes, _ranks(opened, dataset, ran_by), carried)
@@ -118,7 +151,7 @@ def audit(
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
     runtime = _runtime(ran_by, size, carried)
-    return _record(opened, dataset.info(), sites, policy, runtime, notes, partial=streamed.interrupted)
+    return _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
 
 
 @contextmanager
@@ -133,6 +166,28 @@ def _explained(model: ModelSource, ran_by: Engine) -> Generator[None]:
         if said:
             raise invalid(said) from error
         raise
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the gate is to judge by."""
+
+    policy: Policy
+    baseline: Baseline | None
+
+
+def _baseline(given: str | os.PathLike[str] | records.Audit, policy: Policy) -> Baseline:
+    if isinstance(given, records.Audit):
+        return baseline_of(given, policy, "<memory>")
+    return baseline_of(load(Path(given)), policy, Path(given).name)
+
+
+def _refuse_strangers(asked: _Asked, census: Census) -> None:
+    """Refuse limits and baselines of other models before minutes are spent."""
+    places = (*(one.site for one in census.located), *census.skipped)
+    refuse_unmatched(asked.policy.layers, places)
+    if asked.baseline is not None:
+        refuse_stranger(asked.baseline, places)
 
 
 @dataclass(frozen=True)
@@ -272,7 +327,7 @@ def _record(
     opened: _Opened,
     data: DataInfo,
     sites: tuple[SiteAudit, ...],
-    policy: Policy,
+    asked: _Asked,
     runtime: RuntimeInfo,
     notes: Sequence[str],
     *,
@@ -291,35 +346,15 @@ def _record(
         model=opened.checkpoint.info(),
         data=data,
         runtime=runtime,
-        policy=policy,
+        policy=asked.policy,
+        baseline=asked.baseline,
         partial=partial,
         notes=(*opened.network.notes, *carried, *notes, *converted),
         sites=sites,
         alive=opened.census.alive,
         skipped=opened.census.skipped,
-        gate=gate(policy, data, sites, opened.census.skipped, partial=partial),
+        gate=gate(asked.policy, data, sites, opened.census.skipped, partial=partial, baseline=asked.baseline),
     )
-
-
-def _check(whole: Mapping[str, tuple[object, int]], shares: Mapping[str, object]) -> None:
-    """Refuse options that are no number or out of range: whole numbers by name with their least, and shares of 1."""
-    for name, value in {**{name: value for name, (value, _) in whole.items()}, **shares}.items():
-        if value is not None and not isinstance(value, int | float):
-            raise UsageError(
-                f"{name} is a {type(value).__name__}; it must be a number",
-                slug="option-range",
-                hint="Write 0.05 for 5 %.",
-            )
-    for name, (number, least) in whole.items():
-        if isinstance(number, int | float) and number < least:
-            raise UsageError(f"{name} is {number}; it must be at least {least}", slug="option-range")
-    for name, fraction in shares.items():
-        if isinstance(fraction, int | float) and not 0 <= fraction <= 1:
-            raise UsageError(
-                f"{name} is {fraction:g}; it must lie between 0 and 1",
-                slug="option-range",
-                hint="It is a fraction: 0.05 is 5 %.",
-            )
 
 
 def _ignore(progress: Progress) -> None:

@@ -305,7 +305,7 @@ def test_help_shows_every_option_and_the_exit_codes(arguments: list[str], capsys
     assert run(arguments) == 0
     out = capsys.readouterr().out
     folder = Path(relu_audit.cli.__file__).parent
-    sources = "".join((folder / name).read_text(encoding="utf-8") for name in ("audit.py", "command.py"))
+    sources = "".join((folder / name).read_text(encoding="utf-8") for name in ("audit.py", "gate.py", "command.py"))
     options = re.findall(r'\boption\(\s*"(--[a-z-]+)', sources)
     assert len(options) >= 16
     assert [option for option in options if option not in out] == []

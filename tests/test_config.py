@@ -23,6 +23,9 @@ PRECEDENCE = [
     # option, flag, environment, file, then what the audit is asked for by each of them and by none
     ("max-dead", "40%", "0.3", '"20%"', 0.4, 0.3, 0.2, None),
     ("max-dead-layer", "0.4", "30%", "0.2", 0.4, 0.3, 0.2, None),
+    ("max-rare", "40%", "0.3", '"20%"', 0.4, 0.3, 0.2, None),
+    ("allow-faulty", "4", "3", "2", 4, 3, 2, None),
+    ("baseline", "flag", "environment", '"file"', "flag", "environment", "file", None),
     ("rare-below", "40%", "0.3", "0.2", 0.4, 0.3, 0.2, 0.05),
     ("min-samples", "4", "3", "2", 4, 3, 2, 256),
     ("limit", "4", "3", "2", 4, 3, 2, None),
@@ -227,6 +230,8 @@ def test_every_option_is_a_setting(folder: Path) -> None:
         *(one.name for one in FORMATS),
         "annotate",
         "prune",
+        "require-observed",
+        "exit-zero",
         "quiet",
         "verbose",
         "debug",

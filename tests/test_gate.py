@@ -117,20 +117,20 @@ def test_limit_on_the_model_weighs_layers_by_their_units() -> None:
 def test_limit_on_layers_looks_at_each_by_itself_and_names_the_broken_ones() -> None:
     found = judge(Policy(max_dead_layer=0.2), site(10, 5, tensor="a"), site(90, 0, tensor="b"), site(4, 1, tensor="c"))
     assert found.outcome == "failed"
-    assert [(b.rule, b.tensor, b.limit, b.observed) for b in found.breaches] == [
-        ("max_dead_layer", "a", 0.2, 0.5),
-        ("max_dead_layer", "c", 0.2, 0.25),
+    assert [(b.rule, b.tensor, b.limit, b.units, b.of) for b in found.breaches] == [
+        ("max-dead-layer", "a", 0.2, 5, 10),
+        ("max-dead-layer", "c", 0.2, 1, 4),
     ]
 
 
 def test_breach_holds_the_limit_and_the_value_that_broke_it() -> None:
     (breach,) = judge(Policy(max_dead=0.05), site(10, 1), site(10, 3)).breaches
-    assert (breach.rule, breach.tensor, breach.limit, breach.observed) == ("max_dead", None, 0.05, 0.2)
+    assert (breach.rule, breach.tensor, breach.limit, breach.observed) == ("max-dead", None, 0.05, 0.2)
 
 
 def test_both_limits_can_break_at_once() -> None:
     found = judge(Policy(max_dead=0.1, max_dead_layer=0.1), site(10, 5))
-    assert [b.rule for b in found.breaches] == ["max_dead", "max_dead_layer"]
+    assert [b.rule for b in found.breaches] == ["max-dead", "max-dead-layer"]
 
 
 def test_units_that_no_sample_reached_are_not_in_the_share() -> None:

@@ -303,7 +303,7 @@ INCONSISTENT: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "made-up data called real": ("made up", lambda d: d["data"].update(synthetic=False)),
     "interrupted run called whole": ("interrupted", lambda d: d.update(partial=False)),
     "limit raised afterwards": ("failed", lambda d: d["policy"].update(max_dead=0.9)),
-    "breach of another value": ("failed", lambda d: d["gate"]["breaches"][0].update(observed=0.06)),
+    "breach of another value": ("failed", lambda d: d["gate"]["breaches"][0].update(units=6)),
 }
 
 

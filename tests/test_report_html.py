@@ -516,8 +516,8 @@ def test_limits_stand_with_what_was_observed() -> None:
     dead = site("relu_1", ["dead"] * 3 + ["active"])
     built = audit(dead, site("relu_2", ["active"] * 4), policy=Policy(max_dead=0.5, max_dead_layer=0.7))
     text = section(html.write(built), "verdict").text
-    assert "over the limit 75.00 % of layer relu_1 dead; the limit is 70 %." in text
-    assert "within the limit 37.50 % of all units dead; the limit is 50 %." in text
+    assert "over the limit 75.00 % of layer relu_1 are dead; the limit is 70 %." in text
+    assert "within the limit 37.50 % of all units are dead; the limit is 50 %." in text
 
 
 def test_many_broken_limits_are_folded_but_all_there() -> None:
@@ -526,13 +526,13 @@ def test_many_broken_limits_are_folded_but_all_there() -> None:
     part = section(html.write(built), "verdict")
     (folded,) = part.all("details")[:1]
     assert folded.all("summary")[0].text == f"{9 - sections.SHOWN_CHECKS} more"
-    assert all(f"of layer {name} dead; the limit is 50 %." in part.text for name in names)
-    assert all(f"of layer {name} dead; the limit is 50 %." in read(html.fragment(built)).text for name in names)
+    assert all(f"of layer {name} are dead; the limit is 50 %." in part.text for name in names)
+    assert all(f"of layer {name} are dead; the limit is 50 %." in read(html.fragment(built)).text for name in names)
 
 
 def test_a_limit_missed_by_a_hair_does_not_look_kept() -> None:
     built = audit(site("r", ["dead"] * 501 + ["active"] * 9499), policy=Policy(max_dead=0.05009))
-    assert "5.010 % of all units dead; the limit is 5.009 %." in section(html.write(built), "verdict").text
+    assert "5.010 % of all units are dead; the limit is 5.009 %." in section(html.write(built), "verdict").text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from relu_audit.cli import Exit
 from relu_audit.cli.annotate import annotated, check_annotated
 from relu_audit.cli.command import Configured, progress, running_options
 from relu_audit.cli.formats import check_formats, report_options
-from relu_audit.cli.options import Share, option
+from relu_audit.cli.gate import gate_options
+from relu_audit.cli.options import option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.prune import Shown, write_pruned
 
@@ -54,34 +55,12 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
 @option(
     "--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units; see the command prune."
 )
-@option(
-    "--max-dead", type=Share(), metavar="SHARE", help="Gate: fail above this dead share of all units, as 5% or 0.05."
-)
-@option(
-    "--max-dead-layer",
-    type=Share(),
-    metavar="SHARE",
-    help="Gate: fail if any layer by itself is above this dead share.",
-)
-@option(
-    "--min-samples",
-    type=click.IntRange(min=1),
-    default=256,
-    show_default=True,
-    help="Gate: fewest samples on which it decides.",
-)
-@option(
-    "--rare-below",
-    type=Share(),
-    default="5%",
-    show_default=True,
-    metavar="SHARE",
-    help="Call a unit rare that fires in fewer samples than this share.",
-)
+@gate_options
 @option(
     "--near-misses/--no-near-misses", default=True, show_default=True, help="Record how far dead units are from firing."
 )
 @running_options
+@option("--exit-zero", is_flag=True, help="Exit with 0 whatever the gate says.")
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")
 @option("--verbose", "-v", is_flag=True, help="Also list the dead units of every layer.")
 @option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -91,6 +70,7 @@ def audit(
     reports: Mapping[str, str],
     annotated_file: str | None,
     pruned_file: str | None,
+    exit_zero: bool,
     quiet: bool,
     verbose: bool,
     debug: bool,
@@ -101,7 +81,8 @@ def audit(
     models = {name: file for name, file in given.items() if file is not None}
     try:
         check_formats(reports)
-        check_writable({**reports, **models}, (str(model), data))
+        read = [str(model), data, *([] if options["baseline"] is None else [options["baseline"]])]
+        check_writable({**reports, **models}, read)
         if annotated_file is not None:
             check_annotated(model, annotated_file)
         result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
@@ -109,7 +90,7 @@ def audit(
             shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
             write_pruned(model, result, pruned_file, data=data, shown=shown, running=options)
         click.get_current_context().meta[INTERRUPTED] = result.partial
-        return _exit_code(result)
+        return _exit_code(result, exit_zero=exit_zero)
     except Exception:
         if debug:
             traceback.print_exc()
@@ -158,8 +139,9 @@ def _summarise(result: Audit, shown: Shown, *, verbose: bool, inert: bool) -> No
     click.echo(github.inert(capture.get()), err=shown.to_stderr, nl=False)
 
 
-def _exit_code(result: Audit) -> Exit:
+def _exit_code(result: Audit, *, exit_zero: bool) -> Exit:
+    """An interrupted audit is none of what can be asked to be overlooked."""
     if result.partial:
         return Exit.INCONCLUSIVE
     codes = {"failed": Exit.FAILED, "inconclusive": Exit.INCONCLUSIVE}
-    return codes.get(result.gate.outcome, Exit.PASSED)
+    return Exit.PASSED if exit_zero else codes.get(result.gate.outcome, Exit.PASSED)

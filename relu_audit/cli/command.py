@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+TABLES = "relu_audit.tables"
+"""Where a command's context keeps the settings that no option can hold."""
+
+
 class Configured(click.Command):
     """A command whose defaults come from a configuration file, if there is one."""
 
@@ -28,6 +32,7 @@ class Configured(click.Command):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Look the configuration up before the options are read."""
+        found = None
         if not extra.get("resilient_parsing"):
             group = None if parent is None else parent.command
             family = [*group.commands.values()] if isinstance(group, click.Group) else [self]
@@ -35,7 +40,9 @@ class Configured(click.Command):
             found = config.find(Path.cwd())
             if found is not None:
                 extra["default_map"] = config.defaults(self, family, *found)
-        return super().make_context(info_name, args, parent, **extra)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[TABLES] = {} if found is None else config.tables(*found)
+        return context
 
 
 _RUNNING = (

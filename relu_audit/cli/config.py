@@ -10,11 +10,14 @@ from typing import Any, cast
 
 import click
 
+from relu_audit.cli.options import Share
 from relu_audit.errors import UsageError
 
 PREFIX = "RELU_AUDIT_"
 OWN_FILE = "relu-audit.toml"
 SHARED_FILE = "pyproject.toml"
+TABLES = frozenset({"layers", "waivers"})
+"""Settings that no option can hold; see :func:`tables`."""
 
 
 def find(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
@@ -59,7 +62,7 @@ def defaults(
     Raises:
         UsageError: ``config`` for a key that is no option, naming the nearest one.
     """
-    known = {name for one in family for name in _options(one)}
+    known = {name for one in family for name in _options(one)} | TABLES
     own = _options(command)
     out: dict[str, Any] = {}
     for key, value in table.items():
@@ -73,6 +76,44 @@ def defaults(
         if key in own:
             out[own[key].name or key] = _for_click(own[key], value, path, key)
     return out
+
+
+def tables(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits of layers by pattern, and the waivers, as :func:`relu_audit.audit` takes them.
+
+    Args:
+        path: The file, for errors.
+        table: Its settings.
+
+    Raises:
+        UsageError: ``config`` for a table of another form.
+    """
+    layers = table.get("layers", {})
+    if not isinstance(layers, Mapping):
+        raise _no_table(path, "layers", '"/encoder/*" = { max-dead-layer = "10%" }')
+    waivers = table.get("waivers", [])
+    if not isinstance(waivers, list) or not all(isinstance(one, Mapping) for one in cast("list[object]", waivers)):
+        raise _no_table(path, "waivers", "[[tool.relu-audit.waivers]], then pattern, reason and until")
+    limits = cast("Mapping[str, object]", layers)
+    return {
+        "layers": {pattern: _layer_limit(path, pattern, limit) for pattern, limit in limits.items()},
+        "waivers": tuple(cast("list[Mapping[str, Any]]", waivers)),
+    }
+
+
+def _layer_limit(path: Path, pattern: str, given: object) -> float:
+    """The one setting that a layer can have of its own."""
+    if not isinstance(given, Mapping) or [*cast("Mapping[str, object]", given)] != ["max-dead-layer"]:
+        raise _no_table(path, f"layers.'{pattern}'", '{ max-dead-layer = "10%" }')
+    value = cast("Mapping[str, object]", given)["max-dead-layer"]
+    try:
+        return Share().convert(value, None, None)
+    except click.BadParameter as error:
+        raise UsageError(f"{path.name}: layers.'{pattern}': {error.message}", slug="config") from error
+
+
+def _no_table(path: Path, key: str, example: str) -> UsageError:
+    return UsageError(f"{path.name}: '{key}' is not of the right form", slug="config", hint=f"Write {example}.")
 
 
 def _options(command: click.Command) -> dict[str, click.Option]:

@@ -5,7 +5,18 @@ Everything that can be computed from other fields is a property. Fractions are 0
 
 from relu_audit.records.audit import SCHEMA, Audit, Summary
 from relu_audit.records.base import Record, share
-from relu_audit.records.gate import Breach, Gate, Outcome, Policy
+from relu_audit.records.gate import (
+    Against,
+    Baseline,
+    BaselineSite,
+    Breach,
+    Gate,
+    LayerLimit,
+    Outcome,
+    Policy,
+    Waived,
+    Waiver,
+)
 from relu_audit.records.run import DataInfo, ExternalFile, InputInfo, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import (
     LISTING_SCHEMA,
@@ -13,6 +24,7 @@ from relu_audit.records.sites import (
     Alive,
     ListedSite,
     Listing,
+    Place,
     Site,
     SiteAudit,
     Skipped,
@@ -23,17 +35,22 @@ __all__ = [
     "LISTING_SCHEMA",
     "SCHEMA",
     "STATUSES",
+    "Against",
     "Alive",
     "Audit",
+    "Baseline",
+    "BaselineSite",
     "Breach",
     "DataInfo",
     "ExternalFile",
     "Gate",
     "InputInfo",
+    "LayerLimit",
     "ListedSite",
     "Listing",
     "ModelInfo",
     "Outcome",
+    "Place",
     "Policy",
     "Record",
     "RuntimeInfo",
@@ -42,5 +59,7 @@ __all__ = [
     "Skipped",
     "Status",
     "Summary",
+    "Waived",
+    "Waiver",
     "share",
 ]

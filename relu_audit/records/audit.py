@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from relu_audit.records.base import Record, share
-from relu_audit.records.gate import Gate, Policy
+from relu_audit.records.gate import Baseline, Gate, Policy
 from relu_audit.records.run import DataInfo, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import Alive, SiteAudit, Skipped
 
@@ -38,6 +38,7 @@ class Audit(Record, frozen=True, kw_only=True):
         tool: Name and version of the program that wrote it.
         partial: True if the run was interrupted before the data ended.
         notes: Remarks on how the audit was done: casts, fallbacks, failed shape inference.
+        baseline: The earlier audit that the gate holds this one against, if any.
     """
 
     schema: str = SCHEMA
@@ -46,6 +47,7 @@ class Audit(Record, frozen=True, kw_only=True):
     data: DataInfo
     runtime: RuntimeInfo
     policy: Policy
+    baseline: Baseline | None = None
     partial: bool
     notes: tuple[str, ...]
     sites: tuple[SiteAudit, ...]

@@ -15,7 +15,19 @@ Status = Literal["dead", "rare", "active", "always_on", "constant", "faulty", "u
 STATUSES: tuple[Status, ...] = ("dead", "rare", "active", "always_on", "constant", "faulty", "unseen")
 
 
-class Site(Record, frozen=True, kw_only=True):
+class Place(Record, frozen=True, kw_only=True):
+    """A value of the graph: the path of the subgraph or function it sits in, empty for the main graph, and its name."""
+
+    scope: str
+    tensor: str
+
+    @property
+    def name(self) -> str:
+        """The tensor behind the path of its scope, as every report shows it and as patterns match it."""
+        return "/".join(filter(None, (self.scope, self.tensor)))
+
+
+class Site(Place, frozen=True, kw_only=True):
     """One rectifier of the graph: where it is and which of its axes are the units.
 
     Attributes:
@@ -33,9 +45,7 @@ class Site(Record, frozen=True, kw_only=True):
         implicit: Why the value is rectified, where no activation of the file says so; None where one does.
     """
 
-    tensor: str
     tensors: tuple[str, ...]
-    scope: str
     op: str
     layout: str
     unit_axis: int | None
@@ -144,11 +154,9 @@ class Alive(Record, frozen=True, kw_only=True):
     reason: str
 
 
-class Skipped(Record, frozen=True, kw_only=True):
+class Skipped(Place, frozen=True, kw_only=True):
     """Something that rectifies, or may, and was not observed, with the reason."""
 
-    tensor: str
-    scope: str
     op: str
     slug: str
     detail: str

@@ -6,14 +6,17 @@ another. Its rule is a row of a table; what was not observed has the slug of its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from relu_audit.errors import one_line
+from relu_audit.judge import rules
 from relu_audit.judge.evidence import rate_below
-from relu_audit.records import Audit, Breach, SiteAudit, Skipped
-from relu_audit.report.numbers import apart, bound, count, limit, percent
+from relu_audit.records import Audit, Breach, SiteAudit, Skipped, Waiver
+from relu_audit.report.breaches import left_out, told, until, waiver_of
+from relu_audit.report.numbers import bound, count, percent
 
 Level = Literal["error", "warning", "note"]
 
@@ -29,12 +32,8 @@ class Rule:
 
 _TABLE = (
     Rule("inconclusive", "The gate could not decide", "Give more samples of real data, or mend what the reasons name."),
-    Rule("max-dead", "Too many of all units are dead", "Find the layers that died, or prune them: relu-audit prune."),
-    Rule(
-        "max-dead-layer",
-        "Too many units of a layer are dead",
-        "Look at the layer's learning rate, initialisation and what its bias became; or prune it: relu-audit prune.",
-    ),
+    *(Rule(one.name, one.title, one.help) for one in rules.RULES),
+    Rule("remark", "What to know of how the gate judged", "See docs/gate.md."),
     Rule("faulty-units", "Units showed NaN or infinity", "Check the data's scaling and the layers before this one."),
     Rule("dead-units", "Units never fired", "Show it more data; what stays silent can be cut out: relu-audit prune."),
     Rule("unseen-units", "No sample reached the layer", "Give data that takes the other branch."),
@@ -62,22 +61,30 @@ class Finding:
         level: ``error`` where the exit code is not zero because of it.
         place: The layer, or what was not observed; None if it is about the whole model.
         message: What was seen, without the layer's name, on one line.
+        waiver: Why it does not count, if it would have.
     """
 
     rule: str
     level: Level
     place: SiteAudit | Skipped | None
     message: str
+    waiver: Waiver | None = None
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
     """Everything to complain of: first what decides the gate, then by kind, in graph order."""
-    return (*_of_gate(audit), *(one for site in audit.sites for one in _of_site(audit, site)), *_of_skipped(audit))
+    return (
+        *_of_gate(audit),
+        *_of_waivers(audit),
+        *(Finding("remark", "note", None, one_line(remark)) for remark in audit.gate.remarks),
+        *(one for site in audit.sites for one in _of_site(audit, site)),
+        *_of_skipped(audit),
+    )
 
 
 def layer_name(place: SiteAudit | Skipped) -> str:
     """The tensor behind the path of the scope it sits in, on one line; never empty."""
-    return one_line("/".join(filter(None, (place.scope, place.tensor)))) or "(no name)"
+    return one_line(place.name) or "(no name)"
 
 
 def reasons(audit: Audit) -> tuple[str, ...]:
@@ -87,38 +94,57 @@ def reasons(audit: Audit) -> tuple[str, ...]:
     return ("the run was interrupted",) if audit.partial else ()
 
 
-def told(breach: Breach) -> str:
-    """A broken limit in words."""
-    whose = "all units" if breach.tensor is None else "its units"
-    return f"{apart(breach.observed, breach.limit)} of {whose} are dead; the limit is {limit(breach.limit)}"
-
-
 def _of_gate(audit: Audit) -> Iterator[Finding]:
     because = reasons(audit)
     if because:
         yield Finding("inconclusive", "error", None, "; ".join(because))
-    left = list(audit.sites)
-    for breach in audit.gate.breaches:
-        # Bodies may use one name each: of the layers of that name, the next one that shows what was observed.
-        same = (s for s in left if (s.tensor, s.dead_fraction) == (breach.tensor, breach.observed))
-        place = next(same, None)
-        if place is not None:
-            left.remove(place)
-        level: Level = "error" if audit.gate.outcome == "failed" else "warning"
-        yield Finding(breach.rule.replace("_", "-"), level, place, told(breach))
+    level: Level = "error" if audit.gate.outcome == "failed" else "warning"
+    for breach, place in _placed(audit, audit.gate.breaches):
+        yield Finding(breach.rule, level, place, told(breach))
+
+
+def _of_waivers(audit: Audit) -> Iterator[Finding]:
+    for one in audit.gate.waived:
+        why = f"waived {until(one.waiver)}: {one_line(one.waiver.reason)}"
+        for breach, place in _placed(audit, one.breaches):
+            yield Finding(breach.rule, "note", place, f"{told(breach)}; {why}", one.waiver)
+        if one.layers:
+            message = f"'{one_line(one.waiver.pattern)}' leaves out {left_out(audit, one)}; {why}"
+            yield Finding("remark", "note", None, message, one.waiver)
+
+
+def _placed(audit: Audit, breaches: Iterable[Breach]) -> Iterator[tuple[Breach, SiteAudit | Skipped | None]]:
+    """Breaches with the layer they are of. Where several have one name, each is the next that shows its count."""
+    left: list[SiteAudit | Skipped] = [*audit.sites, *audit.skipped]
+    for rule, of_rule in groupby(breaches, key=lambda breach: rules.BY_SLUG[breach.rule]):
+        taken: set[int] = set()
+        for breach in of_rule:
+            same = (
+                index
+                for index, place in enumerate(left)
+                if index not in taken
+                and (place.scope, place.tensor) == (breach.scope, breach.tensor)
+                and len(rules.counting(rule, place)) == breach.units
+            )
+            index = next(same, None)
+            taken.update(() if index is None else (index,))
+            yield breach, None if index is None else left[index]
 
 
 def _of_site(audit: Audit, site: SiteAudit) -> Iterator[Finding]:
-    undecided = audit.gate.outcome == "inconclusive"
+    waiver = waiver_of(audit, site)
+    undecided = audit.gate.outcome == "inconclusive" and waiver is None and not audit.policy.require_observed
+    least: Level = "warning" if waiver is None else "note"
     if site.faulty:
         message = f"{count(len(site.faulty))} of {count(site.units)} units showed NaN or infinity"
-        yield Finding("faulty-units", "error" if undecided else "warning", site, message)
+        broken = audit.gate.outcome == "failed" and "allow-faulty" in {one.rule for one in audit.gate.breaches}
+        yield Finding("faulty-units", "error" if broken and waiver is None else least, site, message, waiver)
     if site.unseen:
         message = f"no sample reached {count(len(site.unseen))} of {count(site.units)} units"
-        yield Finding("unseen-units", "error" if undecided else "warning", site, message)
+        yield Finding("unseen-units", "error" if undecided else least, site, message, waiver)
     if site.dead:
         passed = audit.gate.outcome == "passed"
-        yield Finding("dead-units", "note" if passed else "warning", site, silent(site))
+        yield Finding("dead-units", "note" if passed else least, site, silent(site), waiver)
     if site.constant:
         message = f"{count(len(site.constant))} of {count(site.units)} units have one non-zero value everywhere"
         yield Finding("constant-units", "note", site, message)
@@ -134,4 +160,6 @@ def silent(site: SiteAudit) -> str:
 
 def _of_skipped(audit: Audit) -> Iterator[Finding]:
     for one in audit.skipped:
-        yield Finding(one.slug, "warning", one, f"{one_line(one.op)} was not observed: {one_line(one.detail)}")
+        waiver = waiver_of(audit, one)
+        message = f"{one_line(one.op)} was not observed: {one_line(one.detail)}"
+        yield Finding(one.slug, "warning" if waiver is None else "note", one, message, waiver)

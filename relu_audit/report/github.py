@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from relu_audit.errors import one_line
+from relu_audit.judge.rules import BY_SLUG
 from relu_audit.records import Audit
+from relu_audit.report.breaches import against
 from relu_audit.report.findings import Finding, findings, layer_name, rule
 from relu_audit.report.numbers import count, percent
 from relu_audit.report.text import short
 
 MOST = 10
-"""Annotations of a kind that GitHub shows for a step."""
+"""Annotations of a kind that GitHub shows for a step; of notices, one is the outcome."""
 
 _WORDS = {"passed": "passed", "failed": "failed", "inconclusive": "inconclusive", "not_set": "no limit set"}
 
@@ -28,7 +30,13 @@ def write(audit: Audit) -> str:
     # A layer that broke its limit is not reported a second time for having dead units.
     told = [one for one in found if not (one.rule == "dead-units" and id(one.place) in broken)]
     lines = [line for level in ("error", "warning") for line in _lines(level, [o for o in told if o.level == level])]
+    lines += _lines("notice", [one for one in found if one.level == "note" and _about_gate(one)])
     return "\n".join([*lines, _total(audit)]) + "\n"
+
+
+def _about_gate(one: Finding) -> bool:
+    """Whether a note is about what the gate did not hold against the model."""
+    return one.rule == "remark" or (one.waiver is not None and one.rule in BY_SLUG)
 
 
 def command(kind: str, title: str, message: str) -> str:
@@ -49,7 +57,8 @@ _OPENING = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
 def _lines(level: str, found: Sequence[Finding]) -> Iterator[str]:
-    shown = found if len(found) <= MOST else found[: MOST - 1]
+    most = MOST - 1 if level == "notice" else MOST
+    shown = found if len(found) <= most else found[: most - 1]
     for one in shown:
         where = "" if one.place is None else f"{short(layer_name(one.place))}: "
         yield command(level, f"relu-audit: {rule(one.rule).title}", f"{where}{one.message} [{one.rule}]")
@@ -60,7 +69,9 @@ def _lines(level: str, found: Sequence[Finding]) -> Iterator[str]:
 def _total(audit: Audit) -> str:
     dead = f"{count(audit.dead)} of {count(audit.units)} units are dead ({percent(audit.dead_fraction)})"
     seen = f"on {count(audit.data.samples)} samples of {short(audit.data.source)}"
-    return command("notice", f"relu-audit: {_WORDS[audit.gate.outcome]}", f"{short(audit.model.name)}: {dead} {seen}")
+    compared = against(audit)
+    message = f"{short(audit.model.name)}: {dead} {seen}{f'; {compared}' if compared else ''}"
+    return command("notice", f"relu-audit: {_WORDS[audit.gate.outcome]}", message)
 
 
 def _data(text: str) -> str:

@@ -95,7 +95,7 @@ def schema() -> str:
 def _follows(audit: Audit) -> bool:
     """Whether everything in the record follows from its counts."""
     return all(_site_follows(site, audit) for site in audit.sites) and audit.gate == gate(
-        audit.policy, audit.data, audit.sites, audit.skipped, partial=audit.partial
+        audit.policy, audit.data, audit.sites, audit.skipped, partial=audit.partial, baseline=audit.baseline
     )
 
 

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from relu_audit.errors import one_line
+from relu_audit.judge.rules import BY_SLUG
 from relu_audit.records import STATUSES, Audit, SiteAudit
+from relu_audit.report.breaches import against
 from relu_audit.report.findings import Finding, findings, layer_name, reasons
 from relu_audit.report.numbers import count, enumerated, percent
 
@@ -62,28 +64,40 @@ def _properties(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "data.sha256", audit.data.sha256
     yield "samples", str(audit.data.samples)
     yield "gate", audit.gate.outcome
+    if audit.baseline is not None:
+        yield "baseline", audit.baseline.source
+        yield "baseline.model.sha256", audit.baseline.model_sha256
 
 
 def _cases(audit: Audit) -> Iterator[_Case]:
     found = findings(audit)
     because = "; ".join(reasons(audit))
-    said = f"{count(audit.dead)} of {count(audit.units)} units are dead ({percent(audit.dead_fraction)})"
-    yield _case("all units", [one for one in found if one.place is None], because="", said=said)
+    whole = [one for one in found if one.place is None]
+    dead = f"{count(audit.dead)} of {count(audit.units)} units are dead ({percent(audit.dead_fraction)})"
+    said = [dead, against(audit), *(f"note: {one.message}" for one in whole if one.rule == "remark")]
+    yield _case("all units", whole, because="", said="\n".join(filter(None, said)))
     for site in audit.sites:
         own = [one for one in found if one.place is site]
         yield _case(layer_name(site), own, because=because, said=_said(site))
     for one in audit.skipped:
         message = f"not observed [{one_line(one.slug)}]: {one_line(one.detail)}"
-        yield _Case(layer_name(one), "skipped", one_line(one.slug), message, one_line(one.op))
+        broken = [o for o in found if o.place is one and o.level == "error"]
+        if broken:
+            yield _Case(layer_name(one), "failure", broken[0].rule, f"{broken[0].message}; {message}", one_line(one.op))
+        else:
+            yield _Case(layer_name(one), "skipped", one_line(one.slug), message, one_line(one.op))
 
 
 def _case(name: str, found: list[Finding], *, because: str, said: str) -> _Case:
     errors = [one for one in found if one.level == "error"]
     if errors:
         # Anything but a broken limit kept the audit from a verdict.
-        broken = all(one.rule.startswith("max-") for one in errors)
+        broken = all(one.rule in BY_SLUG or one.rule == "faulty-units" for one in errors)
         message = "; ".join(one.message for one in errors)
         return _Case(name, "failure" if broken else "error", errors[0].rule, message, said)
+    waived = [one.message for one in found if one.waiver is not None and one.rule in BY_SLUG]
+    if waived:
+        return _Case(name, "skipped", "", "; ".join(waived), said)
     doubts = [one.message for one in found if one.rule in ("faulty-units", "unseen-units")]
     if because or doubts:
         return _Case(name, "skipped", "", "; ".join(doubts) or f"not judged: {because}", said)

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 
 from relu_audit.errors import one_line
 from relu_audit.judge.evidence import rate_below
-from relu_audit.records import Audit, SiteAudit, Status
-from relu_audit.report.findings import layer_name, reasons, told
+from relu_audit.records import Audit, Breach, SiteAudit, Status, Waived
+from relu_audit.report.breaches import against, left_out, told, until
+from relu_audit.report.findings import layer_name, reasons
 from relu_audit.report.numbers import bound, count, percent
 from relu_audit.report.text import short
 
@@ -98,11 +99,28 @@ def _gate(audit: Audit) -> Iterator[str]:
     sure = f"; a dead unit's firing rate is below {bound(rate_below(fewest))} at 95 % confidence" if fewest else ""
     yield f"{_WORDS[audit.gate.outcome]}: {dead}{sure}."
     lines = [f"because {prose(reason)}" for reason in reasons(audit)]
-    for breach in audit.gate.breaches:
-        where = "" if breach.tensor is None else f"{code(breach.tensor)}: "
-        lines.append(f"limit: {where}{told(breach)}")
+    compared = against(audit)
+    if compared:
+        lines.append(prose(compared))
+    lines += [f"limit: {_broken(breach)}" for breach in audit.gate.breaches]
     if lines:
         yield _bullets(lines)
+    waived = [line for one in audit.gate.waived if one.layers for line in _waived(audit, one)]
+    if waived:
+        yield _bullets(waived)
+    if audit.gate.remarks:
+        yield _bullets([f"note: {prose(remark)}" for remark in audit.gate.remarks])
+
+
+def _broken(breach: Breach) -> str:
+    name = "/".join(filter(None, (breach.scope, breach.tensor)))
+    where = "" if breach.tensor is None else f"{code(name)}: "
+    return f"{where}{told(breach)}"
+
+
+def _waived(audit: Audit, one: Waived) -> Iterator[str]:
+    yield f"waived {until(one.waiver)}: {code(one.waiver.pattern)}: {left_out(audit, one)}: {prose(one.waiver.reason)}"
+    yield from (f"waived limit: {_broken(breach)}" for breach in one.breaches)
 
 
 def _bullets(lines: Sequence[str]) -> str:

@@ -29,10 +29,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 def limit(fraction: float) -> str:
     """A limit of 0 to 1 as a percentage, with all the digits it was given.
 
-    >>> limit(0.05), limit(0.0125)
-    ('5 %', '1.25 %')
+    >>> limit(0.05), limit(0.0125), limit(1e-9), limit(1 - 2**-53), limit(1)
+    ('5 %', '1.25 %', '0.0000001 %', '99.99999999999999 %', '100 %')
     """
-    return f"{100 * fraction:.10g} %"
+    exact = (Decimal(str(float(fraction))) * 100).normalize()
+    return f"{exact:f} %"
 
 
 def count(number: int) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit, SiteAudit, Skipped
+from relu_audit.report.breaches import against
 from relu_audit.report.findings import RULES, Finding, findings, layer_name, rule
 from relu_audit.report.text import short
 
@@ -54,7 +55,9 @@ def write(audit: Audit) -> str:
 
 
 def _about(audit: Audit) -> dict[str, Any]:
+    compared = against(audit)
     return {
+        **({"baseline": compared} if compared else {}),
         "data": one_line(audit.data.source),
         "dataSha256": one_line(audit.data.sha256),
         "samples": audit.data.samples,
@@ -94,6 +97,10 @@ def _result(audit: Audit, one: Finding, rules: list[str], seen: Counter[str]) ->
         "locations": [location],
         "partialFingerprints": {FINGERPRINT: _fingerprint(audit, one, seen)},
     }
+    if one.waiver is not None:
+        result["suppressions"] = [
+            {"kind": "external", "status": "accepted", "justification": _message(one_line(one.waiver.reason))}
+        ]
     if isinstance(one.place, SiteAudit):
         site = one.place
         result["properties"] = {

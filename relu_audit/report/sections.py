@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from relu_audit.judge.evidence import CONFIDENCE, rate_below
 from relu_audit.records import Audit, SiteAudit, Status, share
-from relu_audit.report.numbers import apart, limit, listed, percent
+from relu_audit.report.breaches import against
+from relu_audit.report.checks import Check, LeftOut, checked, waived
+from relu_audit.report.numbers import limit, listed
 
 LOW_LEVELS = (0.2, 0.3, 0.5)
 """A layer with a smaller share of its units alive than one of these stands out, the more the smaller."""
@@ -113,7 +115,7 @@ def _layer(depth: int, site: SiteAudit, most_runs: int) -> Layer:
     return Layer(
         depth=depth,
         site=site,
-        name="/".join(filter(None, (site.scope, site.tensor))),
+        name=site.name,
         counted="runs" if site.per_run else "samples",
         alive=alive,
         alive_fraction=fraction,
@@ -143,16 +145,6 @@ def bar(counts: Mapping[Kind, int]) -> tuple[Segment, ...]:
 
 
 @dataclass(frozen=True)
-class Check:
-    """A limit and what was observed, together; the layer if it is about one, and whether it was kept."""
-
-    limit: str
-    observed: str
-    kept: bool
-    layer: str | None
-
-
-@dataclass(frozen=True)
 class Verdict:
     """The first thing to read.
 
@@ -160,6 +152,8 @@ class Verdict:
         word: The gate's word.
         checks: Every limit that was broken, and those that are set and were not; the first ones.
         more_checks: The rest of them.
+        waived: What each waiver leaves out.
+        against: What the baseline has to do with it; empty without one.
         bar: What all the units are, as parts of one bar.
         observed_units: Units that at least one sample reached.
         worst: The layers with the largest dead shares, at most ``WORST``.
@@ -175,6 +169,8 @@ class Verdict:
     word: str
     checks: tuple[Check, ...]
     more_checks: tuple[Check, ...]
+    waived: tuple[LeftOut, ...]
+    against: str
     bar: tuple[Segment, ...]
     observed_units: int
     worst: tuple[Layer, ...]
@@ -195,12 +191,14 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
     summary = audit.summary
     hit = [layer for layer in layers if layer.site.dead]
     faulty = [layer for layer in layers if layer.site.faulty]
-    checks = tuple(_checks(audit))
+    checks = checked(audit)
     worst = sorted(hit, key=lambda layer: (-(layer.site.dead_fraction or 0), layer.depth))[:WORST]
     return Verdict(
         word=_WORDS[audit.gate.outcome],
         checks=checks[:SHOWN_CHECKS],
         more_checks=checks[SHOWN_CHECKS:],
+        waived=waived(audit),
+        against=against(audit),
         bar=_bar(summary.active, summary.rare, summary.dead, summary.units),
         observed_units=summary.units - summary.unseen,
         worst=tuple(worst),
@@ -212,19 +210,6 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
         fewer=sum(bool(site.dead) and (site.per_run or site.samples < audit.data.samples) for site in audit.sites),
         assumed=sum(site.assumed for site in audit.sites),
     )
-
-
-def _checks(audit: Audit) -> Iterator[Check]:
-    policy = audit.policy
-    for breach in audit.gate.breaches:
-        yield Check(limit(breach.limit), apart(breach.observed, breach.limit), kept=False, layer=breach.tensor)
-    broken = {breach.rule for breach in audit.gate.breaches}
-    if policy.max_dead is not None and "max_dead" not in broken and audit.dead_fraction is not None:
-        yield Check(limit(policy.max_dead), percent(audit.dead_fraction, 2), kept=True, layer=None)
-    layers = [site for site in audit.sites if site.dead_fraction is not None]
-    if policy.max_dead_layer is not None and "max_dead_layer" not in broken and layers:
-        worst = max(layers, key=lambda site: site.dead_fraction or 0)
-        yield Check(limit(policy.max_dead_layer), percent(worst.dead_fraction, 2), kept=True, layer=worst.tensor)
 
 
 @dataclass(frozen=True)

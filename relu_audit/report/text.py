@@ -8,8 +8,9 @@ from rich.text import Text
 
 from relu_audit.errors import one_line
 from relu_audit.judge.evidence import rate_below
-from relu_audit.records import Audit, SiteAudit
-from relu_audit.report.numbers import bound, count, limit, percent
+from relu_audit.records import Audit, Breach, SiteAudit
+from relu_audit.report.breaches import against, left_out, told, until
+from relu_audit.report.numbers import bound, count, percent
 
 LONGEST_NAME = 100
 """Characters of a layer's name that are printed; the JSON has all of them."""
@@ -144,7 +145,22 @@ def gate_line(audit: Audit) -> Text:
     text = Text("gate: ").append(word, style=style)
     for reason in gate.reasons:
         text.append(f"\n  because {one_line(reason)}")
+    compared = against(audit)
+    if compared:
+        text.append(f"\n  {compared}")
     for breach in gate.breaches:
-        where = "of all units" if breach.tensor is None else f"of {short(breach.tensor)}"
-        text.append(f"\n  {percent(breach.observed, 2)} {where} are dead; the limit is {limit(breach.limit)}")
+        text.append(f"\n  {told(breach, _whose(breach))}")
+    for one in gate.waived:
+        if one.layers:
+            why = f"{left_out(audit, one)}, {until(one.waiver)}: {one_line(one.waiver.reason)}"
+            text.append(f"\n  waived: {short(one.waiver.pattern)}: {why}")
+        for breach in one.breaches:
+            text.append(f"\n    {told(breach, _whose(breach))}")
+    for remark in gate.remarks:
+        text.append(f"\n  note: {one_line(remark)}")
     return text
+
+
+def _whose(breach: Breach) -> str | None:
+    name = "/".join(filter(None, (breach.scope, breach.tensor)))
+    return None if breach.tensor is None else short(name) or "(no name)"
