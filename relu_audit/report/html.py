@@ -1,8 +1,9 @@
 """The audit as one self-contained HTML page, and as a fragment for notebooks.
 
-The page is assembled from ``templates/page.html``, which includes one template per section. What a section needs
-beyond the records is computed in ``sections.py`` and ``bulbs.py``. Nothing is loaded: the style and the scripts stand
-inline and are allowed by their hashes, so that the page works from disk under a policy that forbids all else.
+The page is assembled from ``templates/page.html``, which extends ``base.html`` and includes one template per section.
+What a section needs beyond the records is computed in ``sections.py`` and ``bulbs.py``. Nothing is loaded: the style
+and the scripts stand inline and are allowed by their hashes, so that the page works from disk under a policy that
+forbids all else.
 """
 
 from __future__ import annotations
@@ -10,36 +11,29 @@ from __future__ import annotations
 from relu_audit.records import Audit
 from relu_audit.report import sections
 from relu_audit.report.bulbs import bulbs
-from relu_audit.report.page import asset, content_security_policy, environment, printable
+from relu_audit.report.page import asset, environment, printable, render
 
 STYLES = ("page.css",)
 """Files of ``templates/`` that become the page's inline style sheets."""
 
 SCRIPTS = ("sort.js", "bulbs.js", "paper.js")
-"""Files of ``templates/`` that become the page's inline scripts; each of them stands alone."""
+"""Files of ``templates/`` that become the page's inline scripts."""
 
 
 def write(audit: Audit) -> str:
     """The audit as one HTML page that needs nothing but itself. Same audit, same bytes."""
-    styles = tuple(map(asset, STYLES))
-    scripts = tuple(map(asset, SCRIPTS))
     layers = sections.layers(audit)
-    page = (
-        environment()
-        .get_template("page.html")
-        .render(
-            audit=audit,
-            csp=content_security_policy(styles, scripts),
-            styles=styles,
-            scripts=scripts,
-            layers=layers,
-            shown=sections.shown(audit),
-            verdict=sections.verdict(audit, layers),
-            bulbs=bulbs(audit, layers),
-            evidence=sections.evidence(layers),
-        )
+    return render(
+        "page.html",
+        STYLES,
+        SCRIPTS,
+        audit=audit,
+        layers=layers,
+        shown=sections.shown(audit),
+        verdict=sections.verdict(audit, layers),
+        bulbs=bulbs(audit, layers),
+        evidence=sections.evidence(layers),
     )
-    return printable(page)
 
 
 def fragment(audit: Audit) -> str:

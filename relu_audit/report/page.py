@@ -51,6 +51,21 @@ def _source_hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
+def render(template: str, styles: Iterable[str], scripts: Iterable[str], **said: object) -> str:
+    """A page that needs nothing but itself.
+
+    Args:
+        template: The page, which extends ``base.html``.
+        styles: Files of ``templates/`` that become its inline style sheets.
+        scripts: Files of ``templates/`` that become its inline scripts; each of them stands alone.
+        said: What the template reads.
+    """
+    styles, scripts = tuple(map(asset, styles)), tuple(map(asset, scripts))
+    policy = content_security_policy(styles, scripts)
+    made = environment().get_template(template)
+    return printable(made.render(**said, csp=policy, styles=styles, scripts=scripts))
+
+
 def printable(page: str) -> str:
     """Names may hold what no HTML document may: control characters, and halves of surrogate pairs from file names."""
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", page)

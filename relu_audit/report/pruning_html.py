@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relu_audit.records import Audit
 from relu_audit.report import pruning_sections as sections
-from relu_audit.report.page import asset, content_security_policy, environment, printable
+from relu_audit.report.page import render
 from relu_audit.report.pruning import INPUTS
 from relu_audit.surgery.plan import PruningRecord
 
@@ -17,23 +17,17 @@ SCRIPTS = ("sort.js", "paper.js")
 
 def write(record: PruningRecord, audit: Audit) -> str:
     """The record, with the audit it rests on, as one HTML page that needs nothing but itself."""
-    styles, scripts = tuple(map(asset, STYLES)), tuple(map(asset, SCRIPTS))
     layers = sections.layers(record.plan, audit)
-    page = (
-        environment()
-        .get_template("pruning/page.html")
-        .render(
-            record=record,
-            audit=audit,
-            csp=content_security_policy(styles, scripts),
-            styles=styles,
-            scripts=scripts,
-            verdict=sections.verdict(record, audit),
-            changes=sections.changes(record),
-            layers=layers,
-            refusals=sections.refusals(record.plan, layers, audit),
-            cuts=sections.cuts(record.plan),
-            inputs=INPUTS,
-        )
+    return render(
+        "pruning/page.html",
+        STYLES,
+        SCRIPTS,
+        record=record,
+        audit=audit,
+        verdict=sections.verdict(record, audit),
+        changes=sections.changes(record),
+        layers=layers,
+        refusals=sections.refusals(record.plan, layers, audit),
+        cuts=sections.cuts(record.plan),
+        inputs=INPUTS,
     )
-    return printable(page)
