@@ -70,6 +70,7 @@ def audit(
     min_samples: int = 256,
     rare_below: float = 0.05,
     today: datetime.date | None = None,
+    bands: Iterable[float] = (0.5, 0.3, 0.2),
     on_progress: OnProgress | None = None,
 ) -> Audit:
     """Find the rectifier units of a model that never fire on some data.
@@ -98,6 +99,7 @@ def audit(
         min_samples: Gate: fewest samples on which it decides.
         rare_below: A unit firing in a smaller share of samples than this is rare, 0 to 1.
         today: The day that waivers have to reach; by default it is today, in UTC.
+        bands: Layers with a smaller share of units alive than one of these stand out in reports, 0 to 1.
         on_progress: Called after every batch.
 
     Returns:
@@ -117,6 +119,7 @@ def audit(
         waivers=waivers,
         min_samples=min_samples,
         rare_below=rare_below,
+        bands=bands,
         compared=baseline is not None,
         today=today or datetime.datetime.now(datetime.UTC).date(),
     )

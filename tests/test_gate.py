@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import click
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_audit import Audit, AuditError, audit
-from relu_audit.cli.options import Share
+from relu_audit.cli.options import Share, Shares
 from relu_audit.judge.gate import gate
 from relu_audit.records import DataInfo, Gate, Policy, SiteAudit, Skipped
 from tests.graphs import graph, mlp
@@ -226,6 +227,24 @@ def test_library_refuses_what_is_no_fraction(option: str, value: float) -> None:
     with pytest.raises(AuditError, match=option) as caught:
         audit(mlp(), "random:1", **{option: value})
     assert caught.value.slug == "option-range"
+
+
+@pytest.mark.parametrize("text", ["", "50,", "50%,x", "101,5", "-1,5", "nan", "inf,1", "50%;30%", "1e999"])
+def test_what_is_no_list_of_shares_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"5% or 0\.05"):
+        Shares().convert(text, None, None)
+
+
+@pytest.mark.parametrize("bands", [(0.5, 30.0), (-0.1,), ("half",), (float("nan"),)])
+def test_library_refuses_bands_that_are_no_fractions(bands: tuple[Any, ...]) -> None:
+    with pytest.raises(AuditError, match="bands") as caught:
+        audit(mlp(), "random:1", bands=bands)
+    assert caught.value.slug == "option-range"
+
+
+def test_bands_are_recorded_in_order_and_once() -> None:
+    assert twenty(bands=[0.2, 0.5, 0.2]).policy.bands == (0.5, 0.2)
+    assert twenty().policy.bands == (0.5, 0.3, 0.2)
 
 
 @pytest.mark.parametrize("option", ["batch_size", "limit", "min_samples"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import os
 import re
 import subprocess
@@ -39,12 +40,12 @@ from relu_audit.records import (
     Skipped,
     Status,
 )
-from relu_audit.report import bulbs, html, json, numbers, sections
+from relu_audit.report import html, json, numbers, sections
 from relu_audit.report.numbers import limit, percent
+from relu_audit.report.packing import DIGITS, code
 
 EVIL = "<script>alert(1)</script>\"'&"
 EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}
 
 
@@ -448,7 +449,7 @@ def test_direction_marks_in_names_stay_inside_them() -> None:
     root = read(html.write(audit(site(name, ["dead"]))))
     holders = [e for e in root.below() if any(isinstance(c, str) and name in c for c in e.children)]
     assert holders
-    assert {e.tag for e in holders} == {"bdi"}
+    assert {e.tag for e in holders} == {"bdi", "option"}  # nothing but text fits an option, and it is alone in there
 
 
 def test_names_that_no_document_can_hold_are_still_written() -> None:
@@ -479,14 +480,21 @@ def test_the_verdict_gives_word_totals_and_bound(mixed: Audit, pages: dict[str, 
     assert "No sample reached 3 units." in text
     assert "axis assumed in 1 layer:" in text
     assert "NaN or infinity in 1 unit of relu_3." in text
-    where = [li.text for li in part.all("dl", class_="answers")[0].all("li")]
+    where = [li.text for li in answer(part, "Where").all("li")]
     assert where == ["3 of 8 dead (37.5 %) in layer relu_1", "1 of 4 dead (25.0 %) in layer relu_3"]
+
+
+def answer(part: Element, question: str) -> Element:
+    """The answer to a question of the verdict."""
+    (answers,) = part.all("dl", class_="answers")
+    told = zip(answers.all("dt"), answers.all("dd"), strict=True)
+    return next(dd for dt, dd in told if dt.text == question)
 
 
 def test_the_verdict_names_the_worst_layers_first() -> None:
     dead = {"r1": 1, "r2": 5, "r3": 3, "r4": 5, "r5": 2}
     sites = [site(name, ["dead"] * n + ["active"] * (10 - n), weight=f"w{name}") for name, n in dead.items()]
-    part = section(html.write(audit(*sites)), "verdict").all("dl", class_="answers")[0]
+    part = answer(section(html.write(audit(*sites)), "verdict"), "Where")
     assert [li.text for li in part.all("li")] == [
         "5 of 10 dead (50.0 %) in layer r2, weight wr2",
         "5 of 10 dead (50.0 %) in layer r4, weight wr4",
@@ -580,7 +588,7 @@ def test_layers_with_few_alive_stand_out_in_words() -> None:
     sites = [site(name, ["active"] * n + ["dead"] * (100 - n)) for name, n in alive.items()]
     (table,) = section(html.write(audit(*sites)), "depth").all("table")
     rows = [cells(tr) for tr in table.all("tbody")[0].all("tr")]
-    assert [(row[1], row[3], row[4]) for row in rows] == [
+    assert [(row[1], row[3], row[5]) for row in rows] == [
         ("r1", "51.0 %", ""),
         ("r2", "49.0 %", "under 50 % alive"),
         ("r3", "29.0 %", "under 30 % alive"),
@@ -611,22 +619,45 @@ def test_faulty_units_are_not_called_alive() -> None:
 # ---- the bulbs
 
 
-def decoded(canvas: Element) -> Iterator[tuple[Status, int, float | None, float | None]]:
-    """Status, samples fired in, peak and pre-activation peak of every unit, as the page's script reads them."""
+def decoded(canvas: Element) -> Iterator[tuple[Status, int, float | None, float | None, float | None]]:
+    """Status, samples fired in, peak, pre-activation peak and mean of every unit, as the page's script reads them."""
     data = {k.removeprefix("data-"): v for k, v in canvas.attributes.items() if k.startswith("data-")}
-    step, low, high = int(data["samples"]) + 1, int(data["low"]), int(data["high"])
+    units, samples = int(data["units"]), int(data["samples"])
+    spans, ranks, held = ([int(n) for n in data[name].split()] for name in ("spans", "ranks", "held"))
+    counts, pre, peaks, mean = unpacked(data["packed"], spans, units)
+    pre, peaks, mean = (codes(c, *ranks[3 * i : 3 * i + 3]) for i, c in enumerate((pre, peaks, mean)))
+    if held:
+        peaks = [min(max(c, held[0]), held[1]) if c else 0 for c in pre]
+    for count, peak, above, middle in zip(counts, peaks, pre, mean, strict=True):
+        yield STATUSES[count // (samples + 1)], count % (samples + 1), value(peak), value(above), value(middle)
 
-    def column(name: str, width: int) -> list[int]:
-        text = data[name]
-        assert len(text) in (0, width * int(data["units"]))
-        cells = [text[i : i + width] for i in range(0, len(text), width)]
-        return [sum(BASE64.index(c) << 6 * (width - 1 - i) for i, c in enumerate(cell)) for cell in cells]
 
-    counts = column("counts", int(data["counts-width"]))
-    pre = column("pre-peaks", 3) or [0] * len(counts)
-    peaks = column("peaks", 3) or [min(max(c, low), high) if c else 0 for c in pre]
-    for count, peak, above in zip(counts, peaks, pre, strict=True):
-        yield STATUSES[count // step], count % step, value(peak), value(above)
+def unpacked(text: str, spans: list[int], units: int) -> list[list[int]]:
+    """The columns of a packed text."""
+    words: list[list[int]] = [[]]
+    for column, span in enumerate(spans):
+        if words[-1] and math.prod(spans[one] for one in words[-1]) * span > 64**8:
+            words.append([])
+        words[-1].append(column)
+    columns: list[list[int]] = [[] for _ in spans]
+    for word in words:
+        width = math.ceil((math.prod(spans[one] for one in word) - 1).bit_length() / 6)
+        for _ in range(units):
+            digits, text = text[:width], text[width:]
+            rest = sum(DIGITS.index(c) << 6 * (width - 1 - i) for i, c in enumerate(digits))
+            for column in reversed(word):
+                columns[column].append(rest % spans[column])
+                rest //= spans[column]
+    assert text == ""
+    return columns
+
+
+def codes(column: list[int], least: int, greatest: int, shift: int) -> list[int]:
+    """What a column's numbers stand for."""
+    distances = [number + shift - (greatest - least + 2) for number in column]
+    signs = [(d > 0) - (d < 0) for d in distances]
+    told = [2**17 + d + sign * (least - 1) for d, sign in zip(distances, signs, strict=True)]
+    return [number and one for number, one in zip(column, told, strict=True)]
 
 
 def value(code: int) -> float | None:
@@ -653,31 +684,32 @@ def test_cells_hold_what_the_audit_holds(samples: int, kind: str) -> None:
         samples=samples,
         fired_samples=fired,
         peak=tuple(x if k else None for x, k in zip(peaks, known, strict=True)),
+        mean=tuple(x / 3 if k else None for x, k in zip(peaks, known, strict=True)),
         pre_peak=tuple(x if k and kind != "no pre-activations" else None for x, k in zip(pre, known, strict=True)),
     )
     (canvas,) = section(html.write(audit(built, samples=samples)), "units").all("canvas")
-    status, counted, peak, pre_peak = zip(*decoded(canvas), strict=True)
+    status, counted, peak, pre_peak, mean = zip(*decoded(canvas), strict=True)
     assert status == built.statuses
     assert counted == fired
-    for told, held in ((peak, built.peak), (pre_peak, built.pre_peak)):
+    for told, held in ((peak, built.peak), (pre_peak, built.pre_peak), (mean, built.mean)):
         assert list(told) == [None if x is None else pytest.approx(float(f"{x:.2e}")) for x in held]
-    assert (canvas.attributes["data-peaks"] == "") == (kind in ("Relu", "Clip"))
+    assert bool(canvas.attributes["data-held"]) == (kind in ("Relu", "Clip"))
 
 
 def test_codes_are_ordered_as_numbers_are() -> None:
     sizes = [m * 10.0**e for m in (1, 1.005, 9.994, 9.996) for e in (-300, -80, -72, -1, 0, 72, 80)]
     numbers = sorted([-x for x in sizes] + [0.0] + sizes)
-    codes = [bulbs._code(x) for x in numbers]
-    assert codes == sorted(codes)
-    assert all(0 < code < 2**18 for code in codes)
-    assert bulbs._code(None) == 0
-    assert bulbs._code(-0.0) == bulbs._code(0.0)
+    ordered = [code(x) for x in numbers]
+    assert ordered == sorted(ordered)
+    assert all(0 < one < 2**18 for one in ordered)
+    assert code(None) == 0
+    assert code(-0.0) == code(0.0)
 
 
 def test_only_marks_that_occur_are_explained(pages: dict[str, str]) -> None:
     def marks(name: str) -> list[str]:
         paths = section(pages[name], "units").all("path")
-        return [e.attributes["data-status"] for e in paths if "data-index" in e.attributes]
+        return [e.attributes["data-mark"] for e in paths if "data-mark" in e.attributes]
 
     assert marks("mixed") == ["dead", "always_on", "constant", "faulty", "unseen"]
     assert marks("nothing dead") == []
@@ -766,7 +798,8 @@ def test_evidence_gives_bound_and_near_misses() -> None:
         peak=(0.0, 0.0, 2.0, 0.25, None, 3.0),
     )
     page = html.write(audit(one, site("fine", ["active"]), samples=500))
-    (row,) = [tr.text for tr in section(page, "evidence").all("tbody")[0].all("tr")]
+    (table,) = section(page, "evidence").all("table", class_="evidence")
+    (row,) = [tr.text for tr in table.all("tbody")[0].all("tr")]
     assert "all 300 samples" in row
     assert f"below {percent(rate_below(300), 2)} of samples" in row
     assert f"{MINUS}0.00123 unit 1" in row

@@ -16,7 +16,7 @@ from relu_audit.cli.annotate import annotated, check_annotated
 from relu_audit.cli.command import Configured, progress, running_options
 from relu_audit.cli.formats import check_formats, report_options
 from relu_audit.cli.gate import gate_options
-from relu_audit.cli.options import option
+from relu_audit.cli.options import Shares, option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.prune import Shown, write_pruned
 
@@ -56,6 +56,14 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
     "--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units; see the command prune."
 )
 @gate_options
+@option(
+    "--bands",
+    type=Shares(),
+    default="50%,30%,20%",
+    show_default=True,
+    metavar="SHARES",
+    help="Let layers stand out with fewer of their units alive.",
+)
 @option(
     "--near-misses/--no-near-misses", default=True, show_default=True, help="Record how far dead units are from firing."
 )

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import click
 
-from relu_audit.cli.options import Share
+from relu_audit.cli.options import Share, Shares
 from relu_audit.errors import UsageError
 
 PREFIX = "RELU_AUDIT_"
@@ -160,6 +160,8 @@ def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
             return [str(item) for item in cast("list[object]", value)]
         if isinstance(value, str):
             return [value]
+    elif isinstance(value, list) and isinstance(option.type, Shares):
+        return ",".join(str(item) for item in cast("list[object]", value))
     elif isinstance(value, bool):
         if option.is_flag:
             return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -33,6 +33,28 @@ class Share(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ol
         if not 0 <= number <= 1:
             self.fail(f"'{value}' is not between 0 and 1; write 5% or 0.05", param, ctx)
         return number
+
+
+class Shares(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
+    """Several fractions, written ``50%,30%`` or ``0.5,0.3``, or ``50,30``: one above 1 makes all percentages."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Read each of them as a :class:`Share`."""
+        if isinstance(value, tuple):
+            return cast("tuple[float, ...]", value)
+        parts = [part.strip() for part in str(value).split(",")]
+        if any(_above_one(part) for part in parts):
+            parts = [part if part.endswith("%") else f"{part}%" for part in parts]
+        return tuple(Share().convert(part, param, ctx) for part in parts)
+
+
+def _above_one(text: str) -> bool:
+    try:
+        return Decimal(text) > 1
+    except InvalidOperation:
+        return False
 
 
 class Pair(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give

@@ -26,6 +26,7 @@ def policy(
     waivers: Iterable[WaiverLike],
     min_samples: int,
     rare_below: float,
+    bands: Iterable[float],
     compared: bool,
     today: datetime.date,
 ) -> Policy:
@@ -41,6 +42,7 @@ def policy(
         waivers: Layers that are not judged.
         min_samples: As there.
         rare_below: As there.
+        bands: As there, in any order.
         compared: Whether there is a baseline, which by itself allows no unit to be newly dead.
         today: The day that waivers have to reach.
 
@@ -48,9 +50,14 @@ def policy(
         UsageError: ``option-range``; ``waiver`` for one that is incomplete, ``waiver-expired`` for one past its date.
     """
     shares = {"max_dead": max_dead, "max_dead_layer": max_dead_layer, "max_rare": max_rare, "rare_below": rare_below}
+    bands = tuple(bands)
     in_range(
         {"min_samples": (min_samples, 1), "allow_faulty": (allow_faulty, 0)},
-        {**shares, **{f"the limit for '{pattern}'": limit for pattern, limit in layers.items()}},
+        {
+            **shares,
+            **{f"bands[{place}]": band for place, band in enumerate(bands)},
+            **{f"the limit for '{pattern}'": limit for pattern, limit in layers.items()},
+        },
     )
     made = Policy(
         max_dead=max_dead,
@@ -62,6 +69,7 @@ def policy(
         waivers=tuple(_waiver(one, today) for one in waivers),
         min_samples=min_samples,
         rare_below=rare_below,
+        bands=tuple(sorted({float(band) for band in bands}, reverse=True)),
     )
     return msgspec.structs.replace(made, max_dead=0.0) if compared and not made.gated else made
 

@@ -45,6 +45,8 @@ class Policy(Record, frozen=True, kw_only=True):
         waivers: Layers that are not judged.
         min_samples: Fewest samples on which a gate decides.
         rare_below: A unit that fires in a smaller share of samples than this, but not in none, is rare.
+        bands: A layer with a smaller share of its units alive than one of these stands out in reports, the more the
+            smaller; descending.
     """
 
     max_dead: float | None = None
@@ -56,6 +58,7 @@ class Policy(Record, frozen=True, kw_only=True):
     waivers: tuple[Waiver, ...] = ()
     min_samples: int = 256
     rare_below: float = 0.05
+    bands: tuple[float, ...] = (0.5, 0.3, 0.2)
 
     @property
     def gated(self) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from relu_audit.judge.evidence import rate_below
 from relu_audit.records import STATUSES, Audit, Status
-from relu_audit.report.numbers import limit
+from relu_audit.report.numbers import bound, limit
+from relu_audit.report.packing import Column, code, digits_of, measures, packed, written
 from relu_audit.report.sections import Layer
 
 CELL_SIZES = ((20_000, 12), (100_000, 9))
@@ -20,33 +22,34 @@ class Mark:
     """How a status shows in a cell without colour: a drawing on a grid of 10 by 10, on a hollow or a filled cell."""
 
     status: Status
-    index: int
     hollow: bool
     path: str
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What a page's script needs of every unit of a layer, in columns of fixed-width numbers to base 64.
+    """What a page's scripts need of every unit of a layer; ``units.js`` reads it.
 
     Attributes:
-        counts: The status as an index into ``STATUSES``, times one more than the samples, plus the samples in which
-            the unit fired.
-        counts_width: Digits of each of these; the other columns have three.
-        pre_peaks: Largest pre-activations by :func:`_code`; empty where none was observed.
-        peaks: Largest outputs likewise; empty where each is its pre-activation held between ``low`` and ``high``,
-            as it is for Relu and Clip. That halves the page.
-        low: The smallest peak of the layer, by its code.
-        high: The largest peak of the layer, by its code.
+        packed: Four columns by :func:`packed`: the status as an index into ``STATUSES`` times one more than the
+            samples, plus the samples in which the unit fired; the largest pre-activation; the largest output; the mean
+            output. The last three are by :func:`measures`. The largest outputs are left out where each is its
+            pre-activation held between two bounds, as it is for Relu and Clip.
+        spans: Of the columns.
+        ranks: Of the last three, each the least, the greatest and the shift.
+        held: The two bounds, by their codes; empty where the largest outputs are not left out.
+        once: Index of the sample for each unit that fired in exactly one, in unit order, each of as many digits as the
+            number of samples takes.
+        bound: What a silent unit's firing rate lies below.
     """
 
     layer: Layer
-    counts: str
-    counts_width: int
-    pre_peaks: str
-    peaks: str
-    low: int
-    high: int
+    packed: str
+    spans: tuple[int, ...]
+    ranks: tuple[int, ...]
+    held: tuple[int, ...]
+    once: str
+    bound: str
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,24 @@ class Bulbs:
 
     Attributes:
         cell: Pixels of a cell.
-        rare: Index of that status, which shows by its colour alone.
+        statuses: Their names, in the order of their indices.
         decades: Powers of ten of the scale of firing rates, from the lowest to 0.
         ticks: The same as percentages.
         marks: Statuses that show by more than their colour, those of this audit only.
     """
 
     cell: int
-    rare: int
+    statuses: tuple[Status, ...]
     decades: tuple[int, ...]
     ticks: tuple[str, ...]
     marks: tuple[Mark, ...]
     cells: tuple[Cells, ...]
 
+    @property
+    def dense(self) -> bool:
+        """Whether there are so many units that each layer takes the width of the page."""
+        return self.cell == SMALLEST_CELL
 
-_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 _BOX = "M.5.5h9v9h-9z"
 _MARKS: tuple[tuple[Status, bool, str], ...] = (
@@ -87,15 +93,15 @@ def bulbs(audit: Audit, layers: Sequence[Layer]) -> Bulbs:
     decades = tuple(range(lowest, 1))
     return Bulbs(
         cell=next((size for units, size in CELL_SIZES if audit.units <= units), SMALLEST_CELL),
-        rare=STATUSES.index("rare"),
+        statuses=STATUSES,
         decades=decades,
         ticks=tuple(limit(10.0**decade) for decade in decades),
         marks=tuple(
-            Mark(status, STATUSES.index(status), hollow, path)
+            Mark(status, hollow, path)
             for status, hollow, path in _MARKS
             if any(getattr(site, status) for site in audit.sites)
         ),
-        cells=tuple(map(_cells, layers)),
+        cells=tuple(_cells(layer, audit.data.samples) for layer in layers),
     )
 
 
@@ -104,58 +110,36 @@ def _decades(samples: int) -> int:
     return max(2, len(str(samples - 1)))
 
 
-def _cells(layer: Layer) -> Cells:
+def _cells(layer: Layer, all_samples: int) -> Cells:
     site = layer.site
-    step = site.samples + 1
-    width = _width(step * len(STATUSES) - 1)
-    pre_peaks = [*map(_code, site.pre_peak)]
-    peaks = [*map(_code, site.peak)]
-    known = [code for code in peaks if code]
-    low, high = min(known, default=0), max(known, default=0)
-    implied = [min(max(code, low), high) if code else 0 for code in pre_peaks]
-    base = {status: step * index for index, status in enumerate(STATUSES)}
-    counts = (base[status] + fired for status, fired in zip(site.statuses, site.fired_samples, strict=True))
+    counts = Column(
+        (site.samples + 1) * len(STATUSES),
+        [
+            (site.samples + 1) * STATUSES.index(status) + fired
+            for status, fired in zip(site.statuses, site.fired_samples, strict=True)
+        ],
+    )
+    peaks, pre_peaks = [*map(code, site.peak)], [*map(code, site.pre_peak)]
+    held = _held(peaks, pre_peaks)
+    measured = [measures(codes) for codes in (pre_peaks, [0] * site.units if held else peaks, [*map(code, site.mean)])]
+    columns = [counts, *(one.column for one in measured)]
+    firsts = (first for first, fired in zip(site.first_fired, site.fired_samples, strict=True) if fired == 1)
     return Cells(
         layer=layer,
-        counts="".join(_digits(number, width) for number in counts),
-        counts_width=width,
-        pre_peaks="".join(_digits(code, 3) for code in pre_peaks) if any(pre_peaks) else "",
-        peaks="" if implied == peaks else "".join(_digits(code, 3) for code in peaks),
-        low=low,
-        high=high,
+        packed=packed(columns),
+        spans=tuple(column.span for column in columns),
+        ranks=tuple(number for one in measured for number in (one.least, one.greatest, one.shift)),
+        held=held,
+        once=written((first for first in firsts if first is not None), digits_of(all_samples)),
+        bound=bound(rate_below(site.samples)),
     )
 
 
-def _width(largest: int) -> int:
-    """Digits to base 64 that a number takes."""
-    return max(1, (largest.bit_length() + 5) // 6)
-
-
-def _digits(number: int, width: int) -> str:
-    if width == 3:  # the most common by far
-        return _BASE64[number >> 12] + _BASE64[number >> 6 & 63] + _BASE64[number & 63]
-    return "".join(_BASE64[number >> 6 * place & 63] for place in reversed(range(width)))
-
-
-_ZERO = 1 << 17
-_FARTHEST = 72
-
-
-def _code(value: float | None) -> int:
-    """A number to three significant digits in 18 bits, ordered as the numbers are; 0 for None.
-
-    Magnitudes beyond 10^72 or below 10^-72 keep their sign only; they are shown as such.
-    """
-    if value is None:
-        return 0
-    if value == 0:
-        return _ZERO
-    text = f"{abs(value):.2e}"
-    exponent = int(text[5:])
-    if exponent < -_FARTHEST:
-        rank = 1
-    elif exponent > _FARTHEST:
-        rank = 2 + 900 * (2 * _FARTHEST + 1)
-    else:
-        rank = 2 + 900 * (exponent + _FARTHEST) + int(text[0] + text[2:4]) - 100
-    return _ZERO + rank if value > 0 else _ZERO - rank
+def _held(peaks: Sequence[int], pre_peaks: Sequence[int]) -> tuple[int, ...]:
+    """The bounds between which pre-activations are held to give the outputs; none if that is not so. All are codes."""
+    known = [one for one in peaks if one]
+    if not known:
+        return ()
+    low, high = min(known), max(known)
+    implied = [min(max(one, low), high) if one else 0 for one in pre_peaks]
+    return (low, high) if implied == peaks else ()

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from relu_audit.records import Audit
 from relu_audit.report import sections
+from relu_audit.report.advice import advice
 from relu_audit.report.bulbs import bulbs
+from relu_audit.report.command import command
+from relu_audit.report.enough import enough, evidence
 from relu_audit.report.page import asset, environment, printable, render
+from relu_audit.report.roll import roll
 
 STYLES = ("page.css",)
 """Files of ``templates/`` that become the page's inline style sheets."""
 
-SCRIPTS = ("sort.js", "bulbs.js", "paper.js")
+SCRIPTS = ("units.js", "copy.js", "tables.js", "bulbs.js", "roll.js", "paper.js")
 """Files of ``templates/`` that become the page's inline scripts."""
 
 
 def write(audit: Audit) -> str:
     """The audit as one HTML page that needs nothing but itself. Same audit, same bytes."""
     layers = sections.layers(audit)
+    told = enough(audit, layers)
     return render(
         "page.html",
         STYLES,
@@ -32,7 +37,11 @@ def write(audit: Audit) -> str:
         shown=sections.shown(audit),
         verdict=sections.verdict(audit, layers),
         bulbs=bulbs(audit, layers),
-        evidence=sections.evidence(layers),
+        enough=told,
+        evidence=evidence(layers),
+        roll=roll(layers),
+        advice=advice(audit, told),
+        command=command(audit),
     )
 
 

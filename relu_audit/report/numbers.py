@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
+from math import ceil, floor
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -53,6 +54,27 @@ def bound(fraction: float | None) -> str:
     """
     texts = (percent(fraction, digits) for digits in range(2, 16))
     return next((text for text in texts if not text.startswith("<")), percent(fraction, 15))
+
+
+def about(value: float) -> str:
+    """An expected number of things, as whole as it is sure.
+
+    >>> about(0.0), about(0.3), about(4.4), about(1234.5)
+    ('0', 'less than 1', 'about 4', 'about 1,234')
+    """
+    if value == 0:
+        return "0"
+    return "less than 1" if value < 1 else f"about {count(round(value))}"
+
+
+def whole_below(value: float) -> str:
+    """The lower end of a band of whole things."""
+    return count(floor(value))
+
+
+def whole_above(value: float) -> str:
+    """The upper end of a band of whole things."""
+    return count(ceil(value))
 
 
 def measured(value: float | None) -> str:

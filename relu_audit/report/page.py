@@ -11,7 +11,9 @@ from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from relu_audit.report.numbers import bound, count, limit, measured, percent
+from relu_audit.report.numbers import about, bound, count, limit, measured, percent, whole_above, whole_below
+
+_FILTERS = {one.__name__: one for one in (about, bound, count, limit, measured, percent, whole_above, whole_below)}
 
 
 @cache
@@ -24,7 +26,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(count=count, percent=percent, limit=limit, bound=bound, measured=measured)  # pyright: ignore[reportUnknownMemberType]
+    made.filters.update(_FILTERS)  # pyright: ignore[reportUnknownMemberType]
     return made
 
 

@@ -11,7 +11,7 @@ from relu_audit.surgery.plan import PruningRecord
 STYLES = ("page.css", "pruning/pruning.css")
 """Files of ``templates/`` that become the page's inline style sheets."""
 
-SCRIPTS = ("sort.js", "paper.js")
+SCRIPTS = ("copy.js", "tables.js", "paper.js")
 """Files of ``templates/`` that become the page's inline scripts."""
 
 

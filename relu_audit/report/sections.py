@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from relu_audit.judge.depth import Trend, trend
 from relu_audit.judge.evidence import CONFIDENCE, rate_below
 from relu_audit.records import Audit, SiteAudit, Status, share
 from relu_audit.report.breaches import against
 from relu_audit.report.checks import Check, LeftOut, checked, waived
 from relu_audit.report.numbers import limit, listed
 
-LOW_LEVELS = (0.2, 0.3, 0.5)
-"""A layer with a smaller share of its units alive than one of these stands out, the more the smaller."""
-
 WORST = 3
 """Layers that the verdict names of those with dead units, and of those with faulty ones."""
+
+MANY_LAYERS = 16
+"""More layers than this are also drawn side by side, since their list is longer than a screen."""
 
 SHOWN_CHECKS = 4
 """More broken limits than this are folded away."""
 
-MOST_RUNS = 40_000
+MOST_RUNS = 10_000
 """Dead indices are listed as runs of neighbours, at most so many on the page: every layer with dead units has an equal
 share, lists no more than that, and says so."""
 
@@ -61,7 +62,8 @@ class Layer:
         counted: What its firing rate is a share of: samples, or runs of the model.
         alive: Units that fired at least once, all of their outputs finite.
         alive_fraction: Their share of the observed units; None if none was observed.
-        low: The smallest of ``LOW_LEVELS`` that the share is under; None if it is under none.
+        low: The smallest of the policy's bands that the share is under; None if it is under none.
+        grave: Whether that is a lower band than the first.
         bar: What its units are, as parts of a bar.
         dead_runs: The dead units' indices, runs of neighbours joined, at most its share of ``MOST_RUNS``.
         dead_unlisted: Dead units beyond those.
@@ -74,6 +76,7 @@ class Layer:
     alive: int
     alive_fraction: float | None
     low: float | None
+    grave: bool
     bar: tuple[Segment, ...]
     dead_runs: tuple[str, ...]
     dead_unlisted: int
@@ -105,12 +108,14 @@ def shown(audit: Audit) -> tuple[Status, ...]:
 def layers(audit: Audit) -> tuple[Layer, ...]:
     """The sites in graph order, with what several sections say of them."""
     most_runs = MOST_RUNS // max(1, sum(bool(site.dead) for site in audit.sites))
-    return tuple(_layer(depth, site, most_runs) for depth, site in enumerate(audit.sites, 1))
+    bands = sorted(audit.policy.bands)
+    return tuple(_layer(depth, site, bands, most_runs) for depth, site in enumerate(audit.sites, 1))
 
 
-def _layer(depth: int, site: SiteAudit, most_runs: int) -> Layer:
+def _layer(depth: int, site: SiteAudit, bands: Sequence[float], most_runs: int) -> Layer:
     alive = site.observed_units - len(site.dead) - len(site.faulty)
     fraction = share(alive, site.observed_units)
+    under = [band for band in bands if fraction is not None and fraction < band]
     dead_runs, dead_unlisted = listed(site.dead, most_runs)
     return Layer(
         depth=depth,
@@ -119,7 +124,8 @@ def _layer(depth: int, site: SiteAudit, most_runs: int) -> Layer:
         counted="runs" if site.per_run else "samples",
         alive=alive,
         alive_fraction=fraction,
-        low=next((level for level in LOW_LEVELS if fraction is not None and fraction < level), None),
+        low=min(under, default=None),
+        grave=len(under) > 1,
         bar=_bar(site.active, len(site.rare), len(site.dead), site.units),
         dead_runs=dead_runs,
         dead_unlisted=dead_unlisted,
@@ -156,12 +162,15 @@ class Verdict:
         against: What the baseline has to do with it; empty without one.
         bar: What all the units are, as parts of one bar.
         observed_units: Units that at least one sample reached.
+        alive_fraction: Share of those that fired at least once, all of their outputs finite.
+        profile: The bars of many layers side by side, as SVG paths in a square of 1000 over dead units; none of few.
         worst: The layers with the largest dead shares, at most ``WORST``.
         others: Further layers with dead units.
         faulty: The first layers with faulty units, at most ``WORST``.
         others_faulty: Further layers with faulty units.
         rate_below: The smallest firing rate that this many samples can rule out; None without samples.
         confidence: How sure that is, as a percentage.
+        trend: How death goes with depth, where it does.
         fewer: Layers whose dead units rest on fewer samples, or on something other than samples.
         assumed: Layers whose unit axis is assumed.
     """
@@ -173,12 +182,15 @@ class Verdict:
     against: str
     bar: tuple[Segment, ...]
     observed_units: int
+    alive_fraction: float | None
+    profile: tuple[tuple[Kind, str], ...]
     worst: tuple[Layer, ...]
     others: int
     faulty: tuple[Layer, ...]
     others_faulty: int
     rate_below: float | None
     confidence: str
+    trend: Trend | None
     fewer: int
     assumed: int
 
@@ -201,60 +213,29 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
         against=against(audit),
         bar=_bar(summary.active, summary.rare, summary.dead, summary.units),
         observed_units=summary.units - summary.unseen,
+        alive_fraction=share(sum(layer.alive for layer in layers), summary.units - summary.unseen),
+        profile=_profile(layers) if len(layers) > MANY_LAYERS else (),
         worst=tuple(worst),
         others=len(hit) - len(worst),
         faulty=tuple(faulty[:WORST]),
         others_faulty=len(faulty[WORST:]),
         rate_below=rate_below(audit.data.samples),
         confidence=limit(CONFIDENCE),
+        trend=trend(audit.sites),
         fewer=sum(bool(site.dead) and (site.per_run or site.samples < audit.data.samples) for site in audit.sites),
         assumed=sum(site.assumed for site in audit.sites),
     )
 
 
-@dataclass(frozen=True)
-class Extreme:
-    """A unit and a value of it."""
-
-    unit: int
-    value: float
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """How sure it is that a layer's dead units are dead.
-
-    Attributes:
-        rate_below: A dead unit's firing rate lies below this.
-        nearest: The dead unit that came nearest to firing, and its largest pre-activation; None if not recorded.
-        faintest: The alive unit that fired least strongly, and its largest output; None if none is alive.
-    """
-
-    layer: Layer
-    rate_below: float | None
-    nearest: Extreme | None
-    faintest: Extreme | None
-
-
-def evidence(layers: Iterable[Layer]) -> tuple[Evidence, ...]:
-    """What is known of the dead units of each layer that has some, and of the faintest that live."""
-    return tuple(
-        Evidence(layer, rate_below(layer.site.samples), _nearest(layer.site), _faintest(layer.site))
-        for layer in layers
-        if layer.site.dead
-    )
-
-
-def _nearest(site: SiteAudit) -> Extreme | None:
-    heights = [Extreme(unit, peak) for unit in site.dead if (peak := site.pre_peak[unit]) is not None]
-    return max(heights, key=lambda one: (one.value, -one.unit), default=None)
-
-
-def _faintest(site: SiteAudit) -> Extreme | None:
-    silent = {*site.dead, *site.faulty, *site.unseen}
-    heights = [
-        Extreme(unit, peak)
-        for unit, peak in enumerate(site.peak)
-        if peak is not None and peak > 0 and unit not in silent
-    ]
-    return min(heights, key=lambda one: (one.value, one.unit), default=None)
+def _profile(layers: Sequence[Layer]) -> tuple[tuple[Kind, str], ...]:
+    """What is not dead, each kind as one shape over those drawn after it: active, then other, then rare from below."""
+    kinds: tuple[Kind, ...] = ("active", "other", "rare")
+    steps: dict[Kind, list[str]] = {kind: [] for kind in kinds}
+    for place, layer in enumerate(layers):
+        left, right = (1000 * edge / len(layers) for edge in (place, place + 1))
+        height = 0.0
+        parts = {part.kind: part.units / layer.site.units for part in layer.bar}
+        for kind in kinds:
+            height += 1000 * parts.get(kind, 0.0)
+            steps[kind].append(f"H{left:.1f}V{1000 - height:.1f}H{right:.1f}")
+    return tuple((kind, f"M0 1000{''.join(steps[kind])}V1000z") for kind in reversed(kinds))

@@ -1,4 +1,4 @@
-// Every unit as a cell on a canvas per layer. What the data- attributes hold is told by Cells and Mark in html.py.
+// Every unit as a cell on a canvas per layer, drawn when it comes near the window.
 (() => {
   "use strict";
 
@@ -9,81 +9,29 @@
   const lowest = Number(host.dataset.lowest);
   const gap = size > 8 ? 2 : 1;
   const tallest = 16000; // pixels of a canvas's side, under the least that a browser allows
+  const few = 30000; // units that are drawn at once
   const cursor = document.getElementById("unit-cursor");
   const card = document.getElementById("unit-card");
-  const layers = [];
+  const layers = reluUnits.layers.map((layer) => ({ ...layer, columns: 1, at: 0, drawn: false }));
 
-  // ---- reading
-
-  const place = new Map([..."ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"].map((c, i) => [c, i]));
-
-  const number = (text, width, unit) => {
-    let value = 0;
-    for (let i = unit * width; i < (unit + 1) * width; i++) value = value * 64 + place.get(text[i]);
-    return value;
-  };
-
-  // As measured() in html.py writes it; null where there is none.
-  const measured = (code) => {
-    if (!code) return null;
-    const sign = code < 1 << 17 ? "\u2212" : "";
-    const rank = Math.abs(code - (1 << 17));
-    if (!rank) return "0";
-    if (rank === 1) return sign + "1e-72 or less";
-    if (rank === 2 + 900 * 145) return sign + "1e73 or more";
-    const exponent = Math.floor((rank - 2) / 900) - 72;
-    const digits = 100 + ((rank - 2) % 900);
-    return sign + (exponent >= -5 && exponent < 9 ? Number(`${digits}e${exponent - 2}`) : `${digits / 100}e${exponent}`);
-  };
-
-  // As percent() in numbers.py writes it: not 0 or 100 when it is neither; halves go to the even digit.
-  const percent = (fraction) => {
-    const value = 100 * fraction;
-    if (value === 0 || value === 100) return `${value} %`;
-    if (value < 0.1) return "<0.1 %";
-    if (value > 99.9) return ">99.9 %";
-    return `${(value % 1 === 0.25 ? value - 0.05 : value).toFixed(1)} %`;
-  };
-
-  const read = (canvas) => {
-    const { counted, counts, countsWidth, prePeaks, peaks, low, high } = canvas.dataset;
-    const [units, samples] = [Number(canvas.dataset.units), Number(canvas.dataset.samples)];
-    const count = (unit) => number(counts, Number(countsWidth), unit);
-    const pre = (unit) => (prePeaks ? number(prePeaks, 3, unit) : 0);
-    const implied = (code) => code && Math.min(Math.max(code, Number(low)), Number(high));
-    return {
-      canvas,
-      counted,
-      units,
-      samples,
-      status: (unit) => Math.floor(count(unit) / (samples + 1)),
-      fired: (unit) => count(unit) % (samples + 1),
-      pre,
-      peak: (unit) => (peaks ? number(peaks, 3, unit) : implied(pre(unit))),
-      columns: 1,
-      at: 0,
-    };
-  };
-
-  const rare = Number(host.dataset.rare);
   const marks = new Map();
-  for (const path of document.querySelectorAll("[data-index]")) {
-    const { index, status } = path.dataset;
-    marks.set(Number(index), { status: status.replace("_", " "), hollow: "hollow" in path.dataset, shape: path.getAttribute("d") });
+  for (const path of document.querySelectorAll("[data-mark]")) {
+    const shape = new Path2D(path.getAttribute("d"));
+    marks.set(reluUnits.statuses.indexOf(path.dataset.mark), { status: path.dataset.mark, hollow: "hollow" in path.dataset, shape });
   }
 
   const describe = (layer, unit) => {
-    const status = marks.get(layer.status(unit))?.status ?? (layer.status(unit) === rare ? "rare" : "active");
-    const lines = [`Unit ${unit}: ${status}`];
+    const { measured, percent, count } = reluUnits;
+    const fired = layer.fired[unit];
+    const lines = [`Unit ${unit}: ${reluUnits.statuses[layer.status[unit]].replace("_", " ")}`];
     if (layer.samples) {
-      const fired = layer.fired(unit);
-      const one = layer.samples === 1 ? layer.counted.slice(0, -1) : layer.counted;
-      lines.push(`fired in ${fired.toLocaleString("en")} of ${layer.samples.toLocaleString("en")} ${one}, ${percent(fired / layer.samples)}`);
-    } else {
-      lines.push("no sample reached it");
+      const noun = layer.samples === 1 ? layer.counted.slice(0, -1) : layer.counted;
+      lines.push(`fired in ${count(fired)} of ${count(layer.samples)} ${noun}, ${percent(fired / layer.samples)}`);
     }
-    lines.push(`peak ${measured(layer.peak(unit)) ?? "not known"}`);
-    lines.push(`pre-activation peak ${measured(layer.pre(unit)) ?? "not known"}`);
+    lines.push(`peak ${measured(layer.peak[unit]) ?? "not known"}, mean ${measured(layer.mean[unit]) ?? "not known"}`);
+    lines.push(`pre-activation peak ${measured(layer.pre[unit]) ?? "not known"}`);
+    const evidence = reluUnits.evidence(layer, unit);
+    if (evidence) lines.push(evidence);
     return lines.join("\n");
   };
 
@@ -92,54 +40,106 @@
   const colours = () => {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
-    const stops = [0, 1, 2, 3, 4].map((i) => colour(`--ramp-${i}`).match(/[0-9a-f]{2}/gi).map((c) => parseInt(c, 16)));
-    const ramp = Array.from({ length: 129 }, (_, i) => {
+    const parts = (name) => colour(name).match(/[0-9a-f]{2}/gi).map((c) => parseInt(c, 16));
+    const pixel = ([r, g, b]) => new Uint32Array(new Uint8Array([r, g, b, 255]).buffer)[0];
+    const stops = [0, 1, 2, 3, 4].map((i) => parts(`--ramp-${i}`));
+    const shades = Array.from({ length: 129 }, (_, i) => {
       const [from, share] = [Math.min(i >> 5, 3), i / 32 - Math.min(i >> 5, 3)];
-      return `rgb(${stops[from].map((c, k) => Math.round(c + share * (stops[from + 1][k] - c))).join()})`;
+      return stops[from].map((c, k) => Math.round(c + share * (stops[from + 1][k] - c)));
     });
-    return { ramp, ink: colour("--ink"), paper: colour("--paper"), bad: colour("--bad") };
+    return {
+      ramp: shades.map((shade) => `rgb(${shade.join()})`),
+      pixels: shades.map(pixel),
+      ink: colour("--ink"),
+      paper: colour("--paper"),
+      bad: colour("--bad"),
+      inkPixel: pixel(parts("--ink")),
+      badPixel: pixel(parts("--bad")),
+    };
   };
 
   // The place of a firing rate on the logarithmic scale, 0 to 128.
   const step = (rate) => Math.round(128 * Math.min(Math.max(1 - Math.log10(rate) / lowest, 0), 1));
 
-  const draw = (layer, look) => {
+  // The canvas's place on the page is there from the start, so that nothing moves while it is drawn.
+  const measure = (layer) => {
     const { canvas, units } = layer;
     const room = Math.floor((canvas.parentElement.clientWidth - 6) / size);
     const round = room >= 32 ? 16 : 8; // units in a row, so that an index can be told from its place
     const fitting = room > round ? room - (room % round) : Math.max(room, 1);
     layer.columns = Math.max(1, Math.min(units, Math.max(fitting, Math.ceil((units * size) / tallest))));
-    const [width, height] = [layer.columns * size, Math.ceil(units / layer.columns) * size];
+    layer.drawn = false;
+    canvas.style.width = `${layer.columns * size}px`;
+    canvas.style.height = `${Math.ceil(units / layer.columns) * size}px`;
+  };
+
+  const draw = (layer, look) => {
+    if (layer.drawn) return;
+    layer.drawn = true;
+    const { canvas, units, columns, samples } = layer;
+    const [width, height] = [columns * size, Math.ceil(units / columns) * size];
     const scale = size > 8 ? Math.max(1, Math.min(window.devicePixelRatio, tallest / height)) : 1;
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
     const pen = canvas.getContext("2d");
+    if (size <= 5) return dot(pen, layer, look);
     const inner = size - gap;
     for (let unit = 0; unit < units; unit++) {
-      const mark = marks.get(layer.status(unit));
-      pen.setTransform(scale, 0, 0, scale, (unit % layer.columns) * size * scale, Math.floor(unit / layer.columns) * size * scale);
+      const mark = marks.get(layer.status[unit]);
+      const [left, top] = [(unit % columns) * size, Math.floor(unit / columns) * size];
       if (!mark?.hollow) {
-        pen.fillStyle = look.ramp[step(layer.fired(unit) / layer.samples)];
-        pen.fillRect(0, 0, inner, inner);
+        pen.fillStyle = look.ramp[step(layer.fired[unit] / samples)];
+        pen.fillRect(left * scale, top * scale, inner * scale, inner * scale);
       }
-      if (!mark) continue;
-      pen.strokeStyle = mark.status === "faulty" ? look.bad : mark.hollow ? look.ink : look.paper;
-      if (size > 5) {
-        pen.scale(inner / 10, inner / 10);
-        pen.lineWidth = (mark.hollow ? 10 : 15) / inner;
-        pen.stroke(mark.path);
-      } else if (mark.hollow) {
-        pen.lineWidth = 1;
-        pen.strokeRect(0.5, 0.5, inner - 1, inner - 1);
+      if (mark) stamp(pen, mark, look, left, top, scale);
+    }
+    return undefined;
+  };
+
+  // Smallest cells pixel by pixel, for there are many: a square, or the outline of one.
+  const dot = (pen, { units, columns, status, fired, samples }, look) => {
+    const image = pen.createImageData(columns * size, Math.ceil(units / columns) * size);
+    const pixels = new Uint32Array(image.data.buffer);
+    const inner = size - gap;
+    for (let unit = 0; unit < units; unit++) {
+      const mark = marks.get(status[unit]);
+      const hollow = mark?.hollow;
+      const colour = hollow ? (mark.status === "faulty" ? look.badPixel : look.inkPixel) : look.pixels[step(fired[unit] / samples)];
+      const first = Math.floor(unit / columns) * size * image.width + (unit % columns) * size;
+      for (let y = 0; y < inner; y++) {
+        for (let x = 0; x < inner; x++) {
+          if (hollow && x % (inner - 1) && y % (inner - 1)) continue;
+          pixels[first + y * image.width + x] = colour;
+        }
       }
     }
+    pen.putImageData(image, 0, 0);
+  };
+
+  const stamp = (pen, mark, look, left, top, scale) => {
+    const inner = size - gap;
+    pen.strokeStyle = mark.status === "faulty" ? look.bad : mark.hollow ? look.ink : look.paper;
+    pen.setTransform(scale, 0, 0, scale, left * scale, top * scale);
+    pen.scale(inner / 10, inner / 10);
+    pen.lineWidth = (mark.hollow ? 10 : 15) / inner;
+    pen.stroke(mark.shape);
+    pen.resetTransform();
+  };
+
+  const near = new Set();
+  let look = colours();
+
+  const drawNear = () => near.forEach((layer) => draw(layer, look));
+
+  const drawAgain = () => {
+    hide();
+    look = colours();
+    layers.forEach(measure);
+    drawNear();
   };
 
   const drawAll = () => {
-    hide();
-    const look = colours();
+    drawAgain();
     for (const layer of layers) draw(layer, look);
   };
 
@@ -201,10 +201,19 @@
 
   // ---- start
 
-  for (const mark of marks.values()) mark.path = new Path2D(mark.shape);
-  for (const canvas of host.querySelectorAll("canvas")) {
-    const layer = read(canvas);
-    layers.push(layer);
+  const watch = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        const layer = layers.find((one) => one.canvas === entry.target);
+        if (entry.isIntersecting) near.add(layer);
+        else near.delete(layer);
+      }
+      drawNear();
+    },
+    { rootMargin: "50% 0px" },
+  );
+  for (const layer of layers) {
+    const { canvas } = layer;
     canvas.hidden = false;
     canvas.addEventListener("pointermove", (event) => pointed(layer, event));
     canvas.addEventListener("pointerdown", (event) => pointed(layer, event));
@@ -214,12 +223,15 @@
     canvas.addEventListener("keydown", (event) => pressed(layer, event));
   }
   for (const one of document.querySelectorAll(".needs-script")) one.hidden = false;
+  layers.forEach(measure);
+  for (const layer of layers) watch.observe(layer.canvas);
+  if (layers.reduce((sum, layer) => sum + layer.units, 0) < few) drawAll();
 
   let waiting = 0;
   window.addEventListener("resize", () => {
     cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(drawAll);
+    waiting = requestAnimationFrame(drawAgain);
   });
-  document.addEventListener("colours", drawAll);
-  drawAll();
+  document.addEventListener("colours", drawAgain);
+  document.addEventListener("paper", drawAll);
 })();

@@ -8,7 +8,7 @@
     opened = [...document.querySelectorAll("details:not([open])")];
     for (const one of opened) one.open = true;
     document.documentElement.classList.add("on-paper");
-    document.dispatchEvent(new Event("colours"));
+    document.dispatchEvent(new Event("paper"));
   });
 
   window.addEventListener("afterprint", () => {
