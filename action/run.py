@@ -131,10 +131,10 @@ class Inputs:
             arguments = shlex.split(text("args"))
         except ValueError as error:
             raise InputError(f"the input args cannot be read: {error}") from error
-        options = ("data", "max-dead", "max-dead-layer", "min-samples")
+        limits = ("max-dead", "max-dead-layer", "max-rare", "allow-faulty", "min-samples")
         return cls(
             patterns=[line.strip() for line in text("model").splitlines() if line.strip()],
-            limits={f"--{name}": text(name) for name in options if text(name)},
+            limits={f"--{name}": text(name) for name in ("data", "baseline", *limits) if text(name)},
             arguments=arguments,
             lenient=word("inconclusive", ("fail", "pass")) == "pass",
             summary=word("summary", ("true", "false")) == "true",
