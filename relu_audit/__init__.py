@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from relu_audit.audited import Audit as Audit
     from relu_audit.audited import load as load
+    from relu_audit.compared import Comparison as Comparison
+    from relu_audit.compared import compare as compare
     from relu_audit.errors import AuditError as AuditError
     from relu_audit.listing import sites as sites
     from relu_audit.pipeline import audit as audit
@@ -18,14 +20,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "Audit": "relu_audit.audited",
     "AuditError": "relu_audit.errors",
+    "Comparison": "relu_audit.compared",
     "audit": "relu_audit.pipeline",
+    "compare": "relu_audit.compared",
     "Pruned": "relu_audit.pruning",
     "load": "relu_audit.audited",
     "prune": "relu_audit.pruning",
     "sites": "relu_audit.listing",
 }
 
-__all__ = ["Audit", "AuditError", "Pruned", "__version__", "audit", "load", "prune", "sites"]
+__all__ = ["Audit", "AuditError", "Comparison", "Pruned", "__version__", "audit", "compare", "load", "prune", "sites"]
 
 
 def __getattr__(name: str) -> object:

@@ -14,58 +14,14 @@ from hypothesis import strategies as st
 from relu_audit import Audit, AuditError, audit
 from relu_audit.cli.options import Share, Shares
 from relu_audit.judge.gate import gate
-from relu_audit.records import DataInfo, Gate, Policy, SiteAudit, Skipped
+from relu_audit.judge.rules import RULES, over
+from relu_audit.records import Gate, Policy, Skipped
+from relu_audit.report import numbers
+from relu_audit.report.breaches import told
 from tests.graphs import graph, mlp
+from tests.layers import ENOUGH, SKIPPED, data, judge, share, site
 
-ENOUGH = 300
 X = 3 * np.random.default_rng(0).standard_normal((ENOUGH, 4)).astype(np.float32)
-SKIPPED = Skipped(tensor="s", scope="", op="Relu", slug="in-subgraph", detail="inside a loop")
-
-
-def data(samples: int = ENOUGH, *, synthetic: bool = False) -> DataInfo:
-    return DataInfo(source="d.npz", sha256="0" * 64, samples=samples, synthetic=synthetic, inputs=())
-
-
-def site(units: int, dead: int, unseen: int = 0, tensor: str = "r", samples: int = ENOUGH) -> SiteAudit:
-    """A layer whose first units are dead and whose last ones no sample reached."""
-    fired = tuple([0] * dead + [samples] * (units - dead - unseen) + [0] * unseen)
-    return SiteAudit(
-        tensor=tensor,
-        tensors=(tensor,),
-        scope="",
-        op="Relu",
-        layout="n u",
-        unit_axis=1,
-        axis_from="output axis of weight 'w'",
-        assumed=False,
-        weight="w",
-        units=units,
-        samples=samples,
-        positions=samples,
-        per_run=False,
-        fired_samples=fired,
-        fired_positions=fired,
-        first_fired=tuple(0 if count else None for count in fired),
-        mean=tuple(float(count > 0) for count in fired),
-        peak=tuple(float(count > 0) for count in fired),
-        trough=(0.0,) * units,
-        pre_peak=(None,) * units,
-        dead=tuple(range(dead)),
-        rare=(),
-        always_on=(),
-        constant=(),
-        faulty=(),
-        unseen=tuple(range(units - unseen, units)),
-    )
-
-
-def judge(policy: Policy, *sites: SiteAudit, **more: object) -> Gate:
-    return gate(policy, more.pop("data", data()), sites, more.pop("skipped", ()), partial=more.pop("partial", False))
-
-
-def share(text: str) -> float:
-    """What the command line makes of a limit."""
-    return Share().convert(text, None, None)
 
 
 # Limits -------------------------------------------------------------------------------------------------------------
@@ -142,6 +98,110 @@ def test_units_that_no_sample_reached_are_not_in_the_share() -> None:
 def test_no_limit_means_no_gate_whatever_was_seen() -> None:
     for sites in ((), (site(4, 4),)):
         assert judge(Policy(), *sites, data=data(0, synthetic=True), partial=True) == Gate(outcome="not_set")
+
+
+# Every rule of the table --------------------------------------------------------------------------------------------
+
+BROKEN = {
+    "max-dead": (Policy(max_dead=0.1), site(20, 3), "15.00 % of all units are dead; the limit is 10 %"),
+    "max-dead-layer": (Policy(max_dead_layer=0.1), site(20, 3), "15.00 % of its units are dead; the limit is 10 %"),
+    "max-rare": (
+        Policy(max_rare=0.1),
+        site(20, 1, rare=(1, 2, 3)),
+        "15.00 % of all units are rare; the limit is 10 %",
+    ),
+    "allow-faulty": (Policy(allow_faulty=1), site(20, 0, faulty=(4, 5)), "faulty units: 2; the most allowed are 1"),
+    "require-observed": (
+        Policy(require_observed=True),
+        site(20, 0, unseen=3),
+        "its units not fully observed; all must be",
+    ),
+}
+
+
+def test_every_rule_is_tried_here() -> None:
+    assert set(BROKEN) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_rule_fails_by_itself_and_says_why(name: str) -> None:
+    policy, layer, words = BROKEN[name]
+    found = judge(policy, layer)
+    assert found.outcome == "failed"
+    assert [(breach.rule, told(breach)) for breach in found.breaches] == [(name, words)]
+    assert judge(policy, site(20)).outcome == "passed"
+
+
+@settings(max_examples=200, deadline=None)
+@given(of=st.integers(1, 400_000), digits=st.integers(0, 8), data=st.data())
+def test_limits_compare_as_the_fractions_they_are(of: int, digits: int, data: st.DataObject) -> None:
+    decimal = Fraction(data.draw(st.integers(0, 10**digits)), 10**digits)
+    close = int(decimal * of)
+    units = data.draw(st.integers(max(close - 1, 0), min(close + 1, of)))
+    bound = share(f"{float(decimal):.{digits}f}")
+    assert over(units, of, bound) == (Fraction(units, of) > decimal)
+
+
+@pytest.mark.parametrize("whole", range(1, 101))
+def test_every_percentage_of_a_hundred_passes_itself_though_floats_are_odd(whole: int) -> None:
+    for dead in range(101):
+        assert not over(dead * whole, 100 * whole, share(f"{dead}%")), dead  # 0.07 * 100 is not 7
+        if dead < 100:
+            assert over(dead * whole + 1, 100 * whole, share(f"{dead}%")), dead
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 10**7), st.integers(0, 12), st.data())
+def test_no_share_is_shown_as_none_or_all_when_it_is_neither(of: int, digits: int, data: st.DataObject) -> None:
+    units = data.draw(st.integers(0, of))
+    for text in (
+        numbers.percent(units / of, max(digits, 1)),
+        numbers.limit(units / of),
+        numbers.apart(units / of, 0.5),
+    ):
+        assert (text == "0 %") == (units == 0), text
+        assert (text == "100 %") == (units == of), text
+
+
+def test_one_faulty_unit_fails_any_gate_and_none_where_there_is_no_gate() -> None:
+    layer = site(20, 0, faulty=(3,))
+    assert judge(Policy(max_dead=1.0), layer).outcome == "failed"
+    assert judge(Policy(max_dead=1.0, allow_faulty=1), layer).outcome == "passed"
+    assert judge(Policy(), layer).outcome == "not_set"
+
+
+def test_allowed_faulty_units_are_in_no_share_and_are_named() -> None:
+    layer = site(12, 1, faulty=(10, 11), tensor="hot")
+    found = judge(Policy(max_dead=0.1, allow_faulty=2), layer)
+    assert (found.outcome, found.breaches) == ("passed", ())
+    assert "2 faulty units are allowed" in found.remarks[0]
+    assert "'hot'" in found.remarks[0]
+    (breach,) = judge(Policy(max_dead=0.09, allow_faulty=2), layer).breaches
+    assert (breach.units, breach.of) == (1, 10)
+
+
+def test_nothing_but_faulty_units_is_no_pass() -> None:
+    assert judge(Policy(allow_faulty=4), site(4, 0, faulty=range(4))).outcome == "inconclusive"
+    assert judge(Policy(allow_faulty=3), site(4, 0, faulty=range(4))).outcome == "failed"
+
+
+def test_what_was_not_observed_fails_only_where_all_has_to_be() -> None:
+    assert judge(Policy(max_dead=1.0), site(4), skipped=(SKIPPED,)).outcome == "passed"
+    found = judge(Policy(require_observed=True), site(4), skipped=(SKIPPED,))
+    assert found.outcome == "failed"
+    assert [(breach.tensor, breach.units) for breach in found.breaches] == [("s", 1)]
+    assert judge(Policy(require_observed=True), skipped=(SKIPPED,)).outcome == "failed"
+    assert judge(Policy(require_observed=True), site(4, 0, unseen=4)).outcome == "failed"
+    assert judge(Policy(require_observed=True)).outcome == "inconclusive"
+
+
+@settings(max_examples=40, deadline=None)
+@given(units=st.integers(1, 500), data=st.data())
+def test_rare_share_equal_to_the_limit_passes_and_one_unit_more_fails(units: int, data: st.DataObject) -> None:
+    rare = data.draw(st.integers(0, units - 1))
+    limit = Policy(max_rare=rare / units)
+    assert judge(limit, site(units, rare=range(rare))).outcome == "passed"
+    assert judge(limit, site(units, rare=range(rare + 1))).outcome == "failed"
 
 
 # Too little evidence ------------------------------------------------------------------------------------------------
@@ -221,7 +281,7 @@ def test_anything_else_is_no_share_and_the_error_shows_how_to_write_one(text: st
         share(text)
 
 
-@pytest.mark.parametrize("option", ["max_dead", "max_dead_layer", "rare_below"])
+@pytest.mark.parametrize("option", ["max_dead", "max_dead_layer", "max_rare", "rare_below"])
 @pytest.mark.parametrize("value", [5.0, -0.01, float("nan"), float("inf")])
 def test_library_refuses_what_is_no_fraction(option: str, value: float) -> None:
     with pytest.raises(AuditError, match=option) as caught:

@@ -9,6 +9,7 @@ import click
 
 from relu_audit import __version__
 from relu_audit.cli.audit import audit
+from relu_audit.cli.compare import compare
 from relu_audit.cli.completion import completion
 from relu_audit.cli.each import each
 from relu_audit.cli.prune import prune
@@ -54,5 +55,5 @@ def root() -> None:
     """Find the rectifier units of an ONNX model that never fire, and gate on them."""
 
 
-for command in (audit, each, prune, report, sites, schema, completion):
+for command in (audit, each, prune, report, compare, sites, schema, completion):
     root.add_command(command)

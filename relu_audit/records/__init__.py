@@ -5,6 +5,7 @@ Everything that can be computed from other fields is a property. Fractions are 0
 
 from relu_audit.records.audit import SCHEMA, Audit, Summary
 from relu_audit.records.base import Record, share
+from relu_audit.records.comparison import COMPARISON_SCHEMA, Comparison, LayerChange, Side, Unmatched
 from relu_audit.records.gate import (
     Against,
     Baseline,
@@ -32,6 +33,7 @@ from relu_audit.records.sites import (
 )
 
 __all__ = [
+    "COMPARISON_SCHEMA",
     "LISTING_SCHEMA",
     "SCHEMA",
     "STATUSES",
@@ -41,10 +43,12 @@ __all__ = [
     "Baseline",
     "BaselineSite",
     "Breach",
+    "Comparison",
     "DataInfo",
     "ExternalFile",
     "Gate",
     "InputInfo",
+    "LayerChange",
     "LayerLimit",
     "ListedSite",
     "Listing",
@@ -54,11 +58,13 @@ __all__ = [
     "Policy",
     "Record",
     "RuntimeInfo",
+    "Side",
     "Site",
     "SiteAudit",
     "Skipped",
     "Status",
     "Summary",
+    "Unmatched",
     "Waived",
     "Waiver",
     "share",

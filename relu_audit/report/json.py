@@ -13,7 +13,7 @@ from relu_audit.errors import RecordError
 from relu_audit.judge.evidence import rate_below
 from relu_audit.judge.gate import gate
 from relu_audit.judge.verdict import judged
-from relu_audit.records import SCHEMA, Audit, SiteAudit, Summary
+from relu_audit.records import SCHEMA, Audit, Record, SiteAudit, Summary
 
 
 class SiteDocument(SiteAudit, frozen=True, kw_only=True):
@@ -38,7 +38,12 @@ class Document(Audit, frozen=True, kw_only=True):
 
 def write(audit: Audit) -> str:
     """The audit as indented JSON with sorted keys. Same audit, same bytes."""
-    encoded = msgspec.json.encode(_document(audit), order="sorted")
+    return compact(_document(audit))
+
+
+def compact(record: Record) -> str:
+    """A record as indented JSON with sorted keys, lists of numbers on a line each."""
+    encoded = msgspec.json.encode(record, order="sorted")
     return _NUMBERS.sub(_on_one_line, msgspec.json.format(encoded, indent=2).decode()) + "\n"
 
 

@@ -104,12 +104,12 @@ def _gate(audit: Audit) -> Iterator[str]:
         lines.append(prose(compared))
     lines += [f"limit: {_broken(breach)}" for breach in audit.gate.breaches]
     if lines:
-        yield _bullets(lines)
+        yield bullets(lines)
     waived = [line for one in audit.gate.waived if one.layers for line in _waived(audit, one)]
     if waived:
-        yield _bullets(waived)
+        yield bullets(waived)
     if audit.gate.remarks:
-        yield _bullets([f"note: {prose(remark)}" for remark in audit.gate.remarks])
+        yield bullets([f"note: {prose(remark)}" for remark in audit.gate.remarks])
 
 
 def _broken(breach: Breach) -> str:
@@ -123,7 +123,8 @@ def _waived(audit: Audit, one: Waived) -> Iterator[str]:
     yield from (f"waived limit: {_broken(breach)}" for breach in one.breaches)
 
 
-def _bullets(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str]) -> str:
+    """A list, of which what is beyond ``MOST_LINES`` is counted."""
     more = [f"and {count(len(lines) - MOST_LINES)} more"] if len(lines) > MOST_LINES else []
     return "\n".join(f"- {line}" for line in (*lines[:MOST_LINES], *more))
 
@@ -132,9 +133,9 @@ def _table(audit: Audit, sites: Sequence[SiteAudit], *, total: bool) -> str:
     seldom: tuple[Status, ...] = ("always_on", "constant", "faulty", "unseen")
     extra = [name for name in seldom if any(getattr(site, name) for site in audit.sites)]
     names = ["layer", "operator", "units", "dead", "", "rare", *(n.replace("_", " ") for n in extra), "fires in"]
-    lines = [_row(names), _row(["---", "---", *["---:"] * (len(names) - 2)])]
+    lines = [row(names), row(["---", "---", *["---:"] * (len(names) - 2)])]
     summary = audit.summary
-    last = _row(
+    last = row(
         [
             "**total**",
             "",
@@ -148,11 +149,11 @@ def _table(audit: Audit, sites: Sequence[SiteAudit], *, total: bool) -> str:
     )
     room = MOST_BYTES
     for index, site in enumerate(sites):
-        line = _row(_cells(site, extra))
+        line = row(_cells(site, extra))
         room -= len(line.encode()) + 1
         if room < 0:
             left = f"… {count(len(sites) - index)} more layers, which do not fit here; the JSON has them"
-            lines.append(_row([left, *[""] * (len(names) - 1)]))
+            lines.append(row([left, *[""] * (len(names) - 1)]))
             break
         lines.append(line)
     return "\n".join([*lines, *([last] if total else [])])
@@ -172,7 +173,8 @@ def _cells(site: SiteAudit, extra: Sequence[str]) -> list[str]:
     ]
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """A row of a table; its cells are Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -184,4 +186,4 @@ def _remarks(audit: Audit) -> Iterator[str]:
         f"not observed: {code(layer_name(one))} ({code(one.op)}): {prose(one.detail)} ({code(one.slug)})"
         for one in audit.skipped
     ]
-    yield from (_bullets(lines) for lines in (notes, unseen) if lines)
+    yield from (bullets(lines) for lines in (notes, unseen) if lines)

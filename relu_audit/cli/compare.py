@@ -1,0 +1,82 @@
+"""``relu-audit compare OLD NEW``: what became of the units from one saved audit to another."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from relu_audit.cli import Exit
+from relu_audit.cli.output import check_writable, deliver
+
+if TYPE_CHECKING:
+    from relu_audit.compared import Comparison
+
+EPILOG = """\b
+Exit codes: 0 compared, 1 worse and --fail-on-worse was given, 2 could not be compared, 70 a bug in relu-audit.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--json", "json_file", metavar="FILE", help="Write the comparison as JSON; - is standard output.")
+@click.option("--html", "html_file", metavar="FILE", help="Write it as one HTML page; - is standard output.")
+@click.option("--markdown", "markdown_file", metavar="FILE", help="Write it as Markdown, as for $GITHUB_STEP_SUMMARY.")
+@click.option("--fail-on-worse", is_flag=True, help="Exit with 1 if a unit died or became faulty.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def compare(
+    old: Path,
+    new: Path,
+    json_file: str | None,
+    html_file: str | None,
+    markdown_file: str | None,
+    fail_on_worse: bool,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """Compare two saved audits (relu-audit --json): which units died, revived and stayed dead from OLD to NEW."""
+    given = {"--json": json_file, "--html": html_file, "--markdown": markdown_file}
+    reports = {name: file for name, file in given.items() if file is not None}
+    try:
+        check_writable(reports, [str(old), str(new)])
+        from relu_audit.compared import compare as run
+
+        found = run(old, new)
+        deliver({target: _written(name, found) for name, target in reports.items()})
+        if not quiet:
+            _print(found, reports)
+    except Exception:
+        if debug:
+            traceback.print_exc()
+        raise
+    return Exit.FAILED if fail_on_worse and found.worse else Exit.PASSED
+
+
+def _written(option: str, found: Comparison) -> str:
+    from relu_audit.report import comparison, comparison_html, comparison_markdown
+
+    return {
+        "--json": comparison.write,
+        "--html": comparison_html.write,
+        "--markdown": comparison_markdown.write,
+    }[option](found)
+
+
+def _print(found: Comparison, reports: Mapping[str, str]) -> None:
+    from rich.console import Console
+
+    from relu_audit.report.comparison import render
+
+    to_stderr = "-" in reports.values()
+    if sys.stdout is None and not to_stderr:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+        return
+    console = Console(stderr=to_stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(render(found))
