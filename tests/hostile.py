@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 
 from relu_audit import load
 from relu_audit.judge.gate import gate
-from relu_audit.records import Alive, Audit, Policy, SiteAudit, Skipped
+from relu_audit.records import (
+    Alive,
+    Audit,
+    Baseline,
+    BaselineSite,
+    Place,
+    Policy,
+    SiteAudit,
+    Skipped,
+    Waiver,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,11 +74,10 @@ def sample(name: str) -> Audit:
     return load(ROOT / f"reports/{name}.json")
 
 
-def judged(audit: Audit, **limits: float) -> Audit:
-    policy = Policy(**limits)  # type: ignore[arg-type]
-    return msgspec.structs.replace(
-        audit, policy=policy, gate=gate(policy, audit.data, audit.sites, audit.skipped, partial=audit.partial)
-    )
+def judged(audit: Audit, *, baseline: Baseline | None = None, **asked: Any) -> Audit:
+    policy = Policy(**asked)
+    word = gate(policy, audit.data, audit.sites, audit.skipped, partial=audit.partial, baseline=baseline)
+    return msgspec.structs.replace(audit, policy=policy, baseline=baseline, gate=word)
 
 
 @st.composite
@@ -87,8 +97,48 @@ def audits(draw: st.DrawFn) -> Audit:
     changed = msgspec.structs.replace(
         base, model=model, data=data, sites=sites, skipped=skipped, alive=alive, notes=notes
     )
-    limits = draw(st.sampled_from(({}, {"max_dead": 0.0}, {"max_dead_layer": 0.0}, {"max_dead": 1.0})))
-    return judged(changed, **limits)
+    limits = draw(
+        st.sampled_from(
+            (
+                {},
+                {"max_dead": 0.0},
+                {"max_dead_layer": 0.0},
+                {"max_dead": 1.0},
+                {"max_rare": 0.0, "require_observed": True},
+            )
+        )
+    )
+    return judged(changed, **limits, waivers=draw(waivers(changed)), baseline=draw(st.none() | baselines(sites)))
+
+
+@st.composite
+def waivers(draw: st.DrawFn, audit: Audit) -> tuple[Waiver, ...]:
+    """Up to two waivers, for a stranger's pattern or for one of the layers, as it is or as a pattern of it."""
+    own = [site.name for site in (*audit.sites, *audit.skipped)]
+    patterns = st.sampled_from(own) | names if own else names
+    date = st.none() | st.dates()
+    return tuple(
+        Waiver(pattern=draw(patterns), reason=draw(names), until=draw(date)) for _ in range(draw(st.integers(0, 2)))
+    )
+
+
+@st.composite
+def baselines(draw: st.DrawFn, sites: tuple[SiteAudit, ...]) -> Baseline:
+    """A baseline with some of the layers and one of its own."""
+    strange = Place(scope=draw(names), tensor=draw(names))
+    kept = tuple(
+        BaselineSite(scope=s.scope, tensor=s.tensor, op=s.op, units=s.units, samples=s.samples, dead=s.dead[:1])
+        for s in (*sites[:2], msgspec.structs.replace(sample("resnet_dead").sites[0], tensor=strange.tensor))
+    )
+    return Baseline(
+        source=draw(names),
+        model=draw(names),
+        model_sha256="0" * 64,
+        data_sha256="0" * 64,
+        samples=draw(st.sampled_from((1, 1797, 5000))),
+        sites=kept,
+        skipped=(strange,),
+    )
 
 
 def _site(site: SiteAudit, draw: st.DrawFn) -> SiteAudit:

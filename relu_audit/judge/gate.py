@@ -62,7 +62,7 @@ def gate(
     word = "inconclusive" if reasons else "failed" if breaches else "passed"
     waived = tuple(_waived(one, policy, cases, compared=compared) for one in policy.waivers)
     against = _against(judged, matching) if baseline is not None else None
-    remarks = (*_of_faulty(policy, judged), *_of_waivers(waived), *_of_baseline(data, baseline, against))
+    remarks = (*_of_faulty(policy, judged), *_of_waivers(waived, cases), *_of_baseline(data, baseline, against))
     return Gate(
         outcome=word, reasons=reasons, breaches=breaches, waived=waived, against=against, remarks=tuple(remarks)
     )
@@ -184,13 +184,16 @@ def _of_faulty(policy: Policy, judged: Sequence[_Case]) -> Iterator[str]:
     found = [case.place for case in judged if counting(rule, case.place)]
     units = sum(len(counting(rule, place)) for place in found)
     if found and units <= (policy.allow_faulty or 0):
-        yield f"{units} faulty units are allowed, and in no share: {_named(found)}"
+        yield f"{units} faulty {'unit is' if units == 1 else 'units are'} allowed, and in no share: {_named(found)}"
 
 
-def _of_waivers(waived: Iterable[Waived]) -> Iterator[str]:
+def _of_waivers(waived: Iterable[Waived], cases: Sequence[_Case]) -> Iterator[str]:
     for one in waived:
-        if not one.layers:
-            yield f"the waiver for '{one.waiver.pattern}' matches nothing that an earlier one does not; remove it"
+        pattern = one.waiver.pattern
+        if not one.layers and any(matches(pattern, case.place.name) for case in cases):
+            yield f"the waiver for '{pattern}' matches only what an earlier one does; remove it"
+        elif not one.layers:
+            yield f"the waiver for '{pattern}' matches no layer; remove it"
 
 
 def _of_baseline(data: DataInfo, baseline: Baseline | None, against: Against | None) -> Iterator[str]:

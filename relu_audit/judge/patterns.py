@@ -36,15 +36,20 @@ def refuse_unmatched(limits: Iterable[LayerLimit], places: Sequence[Place]) -> N
     names = [place.name for place in places]
     for one in limits:
         if not any(matches(one.pattern, name) for name in names):
-            near = difflib.get_close_matches(one.pattern, names, n=NEAREST, cutoff=0.3)
-            listed = ", ".join(f"'{name}'" for name in near or names[:NEAREST])
             raise UsageError(
                 f"the limit for '{one.pattern}' is for no layer of this model",
                 slug="layer-pattern",
-                hint=f"{'The nearest are' if near else 'Its layers are such as'} {listed}."
-                if names
-                else "The model has no rectifier.",
+                hint=_nearest(one.pattern, names),
             )
+
+
+def _nearest(pattern: str, names: Sequence[str]) -> str:
+    if not names:
+        return "The model has no rectifier."
+    near = difflib.get_close_matches(pattern, names, n=NEAREST, cutoff=0.3)
+    listed = ", ".join(f"'{name}'" for name in near or names[:NEAREST])
+    brackets = " Brackets stand for themselves; the wildcards are * and ?." if "[" in pattern else ""
+    return f"{'The nearest are' if near else 'Its layers are such as'} {listed}.{brackets}"
 
 
 @cache

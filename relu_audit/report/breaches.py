@@ -54,9 +54,8 @@ def against(audit: Audit) -> str:
         return ""
     found, before = audit.gate.against, audit.baseline
     source = f"{one_line(before.source)} ({one_line(before.model)}, {count(before.samples)} samples)"
-    return (
-        f"against the baseline {source}: {count(found.new_dead)} units newly dead, {count(found.known_dead)} as there"
-    )
+    units = f"{count(found.new_dead)} units newly dead, {count(found.known_dead)} dead there too"
+    return f"against the baseline {source}: {units}"
 
 
 def until(waiver: Waiver) -> str:

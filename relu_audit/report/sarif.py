@@ -98,9 +98,8 @@ def _result(audit: Audit, one: Finding, rules: list[str], seen: Counter[str]) ->
         "partialFingerprints": {FINGERPRINT: _fingerprint(audit, one, seen)},
     }
     if one.waiver is not None:
-        result["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": _message(one_line(one.waiver.reason))}
-        ]
+        # Without a status it is accepted: section 3.35.
+        result["suppressions"] = [{"kind": "external", "justification": _message(one_line(one.waiver.reason))}]
     if isinstance(one.place, SiteAudit):
         site = one.place
         result["properties"] = {

@@ -1,0 +1,217 @@
+"""Two audits held against each other: every unit is in one list, and every format says so whatever the names."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from rich.console import Console
+
+import relu_audit
+from relu_audit import AuditError, Comparison, compare
+from relu_audit.cli import run
+from relu_audit.judge.comparison import BECAME, LISTS
+from relu_audit.records import Audit, SiteAudit, Status
+from relu_audit.report import comparison, comparison_html, comparison_markdown
+from tests.hostile import ROOT, audits, judged, sample
+from tests.layers import site
+from tests.test_report_html import read
+
+HEALTHY, DEAD = (ROOT / f"reports/mlp_{kind}.json" for kind in ("healthy", "dead"))
+many = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+sets = st.sets(st.integers(0, 9))
+
+
+def of(*sites: SiteAudit, samples: int = 1797, **changes: Any) -> Audit:
+    base = sample("mlp_dead")
+    data = msgspec.structs.replace(base.data, samples=samples)
+    return judged(msgspec.structs.replace(base, sites=sites, data=data, **changes))
+
+
+def printed(found: Comparison) -> str:
+    console = Console(width=120, no_color=True, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(comparison.render(found))
+    return capture.get()
+
+
+# What became of the units -------------------------------------------------------------------------------------------
+
+
+def test_the_table_knows_every_pair_of_statuses() -> None:
+    kinds = {"fired", "dead", "faulty", "unseen"}
+    assert set(BECAME) == set(itertools.product(kinds, repeat=2))
+    assert set(BECAME.values()) == {*LISTS, None}
+    assert kinds - {"fired"} <= set(get_args(Status))
+
+
+@given(sets, sets, sets, sets)
+@settings(max_examples=100, deadline=None)
+def test_every_unit_is_in_one_list_or_fired_in_both(
+    old_dead: set[int], new_dead: set[int], old_faulty: set[int], new_faulty: set[int]
+) -> None:
+    old = site(10, sorted(old_dead - old_faulty), faulty=sorted(old_faulty))
+    new = site(10, sorted(new_dead - new_faulty), faulty=sorted(new_faulty))
+    (layer,) = compare(of(old), of(new)).layers
+    listed = [unit for name in LISTS for unit in getattr(layer, name)]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {*old.dead, *new.dead, *old.faulty, *new.faulty}
+    assert set(layer.died) == set(new.dead) - set(old.dead) - set(old.faulty)
+    assert set(layer.broke) == set(new.faulty) - set(old.faulty)
+    (back,) = compare(of(new), of(old)).layers
+    assert (back.died, back.stayed, back.broke) == (
+        layer.revived,
+        layer.stayed,
+        layer.mended,
+    ) or old_faulty | new_faulty
+    assert compare(of(old), of(new)).worse == bool(layer.died or layer.broke)
+
+
+def test_unit_that_was_not_reached_neither_died_nor_revived() -> None:
+    (layer,) = compare(of(site(4, 0, unseen=2)), of(site(4, (2,)))).layers
+    assert (layer.died, layer.revived, layer.untold) == ((), (), (2, 3))
+    assert not compare(of(site(4, 0, unseen=4)), of(site(4, 4))).worse
+
+
+def test_audit_compared_with_itself_shows_nothing_new() -> None:
+    found = compare(DEAD, DEAD)
+    assert not found.worse
+    assert (found.total("died"), found.total("revived"), found.total("stayed")) == (0, 0, 120)
+    assert found.remarks == ("both audits are of the same model",)
+
+
+def test_numbers_are_those_of_the_audits() -> None:
+    found = compare(HEALTHY, DEAD)
+    assert found.total("died") + found.total("stayed") == found.new.dead == 120
+    assert found.total("revived") + found.total("stayed") == found.old.dead == 4
+
+
+def test_layers_that_changed_are_in_neither_list_of_units() -> None:
+    old = of(site(4, 1), site(4, 1, tensor="gone"), site(4, 1, tensor="grown"))
+    new = of(site(4, 1), site(8, 1, tensor="grown"), site(4, 1, tensor="new"))
+    found = compare(old, new)
+    assert [layer.tensor for layer in found.layers] == ["r"]
+    assert [(one.tensor, one.was) for one in found.added] == [("grown", "Relu, 4 units"), ("new", None)]
+    assert [(one.tensor, one.was) for one in found.removed] == [("gone", None), ("grown", "Relu, 8 units")]
+
+
+@pytest.mark.parametrize(("there", "here", "said"), [(300, 400, "fewer"), (400, 300, "more"), (300, 300, "")])
+def test_other_sample_counts_are_said(there: int, here: int, said: str) -> None:
+    remarks = compare(of(site(4), samples=there), of(site(4), samples=here)).remarks
+    assert any(" samples (" in remark and said in remark for remark in remarks) == bool(said)
+
+
+def test_interrupted_and_made_up_audits_are_said() -> None:
+    noise = msgspec.structs.replace(sample("mlp_dead").data, synthetic=True, sha256="f" * 64)
+    words = " ".join(compare(of(site(4), partial=True), _with(noise)).remarks)
+    assert all(part in words for part in ("old audit was interrupted", "new audit was made up", "different data"))
+
+
+def _with(data: Any) -> Audit:
+    return judged(msgspec.structs.replace(sample("mlp_dead"), data=data))
+
+
+# Formats ------------------------------------------------------------------------------------------------------------
+
+
+def test_json_holds_all_and_is_the_same_each_time() -> None:
+    found = compare(HEALTHY, DEAD)
+    assert found.to_json() == compare(relu_audit.load(HEALTHY), relu_audit.load(DEAD)).to_json()
+    assert msgspec.convert(json.loads(found.to_json()), Comparison) == found
+
+
+def test_every_format_has_every_number() -> None:
+    found = compare(HEALTHY, DEAD)
+    page = read(comparison_html.write(found))
+    (table,) = [one for one in page.all("table") if "layers" in one.attributes.get("class", "")]
+    rows = [[cell.text for cell in row.all("td") + row.all("th")] for row in table.all("tbody")[0].all("tr")]
+    for layer, cells in zip(found.layers, rows, strict=True):
+        numbers = [str(len(getattr(layer, name))) for name in ("died", "revived", "stayed")]
+        assert " ".join(numbers) in " ".join(cells)
+        line = rf"{re.escape(layer.tensor)}`? .*128 .*" + " .*".join(numbers)
+        assert re.search(line, printed(found))
+        assert re.search(line, comparison_markdown.write(found))
+    for text in (page.text, printed(found), comparison_markdown.write(found)):
+        assert "118 died, 2 revived, 2 stayed dead" in text
+
+
+@many
+@given(audits(), audits())
+def test_names_are_shown_and_never_obeyed(old: Audit, new: Audit) -> None:
+    found = compare(old, new)
+    page = comparison_html.write(found)
+    assert len(read(page).all("script")) == len(comparison_html.SCRIPTS)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", printed(found).replace("\n", ""))
+    text = comparison_markdown.write(found)
+    tags = {"<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"}
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text):
+        kinds = {child.type for child in token.children or ()}
+        assert kinds <= {
+            "text", "text_special", "softbreak", "code_inline", "html_inline", "strong_open", "strong_close"
+        }  # fmt: skip
+        assert {child.content for child in token.children or () if child.type == "html_inline"} <= tags
+
+
+def test_many_layers_stay_readable() -> None:
+    old = of(*(site(8, (), tensor=f"layer{i}") for i in range(300)))
+    new = of(*(site(8, (1,), tensor=f"layer{i}") for i in range(300)), *(site(2, 1, tensor=f"x{i}") for i in range(90)))
+    found = compare(old, new)
+    assert "280 more layers changed" in printed(found)
+    assert "70 more; the JSON lists them" in printed(found)
+    assert "<summary>All 300 layers that changed</summary>" in comparison_markdown.write(found)
+    assert comparison_html.write(found).count("layer299") == 1
+
+
+# The command --------------------------------------------------------------------------------------------------------
+
+CODES = {
+    "worse": (0, [str(HEALTHY), str(DEAD)]),
+    "worse and asked": (1, [str(HEALTHY), str(DEAD), "--fail-on-worse"]),
+    "better and asked": (0, [str(DEAD), str(DEAD), "--fail-on-worse"]),
+    "no such audit": (2, [str(HEALTHY), "gone.json"]),
+    "no audit": (2, [str(ROOT / "sample_models/truth.json"), str(DEAD)]),
+    "one audit": (2, [str(DEAD)]),
+    "over its input": (2, ["old.json", str(DEAD), "--json", "old.json"]),
+    "two on standard output": (2, [str(HEALTHY), str(DEAD), "--json", "-", "--html", "-"]),
+}
+
+
+@pytest.mark.parametrize(("code", "arguments"), CODES.values(), ids=CODES)
+def test_exit_code_says_what_happened(
+    code: int, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.json").write_bytes(HEALTHY.read_bytes())
+    assert run(["compare", *arguments]) == code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    assert (out == "", err != "") == (code == 2, code == 2)
+    assert Path("old.json").read_bytes() == HEALTHY.read_bytes()
+
+
+def test_reports_are_written_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"json": comparison, "html": comparison_html, "markdown": comparison_markdown}
+    arguments = [f"--{name}={tmp_path / name}" for name in names]
+    assert run(["compare", str(HEALTHY), str(DEAD), "-q", *arguments]) == 0
+    assert capsys.readouterr() == ("", "")
+    found = compare(HEALTHY, DEAD)
+    for name, module in names.items():
+        assert (tmp_path / name).read_text(encoding="utf-8") == module.write(found)
+    assert run(["compare", str(HEALTHY), str(DEAD), "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert out == found.to_json()
+    assert "118 died" in err
+
+
+def test_what_is_no_audit_is_refused() -> None:
+    with pytest.raises(AuditError) as caught:
+        compare(b"{}", DEAD)
+    assert caught.value.slug == "audit-unreadable"
