@@ -115,8 +115,7 @@ def kept(tensor: str, units: tuple[int, ...], slug: str, detail: str, why: str =
     return tuple(KeptUnit(tensor=tensor, unit=unit, why=why, slug=slug, detail=detail) for unit in units)
 
 
-@pytest.fixture(scope="module")
-def full() -> Case:
+def full_case() -> Case:
     """Everything that a record can hold."""
     sites = (
         site("first", ["dead"] * 12 + ["active"] * 20),
@@ -153,8 +152,7 @@ def full() -> Case:
     return Case(record(plan=done, verification=checks, latency=latency), audit(*sites, samples=24))
 
 
-@pytest.fixture(scope="module")
-def evil() -> Case:
+def evil_case() -> Case:
     """A name with markup in it at every place of a record that takes one, each with a number of its own."""
     number = iter(range(100))
 
@@ -183,6 +181,16 @@ def evil() -> Case:
     runtime = msgspec.structs.replace(shown.runtime, onnxruntime=name(), provider=name())
     data = msgspec.structs.replace(shown.data, source=name())
     return Case(built, msgspec.structs.replace(shown, model=model, runtime=runtime, data=data))
+
+
+@pytest.fixture(scope="module")
+def full() -> Case:
+    return full_case()
+
+
+@pytest.fixture(scope="module")
+def evil() -> Case:
+    return evil_case()
 
 
 @pytest.fixture(scope="module")

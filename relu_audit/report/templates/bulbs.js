@@ -9,7 +9,7 @@
   const lowest = Number(host.dataset.lowest);
   const gap = size > 8 ? 2 : 1;
   const tallest = 16000; // pixels of a canvas's side, under the least that a browser allows
-  const few = 30000; // units that are drawn at once
+  const many = 30000; // more units than this are drawn layer by layer, as they come near the window
   const cursor = document.getElementById("unit-cursor");
   const card = document.getElementById("unit-card");
   const layers = reluUnits.layers.map((layer) => ({ ...layer, columns: 1, at: 0, drawn: false }));
@@ -126,7 +126,9 @@
     pen.resetTransform();
   };
 
-  const near = new Set();
+  // Layers to draw: those near the window, or all where that costs nothing.
+  const crowded = layers.reduce((sum, layer) => sum + layer.units, 0) > many;
+  const near = new Set(crowded ? [] : layers);
   let look = colours();
 
   const drawNear = () => near.forEach((layer) => draw(layer, look));
@@ -206,7 +208,7 @@
       for (const entry of entries) {
         const layer = layers.find((one) => one.canvas === entry.target);
         if (entry.isIntersecting) near.add(layer);
-        else near.delete(layer);
+        else if (crowded) near.delete(layer);
       }
       drawNear();
     },
@@ -225,7 +227,7 @@
   for (const one of document.querySelectorAll(".needs-script")) one.hidden = false;
   layers.forEach(measure);
   for (const layer of layers) watch.observe(layer.canvas);
-  if (layers.reduce((sum, layer) => sum + layer.units, 0) < few) drawAll();
+  drawNear();
 
   let waiting = 0;
   window.addEventListener("resize", () => {

@@ -99,7 +99,7 @@
         const link = document.createElement("a");
         const name = document.createElement("bdi");
         name.className = "name";
-        name.textContent = layers[layerOf[one]].name;
+        name.textContent = layers[layerOf[one]].name.trim() || "(no name)";
         link.href = `#layer-${layers[layerOf[one]].depth}`;
         link.append(`${layers[layerOf[one]].depth} `, name);
         cell.append(link);
