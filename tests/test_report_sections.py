@@ -164,6 +164,7 @@ def test_lists_of_units_that_fired_once_are_cut_and_say_so(monkeypatch: pytest.M
         ([(0, 900)] * 9 + [(None, 0)] * 900, {}, "Yes"),
         ([(0, 900)] * 9 + [(None, 0)] * 3, {}, "Probably"),
         ([(0, 900)] * 9 + [(5, 1)] + [(None, 0)] * 30, {}, "Nearly"),
+        ([(0, 900)] * 9 + [(5, 1)] + [(None, 0)] * 4, {}, "Nearly"),  # less than one unit is not many
         ([(0, 900)] * 9 + [(5, 1)] * 20 + [(None, 0)] * 30, {}, "No: many"),
         ([(0, 9)] * 9, {"synthetic": True}, "No: it is made up"),
         ([(0, 9)] * 9, {"policy": Policy(min_samples=2000)}, "No: there is too little"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relu_audit.records import Audit
-from relu_audit.report.enough import STIRRING, Enough
+from relu_audit.report.enough import Enough
 from relu_audit.report.numbers import count
 
 MOST = 3
@@ -52,12 +52,7 @@ RULES = (
         "layers",
     ),
     Rule(
-        lambda audit, enough: bool(
-            enough
-            and enough.whole.ahead
-            and not audit.data.synthetic
-            and enough.whole.ahead.expected > STIRRING * enough.whole.after[-1]
-        ),
+        lambda audit, enough: enough is not None and enough.whole.stirring and not audit.data.synthetic,
         "Show more data before acting: it is expected to wake many of the silent units.",
         "evidence",
     ),

@@ -23,7 +23,7 @@ AWAKE = 0.05
 was enough for what it is asked."""
 
 STIRRING = 0.2
-"""Data that is expected to wake more than such a share of them was not."""
+"""Data of which as much again is expected to wake such a share of them or more was not."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Silence:
     once: int
     ahead: Forecast | None
     spark: str
+
+    @property
+    def stirring(self) -> bool:
+        """Whether as many samples again are expected to wake many of the silent units, and one at least."""
+        return self.ahead is not None and self.ahead.expected >= max(STIRRING * self.after[-1], 1)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def _word(audit: Audit, whole: Silence) -> str:
         return "No: there is too little of it."
     if ahead is None:
         return "Yes: every unit that could be judged has fired."
-    if ahead.expected > STIRRING * silent:
+    if whole.stirring:
         return "No: many of the silent units would wake with more."
     if ahead.high <= AWAKE * silent:
         return "Yes: more of it would hardly wake a unit."
