@@ -62,8 +62,7 @@ def settings() -> str:
                 by_name.setdefault(_long(one), (one, []))[1].append("audit" if command is DEFAULT else name)
     rows = (
         (
-            f"`{name.removeprefix('--')}`",
-            f"`{one.envvar}`",
+            f"`{name.removeprefix('--')}`<br>`{one.envvar}`",
             _value(one),
             _default(one) or ("`false`" if one.is_flag else "-"),
             ", ".join(f"`{command}`" for command in of),
@@ -86,7 +85,7 @@ def settings() -> str:
         "min-samples = 1000\n"
         'input = { pixels = "images" }   # --input pixels=images\n'
         "```",
-        _table(("key in the file", "variable", "value", "default", "read by", "does"), rows),
+        _table(("key in the file, variable", "value", "default", "read by", "does"), rows),
     ]
     return _page(parts)
 

@@ -20,7 +20,7 @@ import click
 import pytest
 import yaml
 
-from relu_audit.cli import config
+from relu_audit.cli import run
 from relu_audit.cli.root import DEFAULT, root
 from tests import docs_blocks
 from tests.docs_blocks import PAGES, ROOT, RUN, Block, blocks, inline_codes, invocations, pattern
@@ -150,14 +150,24 @@ def options(command: click.Command) -> set[str]:
 @pages
 def test_data_in_the_page_can_be_read(page: Path) -> None:
     for block in blocks(page):
-        if block.language == "toml":
-            table = tomllib.loads(block.code)
-            ours = table.get("tool", {}).get("relu-audit", table)
-            config.defaults(DEFAULT, [*root.commands.values()], page, ours)
-        elif block.language == "yaml":
+        if block.language == "yaml":
             yaml.safe_load(block.code)
         elif block.language == "python":
             ast.parse(block.code, where(block))
+
+
+SETTINGS = [block for page in PAGES for block in blocks(page) if block.language == "toml"]
+
+
+@pytest.mark.parametrize("block", SETTINGS, ids=lambda block: where(block))
+def test_settings_are_accepted(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = "pyproject.toml" if "tool" in tomllib.loads(block.code) else "relu-audit.toml"
+    (tmp_path / file).write_text(block.code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    run(["no-such-model.onnx", "--data", "random:1"])
+    assert "[model-not-found]" in capsys.readouterr().err  # settings are looked at first
 
 
 # The rules themselves -----------------------------------------------------------------------------------------------
