@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import datetime
 import inspect
 import re
 import types
@@ -30,7 +30,10 @@ JSON_FILES: Mapping[type[msgspec.Struct], str] = {
 }
 """The files that are written as JSON, by the record that each holds."""
 
-JSON_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
+MODULES = (relu_audit,)
+"""Whose public names the page about Python tells."""
+
+JSON_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean", datetime.date: "date"}
 
 
 # Commands and settings ----------------------------------------------------------------------------------------------
@@ -219,31 +222,35 @@ def python() -> str:
     """The public names of the package, from their signatures and docstrings."""
     parts = [
         "# Python",
-        "Written from the package by `docs/make_reference.py`. Everything public is a name of `relu_audit` itself; "
-        "importing it costs next to nothing. Records are frozen, and their fields are those of the "
-        "[JSON files](json.md).",
+        "Written from the package by `docs/make_reference.py`. What is not on this page is not public. Importing "
+        "`relu_audit` costs next to nothing: a name is loaded when it is first used. Records are frozen, and their "
+        "fields are those of the [JSON files](json.md).",
     ]
-    public = {name: getattr(relu_audit, name) for name in relu_audit.__all__ if not name.startswith("_")}
-    for name, one in sorted(public.items(), key=lambda item: (inspect.isclass(item[1]), item[0])):
-        parts += _class(name, one) if inspect.isclass(one) else _function(f"relu_audit.{name}", one, "##")
+    for module in MODULES:
+        public = {name: getattr(module, name) for name in module.__all__ if not name.startswith("_")}
+        for name, one in sorted(public.items(), key=lambda item: (inspect.isclass(item[1]), item[0])):
+            write = _class if inspect.isclass(one) else _function
+            parts += write(f"{module.__name__}.{name}", one, "##")
     return _page(parts)
 
 
-def _class(name: str, kind: type) -> Iterator[str]:
-    yield f"## `relu_audit.{name}`"
+def _class(name: str, kind: type, level: str) -> Iterator[str]:
+    yield f"{level} `{name}`"
     yield _text(kind.__doc__)
     attributes = _attributes(kind)
     if issubclass(kind, msgspec.Struct):
         yield "Its fields are those of the [JSON file](json.md)."
-    elif attributes or dataclasses.is_dataclass(kind):
+    elif attributes:
         yield _table(("attribute", "is"), ((f"`{key}`", text) for key, text in attributes.items()))
     members = {key: one for base in reversed(kind.__mro__) for key, one in vars(base).items() if _ours(base)}
     properties = {key: one for key, one in members.items() if isinstance(one, property) and not key.startswith("_")}
     if properties:
         yield _table(("property", "is"), ((f"`{key}`", _line(one.__doc__)) for key, one in properties.items()))
+    if kinds := kind.__subclasses__():
+        yield _table(("subclass", "is"), ((f"`{one.__name__}`", _line(one.__doc__)) for one in kinds if _ours(one)))
     for key, one in members.items():
         if inspect.isfunction(one) and not key.startswith("_") and one.__doc__:
-            yield from _function(f"{name}.{key}", one, "###")
+            yield from _function(f"{name.rpartition('.')[2]}.{key}", one, f"{level}#")
 
 
 def _ours(kind: type) -> bool:
@@ -301,8 +308,9 @@ def _line(text: str | None) -> str:
 
 
 def _attributes(kind: type) -> dict[str, str]:
-    """What a class says of its attributes, by name."""
-    listed = (one for one in _sections(vars(kind).get("__doc__")) if one.kind is griffe.DocstringSectionKind.attributes)
+    """What a class says of its attributes, or of what it is made from, by name."""
+    told = (griffe.DocstringSectionKind.attributes, griffe.DocstringSectionKind.parameters)
+    listed = (section for section in _sections(vars(kind).get("__doc__")) if section.kind in told)
     return {one.name: _plain(one.description) for section in listed for one in section.value}
 
 

@@ -160,14 +160,24 @@ SETTINGS = [block for page in PAGES for block in blocks(page) if block.language 
 
 
 @pytest.mark.parametrize("block", SETTINGS, ids=lambda block: where(block))
-def test_settings_are_accepted(
-    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = "pyproject.toml" if "tool" in tomllib.loads(block.code) else "relu-audit.toml"
-    (tmp_path / file).write_text(block.code, encoding="utf-8")
+def test_settings_are_accepted(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run(["no-such-model.onnx", "--data", "random:1"])
-    assert "[model-not-found]" in capsys.readouterr().err  # settings are looked at first
+    assert not refusal(block.code)
+
+
+@pytest.mark.parametrize("text", ['max-daed = "5%"', "max-dead = 5", '[tool.relu-audit]\ndata = ["a"]'])
+def test_wrong_settings_would_be_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refusal(text)
+
+
+def refusal(settings: str) -> str:
+    """What the program says against settings. A model that is not there is missed only after they are read."""
+    name = "pyproject.toml" if "tool" in tomllib.loads(settings) else "relu-audit.toml"
+    Path(name).write_text(settings, encoding="utf-8")
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        run(["no-such-model.onnx", "--data", "random:1"])
+    return "\n".join(line for line in said.getvalue().splitlines() if re.search(r"\[config\]|^Error:", line))
 
 
 # The rules themselves -----------------------------------------------------------------------------------------------
