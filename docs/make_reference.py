@@ -16,24 +16,28 @@ import griffe
 import msgspec
 
 import relu_audit
+import relu_audit.testing
 from relu_audit.cli.root import DEFAULT, root
 from relu_audit.records import Listing
 from relu_audit.report.json import Document
-from relu_audit.surgery.plan import PruningRecord
+from relu_audit.surgery import plan
 
 FOLDER = Path(__file__).with_name("reference")
 
 JSON_FILES: Mapping[type[msgspec.Struct], str] = {
     Document: "`relu-audit MODEL --data DATA --json FILE`, and `Audit.save(FILE)`",
     Listing: "`relu-audit sites MODEL --json FILE`",
-    PruningRecord: "`relu-audit prune MODEL --data DATA --output OUT --json FILE`",
+    plan.PruningRecord: "`relu-audit prune MODEL --data DATA --output OUT --json FILE`",
 }
 """The files that are written as JSON, by the record that each holds."""
 
-MODULES = (relu_audit,)
+MODULES = (relu_audit, relu_audit.testing)
 """Whose public names the page about Python tells."""
 
-JSON_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean", datetime.date: "date"}
+NAMED_APART: Mapping[type[msgspec.Struct], str] = {plan.Comparison: "Comparison of runs"}
+"""Records that share their name with another one, by the heading they get on the page."""
+
+JSON_WORDS = {str: "string", int: "integer", float: "number", bool: "boolean", datetime.date: "date, as `2027-01-31`"}
 
 
 # Commands and settings ----------------------------------------------------------------------------------------------
@@ -158,7 +162,7 @@ def files() -> str:
         "Written from the records by `docs/make_reference.py`. `relu-audit schema` prints the JSON Schema of an audit. "
         "A record with unknown fields is refused. Keys are sorted, numbers are finite, shares are 0 to 1.",
     ]
-    seen: set[type] = set()
+    seen: set[type[msgspec.Struct]] = set()
     for record, written_by in JSON_FILES.items():
         schema = next((one.default for one in msgspec.structs.fields(record) if one.name == "schema"), None)
         parts += [f"## `{schema}`", f"Written by {written_by}. The file holds one `{record.__name__}`."]
@@ -166,11 +170,18 @@ def files() -> str:
             rows = [*_fields(one)]
             width = 3 if any(meant for *_, meant in rows) else 2
             header = ("field", "type", "is")[:width]
-            parts += [f"### {one.__name__}", _text(one.__doc__), _table(header, (row[:width] for row in rows))]
+            parts += [f"### {_title(one)}", _text(one.__doc__), _table(header, (row[:width] for row in rows))]
+    titles = [*map(_title, seen)]
+    if len(titles) > len({*titles}):
+        raise ValueError(f"two records of one name, which a link cannot tell apart: {sorted(titles)}")
     return _page(parts)
 
 
-def _reached(record: type[msgspec.Struct], seen: set[type]) -> Iterator[type[msgspec.Struct]]:
+def _title(record: type[msgspec.Struct]) -> str:
+    return NAMED_APART.get(record, record.__name__)
+
+
+def _reached(record: type[msgspec.Struct], seen: set[type[msgspec.Struct]]) -> Iterator[type[msgspec.Struct]]:
     """A record and all that its fields hold, each once."""
     if record in seen:
         return
@@ -211,7 +222,7 @@ def _json_type(kind: Any, ending: str = "") -> str:
     if origin is dict:
         return f"object{ending} of {_json_type(arguments[1], 's')}"
     if _is_record(kind):
-        return f"[{kind.__name__}](#{kind.__name__.lower()})"
+        return f"[{_title(kind)}](#{_title(kind).lower().replace(' ', '-')})"
     return "`null`" if kind is type(None) else f"{JSON_WORDS[kind]}{ending}"
 
 
@@ -227,11 +238,17 @@ def python() -> str:
         "fields are those of the [JSON files](json.md).",
     ]
     for module in MODULES:
-        public = {name: getattr(module, name) for name in module.__all__ if not name.startswith("_")}
-        for name, one in sorted(public.items(), key=lambda item: (inspect.isclass(item[1]), item[0])):
+        public = [(name, getattr(module, name)) for name in _public(module)]
+        for name, one in sorted(public, key=lambda item: (inspect.isclass(item[1]), item[0])):
             write = _class if inspect.isclass(one) else _function
             parts += write(f"{module.__name__}.{name}", one, "##")
     return _page(parts)
+
+
+def _public(module: types.ModuleType) -> list[str]:
+    """The names a module gives out: those it lists, or else those it defines."""
+    defined = (name for name, one in vars(module).items() if getattr(one, "__module__", None) == module.__name__)
+    return [name for name in getattr(module, "__all__", defined) if not name.startswith("_")]
 
 
 def _class(name: str, kind: type, level: str) -> Iterator[str]:
@@ -282,8 +299,9 @@ def _signature(name: str, function: Callable[..., object]) -> str:
     for one in signature.parameters.values():
         if one.kind is one.KEYWORD_ONLY and "*" not in words:
             words.append("*")
+        stars = "**" if one.kind is one.VAR_KEYWORD else ""
         default = "" if one.default is one.empty else f" = {one.default!r}"
-        words += [] if one.name == "self" else [f"{one.name}: {one.annotation}{default}"]
+        words += [] if one.name == "self" else [f"{stars}{one.name}: {one.annotation}{default}"]
     line = f"{name}({', '.join(words)}) -> {signature.return_annotation}"
     if len(line) <= 100:
         return line

@@ -26,7 +26,7 @@ from tests import docs_blocks
 from tests.docs_blocks import PAGES, ROOT, RUN, Block, blocks, inline_codes, invocations, pattern
 
 LANGUAGES = {*RUN, "", "text", "toml", "json", "yaml", "dockerfile", "groovy"}
-OTHERS_OPTIONS = {"--strict"}  # of programs that are not ours
+OTHERS_OPTIONS = {"--strict", "--user"}  # of programs that are not ours
 RUNNING = [page for page in PAGES if any(block.runs for block in blocks(page))]
 pages = pytest.mark.parametrize("page", PAGES, ids=docs_blocks.name)
 
@@ -44,12 +44,22 @@ def test_what_the_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pyte
             pytest.fail(f"{where(block)} shows\n{block.code}\nbut it is\n{printed}")
 
 
+AT_HAND = {
+    "model.onnx": "sample_models/mlp_healthy.onnx",
+    "calib.npz": "sample_models/digits.npz",
+    "models/first.onnx": "sample_models/mlp_healthy.onnx",
+    "calib/first.npz": "sample_models/digits.npz",
+}
+"""What a reader has of their own, by name."""
+
+
 def lay_out(folder: Path) -> None:
-    """What a reader has at hand: the samples, and a model and data of their own."""
+    """What a reader has at hand: the samples, and files of their own."""
     shutil.copytree(ROOT / "sample_models", folder / "sample_models")
     (folder / "reports").mkdir()
-    shutil.copy(ROOT / "sample_models/mlp_healthy.onnx", folder / "model.onnx")
-    shutil.copy(ROOT / "sample_models/digits.npz", folder / "calib.npz")
+    for name, source in AT_HAND.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / source, folder / name)
 
 
 def run_bash(block: Block) -> str:
