@@ -17,6 +17,7 @@ import onnx_ir as ir
 from relu_audit import records
 from relu_audit.audited import Audit, load
 from relu_audit.errors import AuditError, DataError, RunError
+from relu_audit.examine import explained
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
@@ -153,6 +154,8 @@ def audit(
         verdict(one.site, tally, policy, per_run=together and not all(use.batch_alone for use in one.uses))
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
+    sites = explained(opened.network, opened.census, sites)
+    opened.checkpoint.forget_pages()
     runtime = _runtime(ran_by, size, carried)
     return _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
 

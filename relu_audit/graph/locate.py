@@ -32,6 +32,7 @@ class Use:
         hides_nan: Whether a NaN in the source does not show in the output.
         owners: The nodes whose bodies it sits in, outermost first.
         position: Its number among all nodes of the model.
+        above: The largest input that it does not let through.
     """
 
     output: ir.Value
@@ -41,6 +42,7 @@ class Use:
     hides_nan: bool
     owners: tuple[ir.Node, ...]
     position: int
+    above: float = 0.0
 
     @property
     def batch_alone(self) -> bool:
@@ -67,11 +69,19 @@ class Located:
 
 @dataclass(frozen=True)
 class Census:
-    """Everything in the graph that rectifies, stays alive, or could not be told."""
+    """Everything in the graph that rectifies, stays alive, or could not be told.
+
+    Attributes:
+        located: The rectifiers, in graph order.
+        alive: Activations that pass a gradient on both sides.
+        skipped: What rectifies, or may, and cannot be observed.
+        position: The number of every node of the graph, before anything is put into it.
+    """
 
     located: tuple[Located, ...]
     alive: tuple[Alive, ...]
     skipped: tuple[Skipped, ...]
+    position: Mapping[ir.Node, int]
 
 
 @dataclass
@@ -142,7 +152,7 @@ def locate(
                 pass
     if wanted:
         raise _not_a_rectifier(wanted, (_tensor(f.node) for f in found))
-    return Census(located=tuple(_sites(found)), alive=tuple(alive), skipped=tuple(skipped))
+    return Census(located=tuple(_sites(found)), alive=tuple(alive), skipped=tuple(skipped), position=position)
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,7 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
                 hides_nan=m.reading.hides_nan,
                 owners=m.step.owners,
                 position=m.step.position,
+                above=m.reading.above,
             )
             for m in reversed(members)
         }

@@ -30,6 +30,7 @@ class Rectifies:
         hides_nan: Whether its output is a number where its input is none.
         tap: How its first output is read.
         implicit: Why it rectifies, where no activation says so.
+        above: The largest input that it does not let through.
     """
 
     spelling: str
@@ -37,6 +38,7 @@ class Rectifies:
     hides_nan: bool = False
     tap: Tap = OPEN
     implicit: str = ""
+    above: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _thresholded(network: Network, node: ir.Node) -> Reading:
     alpha = _number(node, "alpha", 1.0)
     if alpha is not None and alpha < 0:
         return StaysAlive("ThresholdedRelu", f"its threshold {alpha:g} lets negative values through")
-    return Rectifies(f"ThresholdedRelu({alpha:g})", hides_nan=True)
+    return Rectifies(f"ThresholdedRelu({alpha:g})", hides_nan=True, above=alpha or 0.0)
 
 
 def _leaky(network: Network, node: ir.Node) -> Reading:
@@ -165,7 +167,7 @@ def _where(network: Network, node: ir.Node) -> Reading:
     other = branches[1 - side]
     if branches[side] is not above.value or other is None or uniform(network, other) != 0 or above.bound < 0:
         return None
-    return Rectifies(f"Where(x > {above.bound:g}, x, 0)", source=1 + side, hides_nan=True)
+    return Rectifies(f"Where(x > {above.bound:g}, x, 0)", source=1 + side, hides_nan=True, above=above.bound)
 
 
 def _mul(network: Network, node: ir.Node) -> Reading:
@@ -173,7 +175,7 @@ def _mul(network: Network, node: ir.Node) -> Reading:
     for index, mask in enumerate(node.inputs):
         above = _above(network, mask)
         if above is not None and above.holds and above.bound >= 0 and node.inputs[1 - index] is above.value:
-            return Rectifies(f"x * (x > {above.bound:g})", source=1 - index)
+            return Rectifies(f"x * (x > {above.bound:g})", source=1 - index, above=above.bound)
     return None
 
 

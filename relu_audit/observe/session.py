@@ -103,8 +103,10 @@ class Session:
         in_float32(model, engine.carried)
         self._carried = {dtype.numpy() for dtype in engine.carried}
         # The session reads these arrays in place, so they live as long as it does.
-        self._weights = _lend_weights(model, options)
+        self._weights, held = _lend_weights(model, options)
         data = _serialized(model)
+        for value, tensor in held.items():
+            value.const_value = tensor
         try:
             self._session: Any = _ORT.InferenceSession(data, options, providers=[(engine.provider, provider_options)])
         except Exception as error:  # onnxruntime has its own, unrelated, error classes
@@ -169,9 +171,14 @@ def _serialized(model: ir.Model) -> bytes:
     return proto.SerializeToString()
 
 
-def _lend_weights(model: ir.Model, options: Any) -> dict[str, Any]:
-    """Take large weights out of the graph and hand them over as they lie in memory, instead of in three more copies."""
+def _lend_weights(model: ir.Model, options: Any) -> tuple[dict[str, Any], dict[ir.Value, ir.TensorProtocol]]:
+    """Take large weights out of the graph and hand them over as they lie in memory, instead of in three more copies.
+
+    Returns:
+        What was handed over, by name, and what is to be put back once the graph is serialized.
+    """
     lent: dict[str, Any] = {}
+    held: dict[ir.Value, ir.TensorProtocol] = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
         if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.nbytes < LENT_BYTES:
@@ -179,11 +186,12 @@ def _lend_weights(model: ir.Model, options: Any) -> dict[str, Any]:
         if tensor.dtype not in _LENDABLE:
             continue
         lent[name] = _ORT.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy()))
+        held[value] = tensor
         value.const_value = ir.ExternalTensor(
             "lent", offset=0, length=tensor.nbytes, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
         )
     options.add_external_initializers(list(lent), list(lent.values()))
-    return lent
+    return lent, held
 
 
 def _ort_value(array: np.ndarray) -> Any:

@@ -5,7 +5,9 @@ Everything that can be computed from other fields is a property. Fractions are 0
 
 from relu_audit.records.audit import SCHEMA, Audit, Summary
 from relu_audit.records.base import Record, share
+from relu_audit.records.causes import CAUSES, Causes
 from relu_audit.records.comparison import COMPARISON_SCHEMA, Comparison, LayerChange, Side, Unmatched
+from relu_audit.records.costs import Cost, Prospect, Tied
 from relu_audit.records.gate import (
     Against,
     Baseline,
@@ -33,6 +35,7 @@ from relu_audit.records.sites import (
 )
 
 __all__ = [
+    "CAUSES",
     "COMPARISON_SCHEMA",
     "LISTING_SCHEMA",
     "SCHEMA",
@@ -43,7 +46,9 @@ __all__ = [
     "Baseline",
     "BaselineSite",
     "Breach",
+    "Causes",
     "Comparison",
+    "Cost",
     "DataInfo",
     "ExternalFile",
     "Gate",
@@ -56,6 +61,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Policy",
+    "Prospect",
     "Record",
     "RuntimeInfo",
     "Side",
@@ -64,6 +70,7 @@ __all__ = [
     "Skipped",
     "Status",
     "Summary",
+    "Tied",
     "Unmatched",
     "Waived",
     "Waiver",

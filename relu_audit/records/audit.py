@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from relu_audit.records.base import Record, share
+from relu_audit.records.costs import Prospect
 from relu_audit.records.gate import Baseline, Gate, Policy
 from relu_audit.records.run import DataInfo, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import Alive, SiteAudit, Skipped
@@ -39,6 +40,7 @@ class Audit(Record, frozen=True, kw_only=True):
         partial: True if the run was interrupted before the data ended.
         notes: Remarks on how the audit was done: casts, fallbacks, failed shape inference.
         baseline: The earlier audit that the gate holds this one against, if any.
+        prospect: What exact pruning would give back; None if that was not asked for, or no unit is dead.
     """
 
     schema: str = SCHEMA
@@ -54,6 +56,7 @@ class Audit(Record, frozen=True, kw_only=True):
     alive: tuple[Alive, ...]
     skipped: tuple[Skipped, ...]
     gate: Gate
+    prospect: Prospect | None = None
 
     @property
     def units(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from relu_audit.records.base import Record, share
+from relu_audit.records.causes import Causes
+from relu_audit.records.costs import Tied
 
 LISTING_SCHEMA = "relu-audit/sites/1"
 
@@ -90,6 +92,8 @@ class SiteAudit(Site, frozen=True, kw_only=True):
         constant: Units with one and the same non-zero value everywhere.
         faulty: Units in which NaN or infinity was seen.
         unseen: Units that no sample reached.
+        causes: Why the dead ones are; None if there are none.
+        tied: What is tied up in the dead ones; None if there are none.
     """
 
     units: int
@@ -109,6 +113,8 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     constant: tuple[int, ...]
     faulty: tuple[int, ...]
     unseen: tuple[int, ...]
+    causes: Causes | None = None
+    tied: Tied | None = None
 
     @property
     def observed_units(self) -> int:

@@ -7,9 +7,9 @@ import math
 import msgspec
 import onnx_ir as ir
 
+from relu_audit.records import Cost
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.plan import Cost
 from relu_audit.surgery.solve import Solution
 
 

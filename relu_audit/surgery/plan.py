@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from relu_audit.records import DataInfo, Record, RuntimeInfo
+from relu_audit.records import Cost, DataInfo, Record, RuntimeInfo
 
 
 class RemovedUnit(Record, frozen=True, kw_only=True):
@@ -39,20 +39,6 @@ class Fold(Record, frozen=True, kw_only=True):
 
     initializer: str
     note: str
-
-
-class Cost(Record, frozen=True, kw_only=True):
-    """What a model costs.
-
-    Attributes:
-        parameters: Elements in all floating-point initializers.
-        multiply_adds: Multiplications of weights in one sample's run; None where sizes are not known.
-        bytes: Size of all initializers.
-    """
-
-    parameters: int
-    multiply_adds: int | None
-    bytes: int
 
 
 class Plan(Record, frozen=True, kw_only=True):
