@@ -9,7 +9,7 @@ forbids all else.
 from __future__ import annotations
 
 from relu_audit.records import Audit
-from relu_audit.report import sections
+from relu_audit.report import causes, costs, sections
 from relu_audit.report.advice import advice
 from relu_audit.report.bulbs import bulbs
 from relu_audit.report.command import command
@@ -39,6 +39,8 @@ def write(audit: Audit) -> str:
         bulbs=bulbs(audit, layers),
         enough=told,
         evidence=evidence(layers),
+        causes=causes.section(layers),
+        costs=costs.section(audit, layers),
         roll=roll(layers),
         advice=advice(audit, told),
         command=command(audit),

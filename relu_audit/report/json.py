@@ -13,7 +13,7 @@ from relu_audit.errors import RecordError
 from relu_audit.judge.evidence import rate_below
 from relu_audit.judge.gate import gate
 from relu_audit.judge.verdict import judged
-from relu_audit.records import SCHEMA, Audit, Record, SiteAudit, Summary
+from relu_audit.records import CAUSES, SCHEMA, Audit, Record, SiteAudit, Summary
 
 
 class SiteDocument(SiteAudit, frozen=True, kw_only=True):
@@ -117,8 +117,22 @@ def _site_follows(site: SiteAudit, audit: Audit) -> bool:
         and (site.per_run or all(p >= s for p, s in zip(site.fired_positions, site.fired_samples, strict=True)))
         and all(a is None or b is None or a <= b for a, b in zip(site.trough, site.peak, strict=True))
         and site.tensors[:1] == (site.tensor,)
+        and _causes_follow(site)
         and site.samples <= audit.data.samples
         and judged(site, audit.policy) == site
+    )
+
+
+def _causes_follow(site: SiteAudit) -> bool:
+    """Whether every dead unit has one cause and one margin, and no other unit has any."""
+    causes = site.causes
+    if causes is None:
+        return True
+    named = sorted(unit for name in CAUSES for unit in getattr(causes, name))
+    return (
+        named == list(site.dead)
+        and len(causes.margin) == len(named)
+        and {*causes.proven, *causes.near_zero} <= {*named}
     )
 
 

@@ -14,6 +14,7 @@ from relu_audit.errors import one_line
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, Breach, SiteAudit, Status, Waived
 from relu_audit.report.breaches import against, left_out, told, until
+from relu_audit.report.causes import why
 from relu_audit.report.findings import layer_name, reasons
 from relu_audit.report.numbers import bound, count, percent
 from relu_audit.report.text import short
@@ -42,7 +43,7 @@ _WORDS = {
 
 def write(audit: Audit) -> str:
     """The audit as GitHub Flavored Markdown, below the size that a job's summary may have."""
-    parts = [_heading(audit), *_gate(audit)]
+    parts = [_heading(audit), *_gate(audit), *(f"Why: {causes}." for causes in [why(audit)] if causes)]
     if not audit.sites:
         parts.append(f"Nothing to audit: {'no rectifier could be observed' if audit.skipped else 'no rectifier'}.")
     elif len(audit.sites) <= OPEN_LAYERS:

@@ -10,6 +10,7 @@ from relu_audit.errors import one_line
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, Breach, SiteAudit
 from relu_audit.report.breaches import against, left_out, told, until
+from relu_audit.report.causes import why
 from relu_audit.report.numbers import bound, count, percent
 
 LONGEST_NAME = 100
@@ -36,6 +37,7 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
     parts: list[RenderableType] = [_heading(audit)]
     if audit.sites:
         parts += [_table(audit), _evidence(audit)]
+        parts += [Text(f"why: {causes}") for causes in [why(audit)] if causes]
     else:
         parts.append(
             Text(

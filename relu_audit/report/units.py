@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from relu_audit.records import Audit, SiteAudit
+from relu_audit.report.causes import margins
 
 Cell = str | int | float | bool | None
 
@@ -23,6 +24,11 @@ class Column:
 def _all(value: Callable[[SiteAudit], Cell]) -> Callable[[int, SiteAudit], Sequence[Cell]]:
     """The same for every unit of a layer."""
     return lambda _, site: [value(site)] * site.units
+
+
+def _of_dead(site: SiteAudit, cells: Mapping[int, Cell]) -> Sequence[Cell]:
+    """What is known of dead units only."""
+    return [cells.get(unit) for unit in range(site.units)]
 
 
 COLUMNS = (
@@ -42,6 +48,8 @@ COLUMNS = (
     Column("peak", "real", lambda _, site: site.peak),
     Column("trough", "real", lambda _, site: site.trough),
     Column("pre_peak", "real", lambda _, site: site.pre_peak),
+    Column("cause", "text", lambda _, site: _of_dead(site, {} if site.causes is None else site.causes.of_unit)),
+    Column("margin", "real", lambda _, site: _of_dead(site, margins(site))),
 )
 """The columns, as the attributes of a layer's record are named. Layers count from 1, units from 0."""
 
