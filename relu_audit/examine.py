@@ -35,9 +35,23 @@ def explained(network: Network, census: Census, sites: Sequence[SiteAudit]) -> t
         census: Its rectifiers.
         sites: What was seen of them, in the order of the census.
     """
-    hit = [pair for pair in zip(census.located, sites, strict=True) if pair[1].dead]
-    if not hit:
+    if not any(site.dead for site in sites):
         return tuple(sites)
+    try:
+        with np.errstate(all="ignore"):  # bounds may be infinite
+            return _explained(network, census, sites)
+    except Exception as error:  # a graph that contradicts itself, and runs all the same, costs nobody an audit
+        why = f"the graph could not be followed ({type(error).__name__})"
+        return tuple(_unexamined(site, why) if site.dead else site for site in sites)
+
+
+def _unexamined(site: SiteAudit, why: str) -> SiteAudit:
+    lost = Causes(not_examined=site.dead, margin=_margins(site, 0.0), obstacle=why)
+    return msgspec.structs.replace(site, causes=lost)
+
+
+def _explained(network: Network, census: Census, sites: Sequence[SiteAudit]) -> tuple[SiteAudit, ...]:
+    hit = [pair for pair in zip(census.located, sites, strict=True) if pair[1].dead]
     bearings = Bearings(network, Spans(network, seen(network, census, sites), bounds.ALL), census.position)
     borne = [_borne(bearings, located, site) for located, site in hit]
     layers = [one.layer for one in borne]

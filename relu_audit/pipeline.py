@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,6 +36,7 @@ from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrume
 from relu_audit.observe.probe import rows
 from relu_audit.observe.session import Engine, Session, engine, refused
 from relu_audit.observe.stream import OnProgress, Progress, stream
+from relu_audit.prospects import with_prospect
 from relu_audit.records import Baseline, DataInfo, Policy, RuntimeInfo, SiteAudit
 from relu_audit.version import tool_name
 
@@ -60,6 +62,7 @@ def audit(
     inputs: Mapping[str, str] | None = None,
     unit_axes: Mapping[str, int] | None = None,
     near_misses: bool = True,
+    costs: bool = False,
     max_dead: float | None = None,
     max_dead_layer: float | None = None,
     max_rare: float | None = None,
@@ -88,6 +91,7 @@ def audit(
         inputs: Array name by input name, where they differ.
         unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
         near_misses: Also record the largest pre-activation of every unit, which tells how far a dead one is from life.
+        costs: Also plan a pruning, to tell what it would give back; that can take several times as long as the audit.
         max_dead: Gate: largest dead fraction of all units that passes, 0 to 1.
         max_dead_layer: Gate: the same for every layer by itself.
         max_rare: Gate: largest share of rare units that passes, 0 to 1.
@@ -157,7 +161,11 @@ def audit(
     sites = explained(opened.network, opened.census, sites)
     opened.checkpoint.forget_pages()
     runtime = _runtime(ran_by, size, carried)
-    return _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
+    found = _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
+    if not costs:
+        return found
+    running: Any = {"inputs": inputs, "provider": provider, "threads": threads, "custom_ops": custom_ops}
+    return with_prospect(found, model, data, **running)
 
 
 @contextmanager

@@ -123,22 +123,25 @@ def test_data_can_come_from_flag_environment_and_file(folder: Path, spy: Spy, mo
     assert (run(["m.onnx", "--data", "flag.npz"]), spy.data) == (0, "flag.npz")
 
 
+@pytest.mark.parametrize(("switch", "default"), [("near-misses", True), ("costs", False)])
 def test_switch_can_be_turned_either_way_at_every_level(
-    folder: Path, spy: Spy, monkeypatch: pytest.MonkeyPatch
+    switch: str, default: bool, folder: Path, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    name = switch.replace("-", "_")
+
     def asked(*more: str) -> object:
         assert run(["m.onnx", "--data", "d.npz", *more]) == 0
-        return spy.asked["near_misses"]
+        return spy.asked[name]
 
-    assert asked() is True
-    configure(folder, "near-misses = false\n")
+    assert asked() is default
+    configure(folder, f"{switch} = false\n")
     assert asked() is False
-    monkeypatch.setenv("RELU_AUDIT_NEAR_MISSES", "1")
+    monkeypatch.setenv(f"RELU_AUDIT_{name.upper()}", "1")
     assert asked() is True
-    assert asked("--no-near-misses") is False
-    monkeypatch.setenv("RELU_AUDIT_NEAR_MISSES", "0")
+    assert asked(f"--no-{switch}") is False
+    monkeypatch.setenv(f"RELU_AUDIT_{name.upper()}", "0")
     assert asked() is False
-    assert asked("--near-misses") is True
+    assert asked(f"--{switch}") is True
 
 
 FILES = [*(one.name for one in FORMATS if not one.streamed), "annotate"]
@@ -229,6 +232,7 @@ def test_every_option_is_a_setting(folder: Path) -> None:
     told = {option for option, *_ in PRECEDENCE} | {
         "data",
         "near-misses",
+        "costs",
         *(one.name for one in FORMATS),
         "annotate",
         "prune",

@@ -67,6 +67,12 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
 @option(
     "--near-misses/--no-near-misses", default=True, show_default=True, help="Record how far dead units are from firing."
 )
+@option(
+    "--costs/--no-costs",
+    default=False,
+    show_default=True,
+    help="Also plan a pruning, to tell what it would give back; takes as long as prune --dry-run.",
+)
 @running_options
 @option("--exit-zero", is_flag=True, help="Exit with 0 whatever the gate says.")
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")

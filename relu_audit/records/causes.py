@@ -58,10 +58,10 @@ class Causes(Record, frozen=True, kw_only=True):
 
     @property
     def of_unit(self) -> Mapping[int, str]:
-        """The cause of every dead unit, by its slug."""
-        return {unit: slug_of(name) for name in CAUSES for unit in getattr(self, name)}
+        """The cause of every dead unit, as the lists are named."""
+        return {unit: name for name in CAUSES for unit in getattr(self, name)}
 
 
 def slug_of(cause: str) -> str:
-    """The slug of one of ``CAUSES``, as reports and the documentation have it."""
+    """The slug of one of ``CAUSES``, as the documentation has it."""
     return cause.replace("_", "-")
