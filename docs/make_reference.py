@@ -18,7 +18,7 @@ import msgspec
 import relu_audit
 import relu_audit.testing
 from relu_audit.cli.root import DEFAULT, root
-from relu_audit.records import Listing
+from relu_audit.records import Comparison, Listing
 from relu_audit.report.json import Document
 from relu_audit.surgery import plan
 
@@ -26,6 +26,7 @@ FOLDER = Path(__file__).with_name("reference")
 
 JSON_FILES: Mapping[type[msgspec.Struct], str] = {
     Document: "`relu-audit MODEL --data DATA --json FILE`, and `Audit.save(FILE)`",
+    Comparison: "`relu-audit compare OLD NEW --json FILE`, and `Comparison.save(FILE)`",
     Listing: "`relu-audit sites MODEL --json FILE`",
     plan.PruningRecord: "`relu-audit prune MODEL --data DATA --output OUT --json FILE`",
 }
@@ -85,6 +86,8 @@ def settings() -> str:
         "The file is the nearest `relu-audit.toml`, or `pyproject.toml` with a table `[tool.relu-audit]`, from the "
         "current folder upwards. A key or a variable that is no setting is an error, since a misspelt limit would be "
         "no limit. What may be given several times is an array, or a table of names.",
+        "Two tables are set in the file only: `layers`, limits for some layers, and `waivers`; "
+        "[the gate](../gate.md) has both.",
         "```toml\n"
         "[tool.relu-audit]               # in pyproject.toml; relu-audit.toml leaves this line out\n"
         'data = "calib.npz"\n'

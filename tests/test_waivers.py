@@ -38,6 +38,7 @@ def asked(**given: Any) -> Policy:
         "waivers": (),
         "min_samples": 256,
         "rare_below": 0.05,
+        "bands": Policy().bands,
         "compared": False,
         "today": TODAY,
     }
@@ -294,3 +295,20 @@ def test_exit_zero_keeps_the_word(folder: Path, capsys: pytest.CaptureFixture[st
         assert run(["m.onnx", "--data", "d.npz", *limits, "--exit-zero"]) == 0
         assert word in capsys.readouterr().out
     assert run(["gone.onnx", "--data", "d.npz", "--exit-zero"]) == 2
+
+
+def test_each_of_several_models_is_held_against_the_same_tables(folder: Path) -> None:
+    onnx.save(mlp((4, 20, 10, 3), dead={0: (19,)}), folder / "n.onnx")
+    (folder / "relu-audit.toml").write_text('[layers]\n"r1" = { max-dead-layer = "15%" }\n', encoding="utf-8")
+    each = ["each", "--data", "d.npz", "--json", "{stem}.json"]
+    assert run([*each, "n.onnx"]) == 0
+    assert run([*each, "n.onnx", "m.onnx"]) == 1
+    found = [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in "nm"]
+    assert [one["gate"]["outcome"] for one in found] == ["passed", "failed"]
+
+
+def test_tables_of_the_gate_are_none_of_pruning_s_business(folder: Path) -> None:
+    (folder / "relu-audit.toml").write_text(
+        '[layers]\n"nowhere" = { max-dead-layer = "15%" }\n[[waivers]]\npattern = "*"\n', encoding="utf-8"
+    )
+    assert run(["prune", "m.onnx", "--data", "d.npz", "--dry-run", "-q"]) == 0
