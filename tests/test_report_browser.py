@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from relu_audit import load
+from relu_audit import compare, load
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import STATUSES, Alive, Audit, Policy, Status
-from relu_audit.report import html, pruning_html
+from relu_audit.report import comparison_html, html, pruning_html
 from relu_audit.report.numbers import bound, measured, percent
 from tests.browser import chromium, opened
 from tests.hostile import NASTY
@@ -27,6 +27,7 @@ from tests.test_report_html import audit, evil_audit, mixed_audit, site
 __all__ = ["chromium"]
 
 ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
 
 
 def sample(name: str) -> str:
@@ -38,8 +39,16 @@ def pruned(name: str) -> str:
     return pruning_html.write(case.record, case.audit)
 
 
+def strangers(statuses: Sequence[Status]) -> Audit:
+    return audit(*(site(name, statuses, scope=name, weight=name) for name in NASTY))
+
+
 def hostile() -> str:
-    return html.write(audit(*(site(name, ["dead", "active"], scope=name, weight=name) for name in NASTY)))
+    return html.write(strangers(["dead", "active"]))
+
+
+def compared(old: Audit, new: Audit) -> str:
+    return comparison_html.write(compare(old, new))
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -54,6 +63,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "failed": lambda: html.write(audit(site("r", ["dead", "active"]), policy=Policy(max_dead=0.1))),
     "passed": lambda: html.write(audit(site("r", ["rare", "active"]), policy=Policy(max_dead=0.1))),
     "many layers": lambda: html.write(large_audit(20, 24, 300)),
+    "a comparison": lambda: compared(load(REPORTS / "mlp_healthy.json"), load(REPORTS / "mlp_dead.json")),
+    "a comparison of strangers": lambda: compared(strangers(["dead", "active"]), strangers(["active", "dead"])),
+    "nothing to compare": lambda: compared(mixed_audit(), strangers(["dead"])),
     "a pruning": lambda: pruned("full"),
     "a hostile pruning": lambda: pruned("evil"),
 }
