@@ -185,7 +185,7 @@ def _facts(bearings: Bearings, path: Path, units: _Units, site: SiteAudit, above
     living = living[:: max(1, len(living) // TYPICAL)]
     rows = units.row[:, 0]
     sums = _summed(bearings, path, matrix, rows[dead])
-    usual = np.concatenate([_largest(weight) for weight in _chosen(matrix, rows[living])])
+    usual = np.concatenate([_largest(weight) for _, weight in _chosen(matrix, rows[living])])
     scale, gamma = units.scale[dead], np.abs(units.gamma).max(axis=1)
     ends = [np.where(scale == 0, 0.0, scale * end[:, None]) for end in (sums.low, sums.high)]
     return Facts(
@@ -240,33 +240,24 @@ def _summed(bearings: Bearings, path: Path, matrix: np.ndarray, rows: np.ndarray
         entries = Span(-infinite, infinite)
     else:
         entries = bounds.read_entries(product, data)
-    zero = (entries.low == 0) & (entries.high == 0)
-    largest_input = np.maximum(np.abs(entries.low), np.abs(entries.high))
     found: list[tuple[np.ndarray, ...]] = []
-    done = 0
-    for weight in _chosen(matrix, rows):
-        at = int(rows[done]) // made
-        done += len(weight)
-        used = (weight != 0).any(axis=2)
-        low, high = bounds.reached(product, weight, Span(entries.low[at], entries.high[at]))
-        finite = np.where(np.isfinite(largest_input[at]), largest_input[at], 0.0)
-        terms = np.abs(weight * product.factor).sum(axis=2) @ finite
-        found.append((used.sum(axis=1), (used & ~zero[at]).sum(axis=1), _largest(weight), low, high, terms))
+    for chosen, weight in _chosen(matrix, rows):
+        own = Span(entries.low[chosen // made], entries.high[chosen // made])
+        used, zero = (weight != 0).any(axis=2), (own.low == 0) & (own.high == 0)
+        low, high = bounds.reached(product, weight, own)
+        size = np.maximum(np.abs(own.low), np.abs(own.high))
+        terms = np.abs(weight * product.factor).sum(axis=2) * np.where(np.isfinite(size), size, 0.0)
+        found.append((used.sum(axis=1), (used & ~zero).sum(axis=1), _largest(weight), low, high, terms.sum(axis=1)))
     return _Sums(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _chosen(matrix: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Some rows of a weight, a few of one group at a time, as float64 ``[rows, read, taps]``."""
+def _chosen(matrix: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Some rows of a weight, a few at a time: their numbers, and them as float64 ``[rows, read, taps]``."""
     made = matrix.shape[1]
     step = max(1, ROWS_AT_ONCE // max(1, matrix[0, 0].size))
-    start = 0
-    while start < len(rows):
-        group = rows[start] // made
-        stop = start
-        while stop < len(rows) and stop - start < step and rows[stop] // made == group:
-            stop += 1
-        yield matrix[group, rows[start:stop] % made].astype(np.float64)
-        start = stop
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
+        yield chosen, matrix[chosen // made, chosen % made].astype(np.float64)
 
 
 def _largest(weight: np.ndarray) -> np.ndarray:

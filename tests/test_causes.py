@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from relu_audit.records import CAUSES, Audit, Causes, SiteAudit
 from tests.graphs import graph
 
 ROOT = Path(__file__).parents[1]
-CORPUS = ROOT.parent / "shared" / "corpus"
+CORPUS = Path(os.environ.get("CORPUS_OF_MODELS", ROOT.parent / "shared" / "corpus"))
 Arrays = Mapping[str, np.ndarray]
 
 UNITS = 6
@@ -140,7 +141,7 @@ def test_planted_causes_are_found(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_a_unit_fires_once_raised_by_its_margin_and_not_before(kind: Kind) -> None:
     model, data = planted(kind), _fed(kind)
-    check_margins(model, data, relu_audit.audit(model, data), rtol=kind.rtol)
+    check_margins(model, data, relu_audit.audit(model, data), kind.rtol, most=UNITS)
 
 
 @pytest.mark.parametrize("name", ["mlp_dead", "resnet_dead"])
@@ -150,12 +151,12 @@ def test_margins_of_the_samples_are_what_revives_their_units(name: str) -> None:
     check_margins(model, dict(np.load(data)), relu_audit.audit(model, data))
 
 
-def check_margins(model: onnx.ModelProto, data: Arrays, audit: Audit, rtol: float = 1e-4) -> None:
+def check_margins(model: onnx.ModelProto, data: Arrays, audit: Audit, rtol: float = 1e-4, most: int = 2) -> None:
     """Raise dead units one after the other: every one fires, in few samples, at its margin and a bit, and not below."""
     for site in audit.sites:
         if not site.dead or site.unit_axis is None or "(" in site.layout:
             continue
-        for unit, margin in list(zip(site.dead, causes(site).margin, strict=True))[:6]:
+        for unit, margin in list(zip(site.dead, causes(site).margin, strict=True))[:most]:
             assert margin is not None
             assert margin >= 0
             step = max(margin, 1e-3) * rtol
@@ -184,3 +185,26 @@ def _fires(model: onnx.ModelProto, data: Arrays, site: SiteAudit, unit: int, by:
     node.input[0] = "raised"
     again = next(one for one in relu_audit.audit(raised, data).sites if one.tensor == site.tensor)
     return again.fired_samples[unit] > 0
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_nothing_within_what_was_seen_fires_a_certain_unit(kind: Kind) -> None:
+    model, data = planted(kind), _fed(kind)
+    before, site = relu_audit.audit(model, data).sites
+    peaks = np.array(before.peak, np.float32)
+    rng = np.random.default_rng(2)
+    shape = data["x"].shape
+    along = [-1 if i == before.unit_axis else 1 for i in range(len(shape))]
+    # Every corner of what was seen is tried, and what lies between.
+    within = peaks.reshape(along) * rng.choice(np.array([0, 0.5, 1], np.float32), (1000, *shape[1:]))
+    again = relu_audit.audit(model, {"x": within}).sites[-1]
+    assert set(causes(site).proven) <= set(again.dead)
+
+
+@pytest.mark.parametrize("name", ["cifar_wide", "mnist_2x10", "surfaces_gbr"])
+def test_margins_of_strangers_models_are_what_revives_their_units(name: str) -> None:
+    if not (CORPUS / f"{name}.onnx").exists():
+        pytest.skip("the corpus is not here")
+    data = dict(np.load(CORPUS / f"{name}.inputs.npz"))
+    model = onnx.load(CORPUS / f"{name}.onnx")
+    check_margins(model, data, relu_audit.audit(model, data), rtol=1e-3)

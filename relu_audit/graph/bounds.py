@@ -301,7 +301,10 @@ def read_entries(found: Product, data: Span) -> Span:
 
 
 def reached(found: Product, weight: np.ndarray, entries: Span) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest that rows of a weight ``[rows, read, taps]`` make of bounded entries ``[read]``."""
+    """The least and the largest that rows of a weight ``[rows, read, taps]`` make of bounded entries.
+
+    The entries are ``[read]``, or ``[rows, read]`` where rows read different ones.
+    """
     weight = weight * found.factor
     above, below = np.maximum(weight, 0).sum(axis=2), np.minimum(weight, 0).sum(axis=2)
     high = _dot(above, entries.high) + _dot(below, entries.low)
@@ -312,11 +315,12 @@ def reached(found: Product, weight: np.ndarray, entries: Span) -> tuple[np.ndarr
 def _dot(weight: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Sums of products in which zero times anything is zero."""
     finite = np.isfinite(ends)
-    made = weight @ np.where(finite, ends, 0.0)
+    bounded = np.where(finite, ends, 0.0)
+    made = weight @ bounded if ends.ndim == 1 else np.einsum("rk,rk->r", weight, bounded)
+    if finite.all():
+        return made
     with np.errstate(invalid="ignore"):
-        for index in np.flatnonzero(~finite):
-            made = made + _without_nan(weight[:, index] * ends[index])
-    return made
+        return made + np.where(finite, 0.0, _without_nan(weight * ends)).sum(axis=1)
 
 
 STANDARDISING = ("LayerNormalization", "RMSNormalization", *_PER_CHANNEL)
