@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from relu_audit.errors import AuditError as AuditError
     from relu_audit.listing import sites as sites
     from relu_audit.pipeline import audit as audit
-    from relu_audit.pruning import Pruned as Pruned
+    from relu_audit.pruned import Pruned as Pruned
     from relu_audit.pruning import prune as prune
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ _HOMES = {
     "Comparison": "relu_audit.compared",
     "audit": "relu_audit.pipeline",
     "compare": "relu_audit.compared",
-    "Pruned": "relu_audit.pruning",
+    "Pruned": "relu_audit.pruned",
     "load": "relu_audit.audited",
     "prune": "relu_audit.pruning",
     "sites": "relu_audit.listing",

@@ -18,7 +18,7 @@ from relu_audit.cli.options import option
 from relu_audit.cli.output import check_writable, deliver
 
 if TYPE_CHECKING:
-    from relu_audit.pruning import Pruned
+    from relu_audit.pruned import Pruned
     from relu_audit.records import Audit
     from relu_audit.surgery.plan import Files, Latency, PruningRecord
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from relu_audit.graph import images, moves
 from relu_audit.graph.bodies import BRANCHES, ITERATIONS, SLICES, Body
 from relu_audit.graph.moves import Move, Operation
+from relu_audit.graph.operators import ALONG_AN_AXIS, ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL, POOL, REDUCE
 
 Letters = Callable[[Operation, str], str]
 
@@ -132,90 +133,6 @@ def by_equation(op: Operation, signature: str) -> str:
     return f"{', '.join(map(spaced, left.split(',')))} -> {spaced(right)}"
 
 
-_UNARY = [
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BitwiseNot",
-    "Cast",
-    "Ceil",
-    "Celu",
-    "Cos",
-    "Cosh",
-    "Dropout",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Hardmax",
-    "Identity",
-    "IsInf",
-    "IsNaN",
-    "LRN",
-    "LeakyRelu",
-    "Log",
-    "LogSoftmax",
-    "LpNormalization",
-    "MeanVarianceNormalization",
-    "Mish",
-    "Neg",
-    "Not",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softmax",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tan",
-    "Tanh",
-    "ThresholdedRelu",
-    "Trilu",
-    "CumSum",
-    "CumProd",
-]
-
-_ELEMENTWISE = [
-    "Add",
-    "And",
-    "BitShift",
-    "BitwiseAnd",
-    "BitwiseOr",
-    "BitwiseXor",
-    "Div",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Max",
-    "Mean",
-    "Min",
-    "Mod",
-    "Mul",
-    "Or",
-    "PRelu",
-    "Pow",
-    "Sub",
-    "Sum",
-    "Where",
-    "Xor",
-]
-
 _FIRST_ALONE = [
     "CastLike",
     "Clip",
@@ -228,18 +145,6 @@ _FIRST_ALONE = [
     "TensorScatter",
 ]
 
-_REDUCE = [
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-]
 
 _CONTRIB_UNARY = [
     "FastGelu",
@@ -255,8 +160,6 @@ _CONTRIB_UNARY = [
     "QLinearSoftmax",
 ]
 
-_POOL = ["AveragePool", "LpPool", "MaxPool"]
-_GLOBAL_POOL = ["GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"]
 
 _QCONV = "n (g c) ~, _, _, (g o) c _, _, _, _, _, (g o) -> n (g o) ~"
 
@@ -288,12 +191,12 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", rigid=True, since=21),
     AxisRule("LayerNormalization", "*, *, * -> *", since=17),
     AxisRule("RMSNormalization", "*, * -> *", since=23),
-    *(AxisRule(op, "* -> *") for op in _UNARY),
-    *(AxisRule(op, "*, *+ -> *") for op in _ELEMENTWISE),
+    *(AxisRule(op, "* -> *") for op in (*ENTRY_BY_ENTRY, *ALONG_AN_AXIS)),
+    *(AxisRule(op, "*, *+ -> *") for op in ELEMENTWISE),
     *(AxisRule(op, "*, _+ -> *") for op in _FIRST_ALONE),
-    *(AxisRule(op, "n c ~ -> n c ~, n c ~") for op in _POOL),
-    *(AxisRule(op, move=images.global_pool) for op in _GLOBAL_POOL),
-    *(AxisRule(op, move=moves.reduce_axes) for op in _REDUCE),
+    *(AxisRule(op, "n c ~ -> n c ~, n c ~") for op in POOL),
+    *(AxisRule(op, move=images.global_pool) for op in GLOBAL_POOL),
+    *(AxisRule(op, move=moves.reduce_axes) for op in REDUCE),
     *(AxisRule(op, move=moves.reduce_one) for op in ("ArgMax", "ArgMin")),
     AxisRule("Transpose", move=moves.transpose),
     AxisRule("Reshape", move=moves.reshape),

@@ -53,6 +53,14 @@ class Decision:
         return [one for one in found if len(one.indices) and one.value.graph is not None]
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A graph, and what goes from it."""
+
+    ground: Ground
+    decision: Decision
+
+
 def decide(ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int) -> Decision:
     """Solve; of the silent units, only those that go are relied on, and those that carry others.
 

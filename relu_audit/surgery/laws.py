@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from relu_audit.graph.moves import Operation
+from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL, REDUCE
 from relu_audit.surgery import patches
 from relu_audit.surgery.patches import Patch
 
@@ -43,6 +44,7 @@ class Law:
         counts: Results that say where something was found by its number among all entries.
         measures: The result depends on the operand's shape alone.
         spreads: It repeats entries along axes of size one, as often as its patched target says.
+        fills: It puts entries of its own beside those it moves, as many as are told.
         sums: Operands are added up, so that one of them may lack what another has.
         adds: The result is one operand plus the other, so that a constant one can take up more.
         windows: Positions of the result are windows that slide over those of the first operand.
@@ -69,6 +71,7 @@ class Law:
     counts: tuple[int, ...] = ()
     measures: bool = False
     spreads: bool = False
+    fills: bool = False
     sums: bool = False
     adds: bool = False
     windows: bool = False
@@ -127,98 +130,18 @@ def when_blocked(op: Operation, rank: int) -> set[int]:
 
 PLAIN = Law()
 
-_ENTRY_BY_ENTRY = [
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BitwiseNot",
-    "Cast",
-    "CastLike",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Cosh",
-    "Dropout",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "IsInf",
-    "IsNaN",
-    "LeakyRelu",
-    "Log",
-    "Mish",
-    "Neg",
-    "Not",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tan",
-    "Tanh",
-    "ThresholdedRelu",
-    "And",
-    "BitShift",
-    "BitwiseAnd",
-    "BitwiseOr",
-    "BitwiseXor",
-    "Div",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Max",
-    "Min",
-    "Mod",
-    "Or",
-    "PRelu",
-    "Pow",
-    "Where",
-    "Xor",
-    "BatchNormalization",
-    "InstanceNormalization",
-    "GlobalAveragePool",
-    "GlobalLpPool",
-    "GlobalMaxPool",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-    "ArgMax",
-    "ArgMin",
-]
+_PARAMETERS = ("CastLike", "Clip", "BatchNormalization", "InstanceNormalization")
+_PLACES = ("ArgMax", "ArgMin")
+
+_PLAIN = (*ENTRY_BY_ENTRY, *ELEMENTWISE, *_PARAMETERS, *GLOBAL_POOL, *REDUCE, *_PLACES)
+"""What their rows of the axis table say is all there is to say, unless a law below says more."""
 
 _QLINEAR_CONV = "n (g c) ~, _, _, (g o) c _, (g o), (g o), _, _, (g o) -> n (g o) ~"
 _CONV_INTEGER = "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~"
 _QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
 
 LAWS: Mapping[tuple[str, str], Law] = {
-    **{("", op): PLAIN for op in _ENTRY_BY_ENTRY},
+    **{("", op): PLAIN for op in _PLAIN},
     ("", "MaxPool"): Law(counts=(1,), windows=True),
     **{("", op): Law(windows=True) for op in ("AveragePool", "LpPool")},
     ("", "Add"): Law(sums=True, adds=True),
@@ -260,7 +183,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Split"): Law(moves=True, patch=patches.parts),
     ("", "Slice"): Law(moves=True, patch=patches.bounds, rewrites=True),
     ("", "Gather"): Law(moves=True, patch=patches.indices),
-    ("", "Pad"): Law(moves=True, patch=patches.pads, rewrites=True),
+    ("", "Pad"): Law(moves=True, fills=True, patch=patches.pads, rewrites=True),
     ("", "Shape"): Law(measures=True),
 }
 

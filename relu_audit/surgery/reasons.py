@@ -9,9 +9,9 @@ import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.constants import Constants
-from relu_audit.surgery.extents import lengths
 from relu_audit.surgery.facts import Facts, named
 from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.lengths import lengths
 from relu_audit.surgery.solve import ALIGNED, LAST, Solution
 
 

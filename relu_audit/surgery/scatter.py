@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.atoms import Bools
-from relu_audit.surgery.decide import Decision
+from relu_audit.surgery.decide import Decision, Settled
 from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
@@ -168,27 +168,27 @@ class Attempt:
     """A graph with detours, and what goes then."""
 
     detours: Sequence[Detour]
-    ground: Ground
-    facts: Facts
-    decision: Decision
+    settled: Settled
+
+    def undo(self) -> None:
+        """Take all detours out again."""
+        for one in self.detours:
+            one.undo()
 
 
-def attempt(
-    ground: Ground, decision: Decision, solved: Callable[[Collection[ir.Node]], tuple[Ground, Facts, Decision]]
-) -> Attempt | None:
+def attempt(plain: Settled, settle: Callable[[Collection[ir.Node]], Settled]) -> Attempt | None:
     """Put the detours that pay into the graph; None if there are none.
 
     Args:
-        ground: The graph; it is changed.
-        decision: What goes without.
-        solved: Finds out what goes, for the graph as it stands and nodes that pick.
+        plain: The graph, which is changed, and what goes without.
+        settle: Finds out what goes, for the graph as it stands and nodes that pick.
     """
-    detours = propose(ground, decision)
+    detours = propose(plain.ground, plain.decision)
     while detours:
-        ground, facts, decision = solved([one.picking for one in detours])
-        poor = unpaid(detours, facts, decision.solution.removed)
+        settled = settle([one.picking for one in detours])
+        poor = unpaid(detours, settled.decision.facts, settled.decision.solution.removed)
         if not poor:
-            return Attempt(detours, ground, facts, decision)
+            return Attempt(detours, settled)
         for one in poor:
             one.undo()
         detours = [one for one in detours if one not in poor]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +26,23 @@ class Premise:
     Attributes:
         silent: One entry for every place of every site.
         refused: Units whose entries cannot be told apart from others.
+        withheld: Places of sites that are not to be touched.
     """
 
     silent: tuple[Silent, ...]
     refused: tuple[KeptUnit, ...]
+    withheld: tuple[Silent, ...] = ()
+
+    def without(self, tensors: Collection[str], slug: str, detail: str) -> Premise:
+        """The premise with nothing said of some sites, whose dead units are then refused for a reason."""
+        withheld = [one for one in self.silent if one.tensor in tensors]
+        refused = {
+            (one.tensor, unit): KeptUnit(tensor=one.tensor, unit=unit, why="dead", slug=slug, detail=detail)
+            for one in withheld
+            for unit in np.unique(one.units[one.indices]).tolist()
+        }
+        silent = tuple(one for one in self.silent if one.tensor not in tensors)
+        return Premise(silent, (*self.refused, *refused.values()), (*self.withheld, *withheld))
 
 
 def premise(network: Network, audit: Audit, census: Census) -> Premise:
@@ -47,11 +60,11 @@ def premise(network: Network, audit: Audit, census: Census) -> Premise:
     return Premise(tuple(silent), tuple(refused))
 
 
-def always_on(audit: Audit, census: Census) -> list[tuple[ir.Value, ir.Value]]:
-    """Pre-activation and rectified value of the main graph's layers all of whose units were always on."""
+def always_on(audit: Audit, census: Census) -> list[tuple[str, tuple[ir.Value, ir.Value]]]:
+    """Name, pre-activation and rectified value of the main graph's layers all of whose units were always on."""
     located = {one.site.tensor: one for one in census.located}
     return [
-        (use.source, use.output)
+        (site.tensor, (use.source, use.output))
         for site in audit.sites
         if len(site.always_on) == site.units and site.tensor in located
         for use in located[site.tensor].uses

@@ -17,10 +17,10 @@ import onnx_ir.passes.common as passes
 from relu_audit.graph.scopes import bodies
 from relu_audit.surgery.constants import SPREAD, Constants
 from relu_audit.surgery.editor import Editor
-from relu_audit.surgery.extents import EXPANDS_SINCE, Length, lengths, spread
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
+from relu_audit.surgery.lengths import EXPANDS_SINCE, Length, lengths, spread
 from relu_audit.surgery.reach import Edge, live
 
 BROADCASTS = "*, *+ -> *"

@@ -19,7 +19,7 @@ EXPANDS_SINCE = 8
 
 
 @dataclass(frozen=True)
-class Extent:
+class InputLength:
     """A length as the graph's input decides it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Extent:
         return length
 
 
-Length = int | Extent
+Length = int | InputLength
 
 
 def lengths(ground: Ground, facts: Facts, value: ir.Value) -> list[Length] | None:
@@ -66,7 +66,7 @@ def _borne_out(ground: Ground, value: ir.Value, axis: int, length: Length) -> bo
     return value in ground.shapes
 
 
-def _traced(ground: Ground, facts: Facts, value: ir.Value, axis: int) -> Extent | None:
+def _traced(ground: Ground, facts: Facts, value: ir.Value, axis: int) -> InputLength | None:
     """An open length, followed back to an input."""
     steps: list[tuple[int, int]] = []
     while (node := value.producer()) is not None:
@@ -78,7 +78,7 @@ def _traced(ground: Ground, facts: Facts, value: ir.Value, axis: int) -> Extent 
         steps += [] if step is None else [step]
     if value not in ground.network.model.graph.inputs:
         return None
-    return Extent(value, axis, tuple(reversed(steps)))
+    return InputLength(value, axis, tuple(reversed(steps)))
 
 
 def _before(

@@ -1,0 +1,142 @@
+"""A model and its audit, opened for surgery: the graph, which of its units are silent, and what is run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from relu_audit.errors import UsageError
+from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.graph.inputs import GraphInput, graph_inputs
+from relu_audit.graph.locate import locate
+from relu_audit.graph.normalize import Network, normalize
+from relu_audit.observe.dataset import Dataset
+from relu_audit.observe.session import Engine
+from relu_audit.records import Audit
+from relu_audit.surgery.collect import collect
+from relu_audit.surgery.facts import Facts
+from relu_audit.surgery.ground import Ground, survey
+from relu_audit.surgery.hold import Silent, hold
+from relu_audit.surgery.listed import unlist
+from relu_audit.surgery.rehearsal import Feeds, able, rehearse
+from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is operated on; its graph changes as work goes on.
+
+    Attributes:
+        audit: What was observed.
+        network: The graph.
+        premise: Which of its entries are silent.
+        on: Pre-activation and rectified value of layers all of whose units were always on.
+        declared: Type and shape of every output as the file states them.
+        initializers: Names of the initializers there were.
+        outside: Those that lie in files of their own.
+        listed: Names of all inputs, where initializers were listed among them.
+        engine: What runs it.
+        inputs: What it is fed.
+        data: Calibration data, unless there is none.
+        samples: Feeds of that data, to be tried first.
+    """
+
+    audit: Audit
+    network: Network
+    premise: Premise
+    on: tuple[tuple[ir.Value, ir.Value], ...]
+    declared: Mapping[str | None, tuple[ir.TypeProtocol | None, ir.Shape | None]]
+    initializers: frozenset[str]
+    outside: frozenset[str]
+    listed: tuple[str | None, ...]
+    engine: Engine
+    inputs: Sequence[GraphInput]
+    data: Dataset | None
+    samples: tuple[Feeds, ...]
+
+    def survey(self, silent: Sequence[Silent]) -> Ground:
+        """Sizes and numbers of the graph as it stands, from runs in which units are held silent."""
+        network, held = self.network, hold(self.network.model, silent)
+        return survey(network, *rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, self.samples))
+
+    def collect(self, ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
+        """The facts of the graph, in which units that are withheld stay whatever else goes."""
+        facts = collect(ground, picking)
+        for one in self.premise.withheld:
+            facts.pin(ground.atoms.along(one.value, one.axis), *WITHHELD)
+        return facts
+
+
+WITHHELD = "verification", "without it the result computed something else, which is a defect of this program"
+"""Slug and detail of units that stay because cutting them went wrong."""
+
+
+def open_case(
+    model: ModelSource,
+    audit: Audit,
+    *,
+    engine: Engine,
+    data: object = None,
+    keys: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    withheld: Collection[str] = (),
+) -> Case:
+    """Open a model and find the audited units in it.
+
+    Args:
+        model: Path, bytes or protobuf.
+        audit: An audit of that very model.
+        engine: What runs it.
+        data: Calibration data.
+        keys: Array name by input name, where they differ.
+        limit: Use at most so many samples.
+        withheld: Rectified tensors that must not be touched.
+
+    Raises:
+        UsageError: ``audit-mismatch``, or ``map-result`` for a result that is no tensor.
+        AuditError: As :func:`relu_audit.audit`.
+    """
+    checkpoint = open_checkpoint(model)
+    checkpoint.check_audited(audit.model)
+    _refuse_maps(checkpoint)
+    declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
+    outside = frozenset(_outside(checkpoint.model))
+    network = normalize(checkpoint)
+    listed = unlist(network.model)
+    inputs = graph_inputs(network)
+    census = locate(network, inputs, unit_axes(audit.sites))
+    dataset = None if data is None else Dataset(data, inputs, keys, limit)
+    samples = () if dataset is None else (dataset.two_that_differ(), dataset.first_feed())
+    return Case(
+        audit=audit,
+        network=network,
+        premise=premise(network, audit, census).without(withheld, *WITHHELD),
+        on=tuple(pair for tensor, pair in always_on(audit, census) if tensor not in withheld),
+        declared=declared,
+        initializers=frozenset(network.model.graph.initializers),
+        outside=outside,
+        listed=listed,
+        engine=able(network.model, network.folder, engine),
+        inputs=inputs,
+        data=dataset,
+        samples=tuple(one for one in samples if one is not None),
+    )
+
+
+def _refuse_maps(checkpoint: Checkpoint) -> None:
+    if checkpoint.unread:
+        raise UsageError(
+            f"the result '{checkpoint.unread[0]}' of {checkpoint.name} is a map, which would be lost",
+            slug="map-result",
+            hint="Export the classifier without ZipMap: to_onnx(model, X, options={'zipmap': False}).",
+        )
+
+
+def _outside(model: ir.Model) -> Iterator[str]:
+    """Names of the initializers that lie beside the file."""
+    for graph in model.graphs():
+        for name, value in graph.initializers.items():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                yield name

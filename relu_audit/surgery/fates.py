@@ -1,0 +1,73 @@
+"""What becomes of every audited unit: it goes, or stays for a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+import onnx_ir as ir
+
+from relu_audit.records import Audit, SiteAudit
+from relu_audit.surgery.atoms import Atoms, Ints
+from relu_audit.surgery.decide import Decision
+from relu_audit.surgery.hold import Silent
+from relu_audit.surgery.plan import KeptUnit, RemovedUnit
+
+
+def fates(
+    audit: Audit, silent: Collection[Silent], decision: Decision, merged: Collection[ir.Value] = ()
+) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
+    """The units that go and the dead and constant ones that stay. One that goes, goes everywhere.
+
+    Args:
+        audit: The units.
+        silent: All of their places.
+        decision: What goes.
+        merged: Rectified values that went as their layer was merged with the next.
+    """
+    removed: list[RemovedUnit] = []
+    kept: list[KeptUnit] = []
+    for site in audit.sites:
+        places = [one for one in silent if one.tensor == site.tensor]
+        whole = "merged" if any(one.value in merged for one in places) else "unread"
+        for unit in range(site.units) if places else ():
+            why = "dead" if unit in site.dead else "constant" if unit in site.constant else whole
+            own = _of_unit(places, decision, unit)
+            if all(atoms is not None and _is_gone(decision, atoms) for atoms in own):
+                removed.append(RemovedUnit(tensor=site.tensor, unit=unit, why=why))
+            elif why in ("dead", "constant"):
+                first = next((atoms for atoms in own if atoms is None or not _is_gone(decision, atoms)), None)
+                kept.append(_kept(site, unit, why, decision, first))
+    return tuple(removed), tuple(kept)
+
+
+def hinted(kept: Collection[KeptUnit], removed: Collection[RemovedUnit], hint: str) -> tuple[KeptUnit, ...]:
+    """Units that stay; those that go elsewhere with a word on how."""
+    could = {(one.tensor, one.unit) for one in removed}
+    return tuple(
+        msgspec.structs.replace(one, detail=f"{one.detail}; {hint}") if (one.tensor, one.unit) in could else one
+        for one in kept
+    )
+
+
+def _of_unit(places: Collection[Silent], decision: Decision, unit: int) -> list[Ints | None]:
+    """The atoms of a unit in each of its places; one that is gone went with a layer that was constant as a whole."""
+    present = {one.value for one in decision.silent}
+    return [_atoms(decision.facts.atoms, one, unit) for one in places if one.value in present]
+
+
+def _atoms(atoms: Atoms, one: Silent, unit: int) -> Ints | None:
+    along = atoms.along(one.value, one.axis)
+    return None if along is None or len(along) != len(one.units) else along[one.units == unit]
+
+
+def _is_gone(decision: Decision, atoms: Ints) -> bool:
+    return bool(decision.solution.removed[atoms].all())
+
+
+def _kept(site: SiteAudit, unit: int, why: str, decision: Decision, atoms: Ints | None) -> KeptUnit:
+    reason = next(r for r in decision.reasons if r.knows(atoms))
+    slug, detail = reason.of(atoms)
+    if slug == "not-by-structure" and reason is not decision.reasons[0]:
+        detail = "it is constant only because of silent units that stay"
+    return KeptUnit(tensor=site.tensor, unit=unit, why=why, slug=slug, detail=detail)

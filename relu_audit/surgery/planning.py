@@ -1,0 +1,137 @@
+"""From an opened model to what goes: layers merged and replaced, detours tried, the fixpoint solved. Nothing is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from relu_audit.surgery.case import Case
+from relu_audit.surgery.constants import find_constants
+from relu_audit.surgery.cost import cost
+from relu_audit.surgery.decide import Decision, Settled, decide
+from relu_audit.surgery.facts import Facts
+from relu_audit.surgery.fates import fates, hinted
+from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.hold import Silent
+from relu_audit.surgery.merge import Merged, merge
+from relu_audit.surgery.plan import Cost, Fold, KeptUnit, RemovedUnit
+from relu_audit.surgery.scatter import attempt
+from relu_audit.surgery.whole import replace_whole
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller asks for.
+
+    Attributes:
+        align: Axes whose length is a multiple of this keep to multiples of it.
+        merge_linear: Whether layers are merged where all units between them are always on.
+        scatter: Whether channels that live in a partner are cut as well.
+    """
+
+    align: int = 8
+    merge_linear: bool = False
+    scatter: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What goes, on a graph in which nothing is cut yet.
+
+    Attributes:
+        ground: The graph, prepared: layers are merged, what is constant as a whole is replaced, detours are put in.
+        decision: What goes from it.
+        replaced: Silent units that were relied on to replace whole layers.
+        merged: What was merged.
+        removed: The audited units that go.
+        kept: Those that are dead or constant and stay.
+        before: Cost of the original.
+        multiply_adds: Of the result.
+    """
+
+    ground: Ground
+    decision: Decision
+    replaced: tuple[Silent, ...]
+    merged: tuple[Merged, ...]
+    removed: tuple[RemovedUnit, ...]
+    kept: tuple[KeptUnit, ...]
+    before: Cost
+    multiply_adds: int | None
+
+    @property
+    def linear(self) -> frozenset[ir.Value]:
+        """The rectified values that merging has done away with."""
+        return frozenset(value for one in self.merged for value in one.values)
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """Weights that merging has changed."""
+        return tuple(fold for one in self.merged for fold in one.folds)
+
+
+def plan_cuts(case: Case, wanted: Wanted) -> Planned:
+    """Find out what goes. Changes the graph, but cuts nothing.
+
+    Raises:
+        RunError: The model does not run.
+    """
+    silent = case.premise.silent
+    ground, facts = _look(case, silent)
+    before = cost(ground, facts, None)
+    merged = tuple[Merged, ...]()
+    if wanted.merge_linear:
+        ground, facts, merged = _merge_all(case, ground, facts)
+    replaced = replace_whole(ground, facts, find_constants(ground, facts, silent), silent)
+    present = tuple(one for one in silent if one.value.graph is not None)
+    if replaced:
+        ground, facts = _look(case, present)
+    settled = Settled(ground, decide(ground, facts, present, wanted.align))
+    linear = {value for one in merged for value in one.values}
+    settled, removed, kept = _with_detours(case, wanted, settled, present, linear)
+    return Planned(
+        ground=settled.ground,
+        decision=settled.decision,
+        replaced=replaced,
+        merged=merged,
+        removed=removed,
+        kept=(*kept, *case.premise.refused),
+        before=before,
+        multiply_adds=cost(settled.ground, settled.decision.facts, settled.decision.solution).multiply_adds,
+    )
+
+
+def _look(case: Case, silent: Sequence[Silent], picking: Collection[ir.Node] = ()) -> tuple[Ground, Facts]:
+    """The graph as it stands."""
+    ground = case.survey(silent)
+    return ground, case.collect(ground, picking)
+
+
+def _merge_all(case: Case, ground: Ground, facts: Facts) -> tuple[Ground, Facts, tuple[Merged, ...]]:
+    """Merge layers until there are no two left that can be."""
+    merged, on = list[Merged](), case.on
+    while on and (done := merge(ground, facts, on)).values:
+        merged.append(done)
+        on = tuple(pair for pair in on if pair[1] not in done.values)
+        ground, facts = _look(case, case.premise.silent)
+    return ground, facts, tuple(merged)
+
+
+def _with_detours(
+    case: Case, wanted: Wanted, plain: Settled, present: tuple[Silent, ...], linear: Collection[ir.Value]
+) -> tuple[Settled, tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
+    """What goes with the detours that pay, where they are asked for; else without, with a word on what they add."""
+
+    def settle(picking: Collection[ir.Node]) -> Settled:
+        ground, facts = _look(case, present, picking)
+        return Settled(ground, decide(ground, facts, present, wanted.align))
+
+    detoured = attempt(plain, settle)
+    settled = detoured.settled if detoured is not None and wanted.scatter else plain
+    removed, kept = fates(case.audit, case.premise.silent, settled.decision, linear)
+    if detoured is not None and not wanted.scatter:
+        could, _ = fates(case.audit, case.premise.silent, detoured.settled.decision, linear)
+        kept = hinted(kept, could, "--scatter would remove it")
+        detoured.undo()
+    return settled, removed, kept

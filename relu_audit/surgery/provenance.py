@@ -1,0 +1,38 @@
+"""What a pruned file says of itself: by what it was made, on what premise, and what is gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from relu_audit.errors import one_line
+from relu_audit.records import Audit
+from relu_audit.surgery.plan import Plan
+from relu_audit.version import tool_name
+
+
+def premise_in_words(audit: Audit, plan: Plan) -> str:
+    """What was observed and is relied on."""
+    counted = {why: sum(one.why == why for one in plan.removed) for why in ("dead", "merged")}
+    said = [
+        f"{counted[why]} units that were {done} were {seen}"
+        for why, done, seen in (("dead", "cut", "silent"), ("merged", "merged", "always on"))
+        if counted[why]
+    ]
+    if not said:
+        return "none: nothing was cut for its silence"
+    data = audit.data
+    return f"{' and '.join(said)} on all {data.samples} samples of {one_line(data.source)} ({data.sha256})"
+
+
+def provenance(audit: Audit, plan: Plan) -> Mapping[str, str]:
+    """What the file says of itself: by what, on what premise, what is gone."""
+    units: dict[str, list[int]] = {}
+    for one in plan.removed:
+        units.setdefault(one.tensor, []).append(one.unit)
+    return {
+        "relu_audit.tool": tool_name(),
+        "relu_audit.original": audit.model.sha256,
+        "relu_audit.premise": premise_in_words(audit, plan),
+        "relu_audit.removed": json.dumps(units, sort_keys=True),
+    }
