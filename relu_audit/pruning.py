@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -14,6 +14,7 @@ from relu_audit.graph.checkpoint import ModelSource
 from relu_audit.observe.session import engine
 from relu_audit.pruned import Pruned
 from relu_audit.records import Audit
+from relu_audit.surgery.blame import blame
 from relu_audit.surgery.case import Case, open_case
 from relu_audit.surgery.cost import size
 from relu_audit.surgery.hold import hold, twins
@@ -60,20 +61,51 @@ def prune(
 
     Raises:
         UsageError: ``audit-mismatch`` if the audit is of another model, ``option-range`` for an option.
-        VerificationError: ``verification`` if the result computes something else than the original.
+        VerificationError: ``verification`` if the result computes something else than the original, whatever sites are
+            left alone; where that helps, they are, and the plan says which.
         AuditError: As :func:`relu_audit.audit`.
     """
     if align < 1:
         raise UsageError(f"align is {align}; it must be at least 1", slug="option-range")
-    ran_by = engine(provider, threads, custom_ops)
-    case = open_case(model, audit, engine=ran_by, data=data, keys=inputs, limit=limit)
-    original = case.network.model.clone() if verify else None
-    counterpart = {} if original is None else twins(case.network.model, original)
-    planned = plan_cuts(case, Wanted(align, merge_linear, scatter))
-    plan = _cut(case, planned, align)
+    ran_by, wanted = engine(provider, threads, custom_ops), Wanted(align, merge_linear, scatter)
+
+    def pruned(withheld: Collection[str] = ()) -> Pruned:
+        case = open_case(model, audit, engine=ran_by, data=data, keys=inputs, limit=limit, withheld=withheld)
+        return _pruned(case, wanted, verify=verify)
+
+    try:
+        return pruned()
+    except VerificationError:
+        names = [site.tensor for site in audit.sites]
+        # What can be read only once is not there for a second try.
+        blamed = None if isinstance(data, Iterator) else blame(names, _passes(names, pruned))
+        if blamed is None:
+            raise
+        return pruned(blamed)
+
+
+def _passes(names: Collection[str], pruned: Callable[[Collection[str]], Pruned]) -> Callable[[Sequence[str]], bool]:
+    """Whether the result computes the same if only some sites are cut."""
+
+    def passes(cut: Sequence[str]) -> bool:
+        try:
+            pruned(set(names) - set(cut))
+        except VerificationError:
+            return False
+        return True
+
+    return passes
+
+
+def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
+    model = case.network.model
+    original = model.clone() if verify else None
+    counterpart = {} if original is None else twins(model, original)
+    planned = plan_cuts(case, wanted)
+    plan = _cut(case, planned, wanted.align)
     verification = None if original is None else _compared(case, planned, original, counterpart)
-    example = case.samples[-1] if case.samples else made_up(case.inputs, audit.data, 1, seed=1)
-    return Pruned(plan, verification, audit, case.network.model, case.outside, example)
+    example = case.samples[-1] if case.samples else made_up(case.inputs, case.audit.data, 1, seed=1)
+    return Pruned(plan, verification, case.audit, model, case.outside, example)
 
 
 def _cut(case: Case, planned: Planned, align: int) -> Plan:
@@ -93,6 +125,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
         align=align,
         before=planned.before,
         after=msgspec.structs.replace(size(model), multiply_adds=planned.multiply_adds),
+        withheld=case.withheld,
     )
     model.metadata_props.update(provenance(case.audit, plan))
     return plan

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from onnx import numpy_helper
 
 import relu_audit
 from relu_audit.errors import VerificationError
-from tests.prune_checks import weights
+from relu_audit.report import pruning
+from relu_audit.surgery.blame import blame
+from tests.prune_checks import assert_same_function, weights
 from tests.prune_kit import DEAD, Numbers, after_stem
 from tests.prune_patterns import PATTERNS
 
@@ -138,9 +141,73 @@ def prune_with(
 @pytest.mark.parametrize("data", [data_for(), None], ids=["data", "no data"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_verification_catches(fault: Fault, data: Weights | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VerificationError) as caught:
-        prune_with(monkeypatch, fan(), fault, data)
-    assert caught.value.exit_code == 4
+    failed = failures(monkeypatch)
+    with contextlib.suppress(VerificationError):
+        pruned = prune_with(monkeypatch, fan(), fault, data)
+        # With nothing cut some faults have nothing to spoil.
+        assert pruned.plan.withheld == ("r",)
+        assert not pruned.plan.removed
+    assert {error.exit_code for error in failed} == {4}
+
+
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[VerificationError]:
+    """Collects what comparisons find."""
+    compared, found = PRUNE._compared, list[VerificationError]()
+
+    def watched(*arguments: Any) -> Any:
+        try:
+            return compared(*arguments)
+        except VerificationError as error:
+            found.append(error)
+            raise
+
+    monkeypatch.setattr(PRUNE, "_compared", watched)
+    return found
+
+
+@pytest.mark.parametrize("wrong", [(), ("c",), ("a",), ("h",), ("b", "g"), tuple("abcdefgh")], ids="".join)
+def test_the_layers_to_blame_are_found_by_bisection(wrong: tuple[str, ...]) -> None:
+    tried: list[str] = []
+
+    def passes(cut: Sequence[str]) -> bool:
+        tried.append("".join(cut))
+        return not set(cut) & set(wrong)
+
+    assert sorted(blame(tuple("abcdefgh"), passes) or ()) == sorted(wrong or "h")
+    assert len(tried) <= 2 + 5 * max(len(wrong), 1)
+
+
+def test_two_layers_that_are_wrong_together_cost_one() -> None:
+    found = blame(tuple("abcdefgh"), lambda cut: not {"b", "f"} <= set(cut))
+    assert found == ("f",)
+
+
+def test_no_layer_is_to_blame_where_cutting_nothing_fails() -> None:
+    assert blame(("a", "b"), lambda cut: False) is None
+
+
+def test_a_layer_that_is_cut_wrongly_is_left_alone_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two layers one is spoilt whenever it is cut: the other one goes all the same, and what comes out is right."""
+    some = Numbers(5)
+    body = "g = Conv (r, w1, b1)\n q = Relu (g)\n y = Conv (q, w2, b2)"
+    layers = some.layer(1, 8, 8, 1, 1, dead=(2, 3)) | some.layer(2, 3, 8, 1, 1)
+    model = after_stem(some, "float[n, 3, a, b] y", body, **layers)
+
+    def spoil(proto: onnx.ModelProto) -> None:
+        new = weights(proto)
+        if new["w2"].shape[1] < 8:
+            set_weights(proto, {"w2": 2 * new["w2"]})
+
+    sabotage(monkeypatch, spoil)
+    audit = relu_audit.audit(model, data_for())
+    pruned = relu_audit.prune(model, audit, data=data_for(), align=1)
+    assert pruned.plan.withheld == ("q",)
+    assert {(one.tensor, one.slug) for one in pruned.plan.kept} == {("q", "verification")}
+    assert {one.tensor for one in pruned.plan.removed} == {"r"}
+    assert_same_function(model, pruned.model, [data_for()])
+    assert "defect" in " ".join(str(part) for part in pruning.render(pruned.record(), audit).renderables)  # type: ignore[attr-defined]
 
 
 def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch) -> None:

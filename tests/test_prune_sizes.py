@@ -85,7 +85,12 @@ def test_the_function_is_kept_at_sizes_that_the_data_did_not_have(name: str) -> 
     audit = relu_audit.audit(model, data)
     assert set(audit.sites[0].dead) >= set(DEAD)
     pruned = relu_audit.prune(model, audit, data=data, align=1)
-    before, after = (ort.InferenceSession(m.SerializeToString()) for m in (model, pruned.model))
+    same_at_every_size(model, pruned.model)
+
+
+def same_at_every_size(old: onnx.ModelProto, new: onnx.ModelProto) -> None:
+    """Both models on images of sizes that the data did not have."""
+    before, after = (ort.InferenceSession(m.SerializeToString()) for m in (old, new))
     for shape in ((1, 3, 8, 8), (2, 3, 9, 9), (1, 3, 17, 12), (3, 3, 33, 31)):
         x = RNG.integers(-3, 4, shape).astype(np.float32)
         a, b = before.run(None, {"x": x})[0], after.run(None, {"x": x})[0]
@@ -98,3 +103,30 @@ def test_what_no_size_touches_goes() -> None:
     audit = relu_audit.audit(model, data)
     pruned = relu_audit.prune(model, audit, data=data, align=1)
     assert {one.unit for one in pruned.plan.removed} >= set(DEAD)
+
+
+@pytest.mark.parametrize(
+    "reduced",
+    ["ReduceSum <keepdims = 1> (one, hw)", "Softmax <axis = 3> (one)", "CumSum (one, across)"],
+)
+def test_a_dead_layer_whose_constant_depends_on_the_size(reduced: str) -> None:
+    """What takes its place has to be right at any size."""
+    text = (
+        "c = Conv <pads = [1, 1, 1, 1]> (x, w, b)\n r = Relu (c)\n d = Conv (r, v1, low)\n q = Relu (d)\n"
+        f"one = Add (q, ones)\n k = {reduced}\n a = Add (c, k)\n y = Conv (a, v1)"
+    )
+    weights = {
+        "w": RNG.integers(-2, 3, (8, 3, 3, 3)).astype(np.float32),
+        "b": np.arange(8, dtype=np.float32),
+        "v1": RNG.integers(-2, 3, (8, 8, 1, 1)).astype(np.float32),
+        "low": np.full(8, -1e5, np.float32),
+        "ones": np.ones(1, np.float32),
+        "hw": np.array([2, 3]),
+        "across": np.array(3),
+    }
+    used = {key: value for key, value in weights.items() if key in text}
+    model = graph("float[n, 3, a, b] x", "float[n, k, d, e] y", text, used, opset=17)
+    data = {"x": RNG.integers(-3, 4, (40, 3, 8, 8)).astype(np.float32)}
+    pruned = relu_audit.prune(model, relu_audit.audit(model, data), data=data, align=1)
+    assert len(pruned.plan.removed) >= 8
+    same_at_every_size(model, pruned.model)

@@ -166,6 +166,7 @@ def evil_case() -> Case:
         cuts=(Cut(initializer=name(), axis=0, indices=(0,), size=2),),
         dropped=(name(),),
         folds=(Fold(initializer=name(), note=name()),),
+        withheld=(name(), name()),
     )
     built = record(
         tool=name(),
@@ -502,9 +503,9 @@ def test_unknown_layers_reasons_and_sizes_are_told_as_they_are(cases: dict[str, 
     assert "not known" in row["Bars"].text
 
 
-def test_made_up_and_interrupted_audits_are_marked(evil: Case) -> None:
+def test_what_puts_a_result_in_doubt_is_marked(evil: Case) -> None:
     markers = [e.text for e in section(evil.page, "verdict").all("p", class_="marker")]
-    assert [text.split()[0] for text in markers] == ["Made-up", "Interrupted"]
+    assert [text.split()[0] for text in markers] == ["Made-up", "Interrupted", "Defect"]
 
 
 def test_changes_in_words() -> None:

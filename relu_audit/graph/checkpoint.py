@@ -81,6 +81,19 @@ class Checkpoint:
                 hint="Audit this file, and use that audit.",
             )
 
+    def check_whole(self) -> None:
+        """Refuse a model of which a result was left out, where a model is to be made of it.
+
+        Raises:
+            UsageError: ``map-result``.
+        """
+        if self.unread:
+            raise UsageError(
+                f"the result '{self.unread[0]}' of {self.name} is a map, which would be lost",
+                slug="map-result",
+                hint="Export the classifier without ZipMap: to_onnx(model, X, options={'zipmap': False}).",
+            )
+
     def forget_pages(self) -> None:
         """Let the system take back memory that only mirrors the file: a session has mostly copied what it needs."""
         if isinstance(self.data.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

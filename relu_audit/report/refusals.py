@@ -76,6 +76,11 @@ EXPLAINED: Mapping[str, Explanation] = {
         "It is part of an output of the model, whose shape is a promise to whoever calls it.",
         "If the callers can do without that part of the output, change the model's interface first.",
     ),
+    "verification": Explanation(
+        "Cutting this layer made the result compute something else, so that nothing of it was cut. That is a defect of "
+        "this program, not of the model.",
+        "Please report it with the model.",
+    ),
     "loop-body": Explanation(
         "It goes into or comes out of the body of a loop or a branch, where shapes are left as they are.",
         "Unroll the loop, or choose the branch, when the model is exported.",

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from relu_audit.errors import UsageError
-from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
@@ -32,6 +31,7 @@ class Case:
         audit: What was observed.
         network: The graph.
         premise: Which of its entries are silent.
+        withheld: Names of sites that must not be touched.
         on: Pre-activation and rectified value of layers all of whose units were always on.
         declared: Type and shape of every output as the file states them.
         initializers: Names of the initializers there were.
@@ -46,6 +46,7 @@ class Case:
     audit: Audit
     network: Network
     premise: Premise
+    withheld: tuple[str, ...]
     on: tuple[tuple[ir.Value, ir.Value], ...]
     declared: Mapping[str | None, tuple[ir.TypeProtocol | None, ir.Shape | None]]
     initializers: frozenset[str]
@@ -65,12 +66,8 @@ class Case:
         """The facts of the graph, in which units that are withheld stay whatever else goes."""
         facts = collect(ground, picking)
         for one in self.premise.withheld:
-            facts.pin(ground.atoms.along(one.value, one.axis), *WITHHELD)
+            facts.pin(ground.atoms.along(one.value, one.axis), "verification", f"'{one.tensor}' is not to be touched")
         return facts
-
-
-WITHHELD = "verification", "without it the result computed something else, which is a defect of this program"
-"""Slug and detail of units that stay because cutting them went wrong."""
 
 
 def open_case(
@@ -100,7 +97,7 @@ def open_case(
     """
     checkpoint = open_checkpoint(model)
     checkpoint.check_audited(audit.model)
-    _refuse_maps(checkpoint)
+    checkpoint.check_whole()
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
@@ -112,7 +109,8 @@ def open_case(
     return Case(
         audit=audit,
         network=network,
-        premise=premise(network, audit, census).without(withheld, *WITHHELD),
+        premise=premise(network, audit, census, withheld),
+        withheld=tuple(sorted(withheld)),
         on=tuple(pair for tensor, pair in always_on(audit, census) if tensor not in withheld),
         declared=declared,
         initializers=frozenset(network.model.graph.initializers),
@@ -123,15 +121,6 @@ def open_case(
         data=dataset,
         samples=tuple(one for one in samples if one is not None),
     )
-
-
-def _refuse_maps(checkpoint: Checkpoint) -> None:
-    if checkpoint.unread:
-        raise UsageError(
-            f"the result '{checkpoint.unread[0]}' of {checkpoint.name} is a map, which would be lost",
-            slug="map-result",
-            hint="Export the classifier without ZipMap: to_onnx(model, X, options={'zipmap': False}).",
-        )
 
 
 def _outside(model: ir.Model) -> Iterator[str]:

@@ -37,7 +37,7 @@ def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
                 facts.pin_value(value, "shape", f"its size is read, {named(node)}")
         elif not node.inputs and _is_constant(ground, node):
             pass
-        elif law is None or (node.outputs and all(value in ground.measured for value in node.outputs)):
+        elif law is None or (node.outputs and all(_counts(ground, value) for value in node.outputs)):
             facts.pin_node(node, "unknown-operator", f"the axes of {named(node)} are not known")
         elif node in within:
             pass
@@ -55,6 +55,11 @@ def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
 
 def _is_constant(ground: Ground, node: ir.Node) -> bool:
     return all(value in ground.numbers for value in node.outputs)
+
+
+def _counts(ground: Ground, value: ir.Value) -> bool:
+    """Whether a value is arithmetic on sizes; what sizes only spread, as a constant that is expanded, is data."""
+    return value in ground.measured and (value.dtype is None or not value.dtype.is_floating_point())
 
 
 def _pin_borders(ground: Ground, facts: Facts, graph: ir.Graph) -> None:

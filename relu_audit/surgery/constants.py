@@ -148,7 +148,7 @@ class _Finder:
         for output, value in enumerate(node.outputs):
             for axis, atoms in self.atoms.of(value):
                 if law.moves:
-                    made = self._moved(node, output, axis, len(atoms))
+                    made = self._moved(node, law, output, axis, len(atoms))
                 else:
                     made = self._combined(node, law, output, axis, len(atoms))
                 self._set(value, atoms, made)
@@ -218,7 +218,7 @@ class _Finder:
                 return ~(mix.pattern & ~self.known[mix.terms][:, None, :]).any(axis=2).ravel()
         return np.zeros(size, bool)
 
-    def _moved(self, node: ir.Node, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
+    def _moved(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
         """Constant where all that goes there is."""
         shuffle = self.facts.shuffles.get(node)
         moved = self.facts.moved.get(node) if shuffle is None else shuffle.moved
@@ -226,13 +226,15 @@ class _Finder:
             return None
         here = [r for r in moved.routes if r.output == output and r.output_axis == axis]
         constant, number = np.ones(size, bool), np.full(size, np.nan)
-        for operand in {operand for operand, _ in moved.shown}:
-            value = node.inputs[operand] if shuffle is None else shuffle.source
+        sources = node.inputs if law.many else node.inputs[:1] if shuffle is None else [shuffle.source]
+        for operand, value in enumerate(sources):
             own = [r for r in here if r.operand == operand]
             if value is None or value in self.whole:
                 continue
-            if not own:
+            if not own and not law.many:
                 return None
+            if not own:  # it lies side by side with the others: what they do not make may be its own
+                constant[moved.unmade(output, axis, size)] = False
             filled, reached = np.zeros(size, bool), np.zeros(size, bool)
             for route in own:
                 covered, number = self._carried(value, route, size, number)

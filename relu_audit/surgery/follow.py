@@ -12,6 +12,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
 from relu_audit.surgery.routes import Moved, trace
+from relu_audit.surgery.signature import operation
 
 
 def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: list[tuple[ir.Node, Moved]]) -> None:
@@ -37,6 +38,19 @@ def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: lis
     if law.rewrites and any(value in ground.varying for value in node.inputs[1:]):
         _pin_varying(facts, node, moved)
     _pin_unrouted(facts, node, law, moved, data)
+    _pin_stretched(facts, node, law, moved)
+
+
+def _pin_stretched(facts: Facts, node: ir.Node, law: Law, moved: Moved) -> None:
+    """Axes that come out longer or shorter by a factor of their length, or in parts, unless a cut stays one."""
+    source = node.inputs[0]
+    rank = 0 if source is None else len(facts.atoms.shape(source) or ())
+    regrouped = law.joins(operation(node), rank) if law.joins is not None and rank else set[int]()
+    uneven = [(r.axis, r.output_axis) for r in moved.routes if law.resamples and not r.repeats()]
+    for before, behind in (*((axis, axis) for axis in regrouped), *uneven):
+        detail = f"{named(node)} stretches this axis or takes it apart"
+        for value, axis in ((source, before), (node.outputs[0], behind)):
+            facts.pin(None if value is None else facts.atoms.along(value, axis), "combined-axis", detail)
 
 
 def _pin_varying(facts: Facts, node: ir.Node, moved: Moved) -> None:
@@ -51,22 +65,21 @@ def _pin_varying(facts: Facts, node: ir.Node, moved: Moved) -> None:
 
 
 def _pin_unrouted(facts: Facts, node: ir.Node, law: Law, moved: Moved, data: Sequence[int]) -> None:
-    """Entries that come out without an axis of their own, and axes of the result that no operand's axis makes."""
-    routed = {(r.operand, r.axis) for r in moved.routes}
+    """Entries that come out without an axis of their own, and entries of the result that no operand's axis makes."""
     for index in data:
         value = node.inputs[index]
         for axis, atoms in () if value is None else facts.atoms.of(value):
             if (index, axis) in moved.blended:
                 facts.pin(atoms, "combined-axis", f"{named(node)} blends entries along this axis")
-            elif (index, axis) not in routed:
-                facts.pin(
-                    atoms[moved.shown.get((index, axis), np.arange(len(atoms)))], "shape", f"{named(node)} picks it"
-                )
-    reached = {(r.output, r.output_axis) for r in moved.routes}
+            else:
+                facts.pin(atoms[moved.stray(index, axis, len(atoms))], "shape", f"{named(node)} picks it")
     for output, value in enumerate(node.outputs):
         for axis, atoms in facts.atoms.of(value):
-            if (output, axis) not in reached and not law.spreads:
+            unmade = moved.unmade(output, axis, len(atoms))
+            if len(unmade) == len(atoms) and not law.spreads:
                 facts.pin(atoms, "combined-axis", f"{named(node)} fills this axis")
+            elif not law.fills and not law.spreads:
+                facts.pin(atoms[unmade], "combined-axis", f"{named(node)} makes it of something that has no such axis")
 
 
 def settle(facts: Facts, node: ir.Node, moved: Moved) -> None:

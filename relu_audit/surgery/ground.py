@@ -176,7 +176,8 @@ def _all_values(network: Network) -> list[ir.Value]:
 def _classes(network: Network, nodes: list[ir.Node]) -> tuple[set[ir.Value], set[ir.Value]]:
     """Values measured off shapes, and values computed from constants alone."""
     measured: set[ir.Value] = set()
-    constants = {value for value in network.weights if not _overridable(value)}
+    written = {value for graph in network.model.graphs() for value in graph.initializers.values()}
+    constants = {value for value in (*network.weights, *written) if not _overridable(value)}
     for node in nodes:
         rule = law(node.domain, node.op_type, network.opsets.get("", 0))
         inputs = [value for value in node.inputs if value is not None]

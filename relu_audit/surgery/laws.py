@@ -29,7 +29,7 @@ class Law:
         signature: A signature in place of the axis table's, where pruning has to know more of parameters.
         private: Operands that have axes of their own, as a kernel has, which end in the operator.
         zero_points: For operands that hold codes the number of the operand that says which code is zero.
-        joins: Axes of the first operand along which entries are combined, so that none may go.
+        joins: Axes of the first operand along which entries are combined or taken apart, so that none may go.
         moves: It only moves entries: where each goes is found by running it on indices.
         many: All its operands are moved, not only the first.
         absorbs: A slice of zeros in one operand makes the same slice of the result zero.
@@ -48,6 +48,7 @@ class Law:
         sums: Operands are added up, so that one of them may lack what another has.
         adds: The result is one operand plus the other, so that a constant one can take up more.
         windows: Positions of the result are windows that slide over those of the first operand.
+        resamples: It makes axes longer or shorter by a factor.
         drops: A move that does without an operand which has nothing left along this axis.
         patch: Writes a cut into the node's attributes and integer operands.
         rewrites: The patch writes numbers in place of those an operand had, so that these must not be computed anew.
@@ -75,6 +76,7 @@ class Law:
     sums: bool = False
     adds: bool = False
     windows: bool = False
+    resamples: bool = False
     drops: Joins | None = None
     patch: Patch | None = None
     rewrites: bool = False
@@ -174,12 +176,12 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "QLinearConv"): Law(signature=_QLINEAR_CONV, zero_points={0: 2, 3: 5}, groups="group", private=(3,)),
     ("", "QLinearMatMul"): Law(signature=_QLINEAR_MATMUL, zero_points={0: 2, 3: 5}),
     **{("", op): Law(moves=True) for op in ("Transpose", "Flatten", "Squeeze", "Unsqueeze", "Tile")},
-    **{("", op): Law(moves=True) for op in ("DepthToSpace", "SpaceToDepth")},
+    **{("", op): Law(moves=True, joins=fixed(2, 3)) for op in ("DepthToSpace", "SpaceToDepth")},
     ("", "Concat"): Law(moves=True, many=True, drops=axis_of(1), patch=patches.operands),
     ("", "Reshape"): Law(moves=True, patch=patches.target(1, "shape")),
     ("", "Expand"): Law(moves=True, spreads=True, patch=patches.target(1, "shape")),
-    ("", "Resize"): Law(moves=True, patch=patches.target(3, "")),
-    ("", "Upsample"): Law(moves=True),
+    ("", "Resize"): Law(moves=True, resamples=True, patch=patches.target(3, "")),
+    ("", "Upsample"): Law(moves=True, resamples=True),
     ("", "Split"): Law(moves=True, patch=patches.parts),
     ("", "Slice"): Law(moves=True, patch=patches.bounds, rewrites=True),
     ("", "Gather"): Law(moves=True, patch=patches.indices),

@@ -144,18 +144,27 @@ def spread(editor: Editor, at: ir.Node, array: np.ndarray, lengths: Sequence[Len
         return constant
     if all(isinstance(length, int) for length in lengths):
         return editor.before(at, "Expand", constant, editor.constant(np.array(lengths, np.int64), like))
-    parts: list[ir.Value] = []
-    for length in lengths:
-        if isinstance(length, int):
-            parts.append(editor.constant(np.array([length], np.int64), like))
-            continue
-        axis = editor.constant(np.array([length.axis], np.int64), like)
-        part = editor.before(at, "Gather", editor.before(at, "Shape", length.source), axis)
-        for add, by in length.steps:
-            if add:
-                part = editor.before(at, "Add", part, editor.constant(np.array([add], np.int64), like))
-            if by != 1:
-                part = editor.before(at, "Div", part, editor.constant(np.array([by], np.int64), like))
-        parts.append(part)
-    shape = parts[0] if len(parts) == 1 else editor.before(at, "Concat", *parts, axis=0)
-    return editor.before(at, "Expand", constant, shape)
+    parts = [_length(editor, at, length, like) for length in lengths]
+    shape = parts[0] if len(parts) == 1 else _counting(editor.before(at, "Concat", *parts, axis=0))
+    made = editor.before(at, "Expand", constant, shape)
+    made.type = constant.type
+    return made
+
+
+def _length(editor: Editor, at: ir.Node, length: Length, like: str) -> ir.Value:
+    """A length as a list of one number."""
+    if isinstance(length, int):
+        return editor.constant(np.array([length], np.int64), like)
+    axis = editor.constant(np.array([length.axis], np.int64), like)
+    part = _counting(editor.before(at, "Gather", _counting(editor.before(at, "Shape", length.source)), axis))
+    for add, by in length.steps:
+        if add:
+            part = _counting(editor.before(at, "Add", part, editor.constant(np.array([add], np.int64), like)))
+        if by != 1:
+            part = _counting(editor.before(at, "Div", part, editor.constant(np.array([by], np.int64), like)))
+    return part
+
+
+def _counting(value: ir.Value) -> ir.Value:
+    value.type = ir.TensorType(ir.DataType.INT64)
+    return value

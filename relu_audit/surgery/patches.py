@@ -32,6 +32,13 @@ class Route:
     source: Ints
     target: Ints
 
+    def repeats(self) -> bool:
+        """Whether the result is every entry in order, each as often as the others."""
+        order = self.source[np.argsort(self.target)]
+        distinct = np.unique(order)
+        times = len(order) // len(distinct)
+        return bool(np.array_equal(order, np.repeat(np.arange(len(distinct)), times)))
+
 
 @dataclass(frozen=True)
 class Cutting:
@@ -40,6 +47,7 @@ class Cutting:
     Attributes:
         node: The node.
         routes: Where entries go, before the cut.
+        shown: Which entries of the first operand, along each axis, show in the first result at all.
         kept_in: For each operand and axis that loses entries, which ones stay.
         kept_out: The same for results.
         sizes: Sizes of every result before the cut; None where the data decides.
@@ -49,6 +57,7 @@ class Cutting:
 
     node: ir.Node
     routes: Sequence[Route]
+    shown: Mapping[int, Ints]
     kept_in: Mapping[tuple[int, int], Bools]
     kept_out: Mapping[tuple[int, int], Bools]
     sizes: Sequence[tuple[int | None, ...]]
@@ -162,10 +171,10 @@ def bounds(cutting: Cutting) -> None:
 
 def _selection(cutting: Cutting, axis: int) -> Ints | None:
     """Which entries, counted among those that stay, the result now holds along an axis, in order."""
-    route = next((r for r in cutting.routes if r.operand == 0 and r.axis == r.output_axis == axis), None)
+    kept_in, kept_out = cutting.kept_in.get((0, axis)), cutting.kept_out.get((0, axis))
+    route = _straight(cutting, axis)
     if route is None:
         return None
-    kept_in, kept_out = cutting.kept_in.get((0, axis)), cutting.kept_out.get((0, axis))
     order = np.argsort(route.target)
     source, goal = route.source[order], route.target[order]
     if kept_out is not None:
@@ -173,11 +182,24 @@ def _selection(cutting: Cutting, axis: int) -> Ints | None:
     return source if kept_in is None else (np.cumsum(kept_in) - 1)[source]
 
 
+def _straight(cutting: Cutting, axis: int) -> Route | None:
+    """Where the entries along an axis of the first operand go on the same axis of the result."""
+    found = next((r for r in cutting.routes if r.operand == r.output == 0 and r.axis == r.output_axis == axis), None)
+    alone = cutting.shown.get(axis)
+    if found is None and alone is not None and len(alone) == 1 and cutting.sizes[0][axis] == 1:
+        return Route(0, axis, 0, axis, alone, np.zeros(1, np.int64))
+    return found
+
+
 def _is_whole(cutting: Cutting, axis: int) -> bool:
     """Whether a Slice takes all there is along an axis, as it will of fewer: its bounds may depend on the data then."""
-    route = next(r for r in cutting.routes if r.operand == 0 and r.axis == r.output_axis == axis)
-    size = cutting.sizes[0][axis]
-    return size == len(route.source) and np.array_equal(route.source, route.target) and _covers(route.source)
+    route, size = _straight(cutting, axis), cutting.sizes[0][axis]
+    return (
+        route is not None
+        and size == len(route.source)
+        and np.array_equal(route.source, route.target)
+        and _covers(route.source)
+    )
 
 
 def _covers(entries: Ints) -> bool:
@@ -249,20 +271,39 @@ def pads(cutting: Cutting) -> None:
     if numbers is None:
         return
     half, before = len(numbers) // 2, list(numbers)
-    for (_, axis), kept in cutting.kept_out.items():
-        route = next((r for r in cutting.routes if r.operand == 0 and r.axis == r.output_axis == axis), None)
-        if route is None or axis not in axes:
-            continue
-        place, filled = axes.index(axis), np.ones(len(kept), bool)
-        filled[route.target] = False
-        first, last = int(route.target.min()), int(route.target.max())
-        if numbers[place] > 0:
-            numbers[place] = int((kept & filled)[:first].sum())
-        if numbers[place + half] > 0:
-            numbers[place + half] = int((kept & filled)[last + 1 :].sum())
+    for axis in {axis for _, axis in (*cutting.kept_in, *cutting.kept_out)} & set(axes):
+        place = axes.index(axis)
+        ends = _ends(cutting, axis, max(-numbers[place + half], 0))
+        if ends is not None:
+            numbers[place], numbers[place + half] = ends
     if numbers == before:
         return  # and where they are computed, they go on being computed
     if old:
         cutting.attribute("pads", numbers)
     else:
         cutting.operand(1, np.array(numbers, np.int64))
+
+
+def _ends(cutting: Cutting, axis: int, cropped: int) -> tuple[int, int] | None:
+    """What a Pad puts before and behind what stays along an axis, or takes off where it is negative.
+
+    Where it shows entries of its operand again, it leaves the axis to a Gather behind it.
+
+    Args:
+        cutting: The node.
+        axis: The axis.
+        cropped: How many entries of the operand it took off the end.
+    """
+    route, selection = _straight(cutting, axis), _selection(cutting, axis)
+    if route is None or selection is None:
+        return None
+    first, last = int(route.source.min()), int(route.source.max())
+    if last - first + 1 != len(route.source) or len(np.unique(route.source)) < len(route.source):
+        indices = cutting.editor.constant(selection, cutting.node.name or cutting.node.op_type)
+        cutting.editor.redirect(cutting.node.outputs[0], "Gather", indices, axis=axis)
+        return 0, 0
+    inside = cutting.kept_in.get((0, axis), np.ones(last + 1 + cropped, bool))
+    outside = cutting.kept_out.get((0, axis), np.ones(cutting.sizes[0][axis] or 0, bool))
+    filled = outside[: int(route.target.min())].sum(), outside[int(route.target.max()) + 1 :].sum()
+    taken = inside[:first].sum(), inside[last + 1 :].sum()
+    return int(filled[0] - taken[0]), int(filled[1] - taken[1])

@@ -53,6 +53,7 @@ class Plan(Record, frozen=True, kw_only=True):
         align: Lengths that were multiples of this still are.
         before: Cost of the original.
         after: Cost of the result.
+        withheld: Sites that were not cut because the result then computed something else, which is a defect.
     """
 
     removed: tuple[RemovedUnit, ...]
@@ -63,6 +64,7 @@ class Plan(Record, frozen=True, kw_only=True):
     align: int
     before: Cost
     after: Cost
+    withheld: tuple[str, ...] = ()
 
 
 class Comparison(Record, frozen=True, kw_only=True):

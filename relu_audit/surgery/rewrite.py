@@ -140,9 +140,11 @@ class _Writer:
             elif law.measures:
                 self._restore_shape(node)
             elif node in self.facts.moved and law.patch is not None:
+                moved = self.facts.moved[node]
                 cutting = Cutting(
                     node=node,
-                    routes=self.facts.moved[node].routes,
+                    routes=moved.routes,
+                    shown={axis: chosen for (i, axis, o), chosen in moved.shown.items() if i == o == 0},
                     kept_in={(i, a): k for i, v in enumerate(node.inputs) for a, k in self.kept(v).items()},
                     kept_out={(o, a): k for o, v in enumerate(node.outputs) for a, k in self.kept(v).items()},
                     sizes=[self.atoms.shape(value) or () for value in node.outputs],

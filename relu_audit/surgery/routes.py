@@ -30,12 +30,26 @@ class Moved:
     Attributes:
         routes: How every axis of an operand shows along every axis of a result that depends on it.
         blended: Axes of operands whose entries come out mixed, as when an image is resampled.
-        shown: For each axis of an operand, which of its entries come out at all.
+        shown: For each axis of an operand and each result, which of its entries come out there at all.
     """
 
     routes: tuple[Route, ...]
     blended: frozenset[tuple[int, int]]
-    shown: Mapping[tuple[int, int], Ints]
+    shown: Mapping[tuple[int, int, int], Ints]
+
+    def stray(self, operand: int, axis: int, count: int) -> Ints:
+        """Entries of an operand that come out in a result along no axis of it, as one that is picked alone."""
+        routed = {r.output for r in self.routes if (r.operand, r.axis) == (operand, axis)}
+        found = {output: chosen for (o, a, output), chosen in self.shown.items() if (o, a) == (operand, axis)}
+        if not found:
+            return np.arange(count)
+        apart = [chosen for output, chosen in found.items() if output not in routed]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *apart]))
+
+    def unmade(self, output: int, axis: int, count: int) -> Ints:
+        """Entries of a result that come from no entry of an operand."""
+        made = [r.target for r in self.routes if (r.output, r.output_axis) == (output, axis)]
+        return np.setdiff1d(np.arange(count), np.concatenate([np.zeros(0, np.int64), *made]))
 
 
 def trace(
@@ -116,7 +130,7 @@ class _Chain:
 def _trace(runner: _Traced) -> Moved:
     routes: list[Route] = []
     blended: set[tuple[int, int]] = set()
-    shown: dict[tuple[int, int], Ints] = {}
+    shown: dict[tuple[int, int, int], Ints] = {}
     for operand, shape in runner.shapes.items():
         for axis, size in enumerate(shape):
             if size > 1:
@@ -125,7 +139,7 @@ def _trace(runner: _Traced) -> Moved:
                     blended.add((operand, axis))
                 else:
                     routes += found[0]
-                    shown[operand, axis] = np.array(sorted(found[1]), np.int64)
+                    shown.update({(operand, axis, output): chosen for output, chosen in enumerate(found[1])})
     return Moved(tuple(routes), frozenset(blended), shown)
 
 
@@ -180,14 +194,14 @@ class Runner:
         return [found[name] for name in self._names]
 
 
-def _along(runner: _Traced, operand: int, axis: int) -> tuple[list[Route], set[int]] | None:
-    """The routes of one axis and which of its entries show at all; None if they come out mixed."""
+def _along(runner: _Traced, operand: int, axis: int) -> tuple[list[Route], list[Ints]] | None:
+    """The routes of one axis and which of its entries show in each result; None if they come out mixed."""
     shape = runner.shapes[operand]
     lined = np.arange(shape[axis], dtype=np.float32).reshape([-1 if i == axis else 1 for i in range(len(shape))])
     indices = np.ascontiguousarray(np.broadcast_to(lined, shape))
     plain, shifted = runner.run(operand, indices), runner.run(operand, indices + SHIFT)
     routes: list[Route] = []
-    used: set[int] = set()
+    used: list[Ints] = []
     for output, (low, high) in enumerate(zip(plain, shifted, strict=True)):
         came = high - low > SHIFT / 2
         whole = np.rint(low)
@@ -200,7 +214,7 @@ def _along(runner: _Traced, operand: int, axis: int) -> tuple[list[Route], set[i
             if size > 1:
                 found = _route(operand, axis, output, output_axis, source, came)
                 routes += [] if found is None else [found]
-        used |= set(np.unique(source[came]).tolist())
+        used.append(np.unique(source[came]))
     return routes, used
 
 

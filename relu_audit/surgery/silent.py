@@ -33,31 +33,27 @@ class Premise:
     refused: tuple[KeptUnit, ...]
     withheld: tuple[Silent, ...] = ()
 
-    def without(self, tensors: Collection[str], slug: str, detail: str) -> Premise:
-        """The premise with nothing said of some sites, whose dead units are then refused for a reason."""
-        withheld = [one for one in self.silent if one.tensor in tensors]
-        refused = {
-            (one.tensor, unit): KeptUnit(tensor=one.tensor, unit=unit, why="dead", slug=slug, detail=detail)
-            for one in withheld
-            for unit in np.unique(one.units[one.indices]).tolist()
-        }
-        silent = tuple(one for one in self.silent if one.tensor not in tensors)
-        return Premise(silent, (*self.refused, *refused.values()), (*self.withheld, *withheld))
 
-
-def premise(network: Network, audit: Audit, census: Census) -> Premise:
-    """Find the audited sites in the graph again."""
+def premise(network: Network, audit: Audit, census: Census, withheld: Collection[str] = ()) -> Premise:
+    """Find the audited sites in the graph again; of some nothing is to be made use of."""
     located = {one.site.tensor: one for one in census.located}
     silent: list[Silent] = []
     refused: list[KeptUnit] = []
+    untouched: list[Silent] = []
     for site in audit.sites:
         uses = located[site.tensor].uses if site.tensor in located else ()
         found = [_silent(network, site, use) for use in uses]
-        if not found or any(one is None for one in found):
-            refused += [_kept(site, unit, "dead") for unit in site.dead]
-            refused += [_kept(site, unit, "constant") for unit in site.constant]
-        silent += [one for one in found if one is not None and all(found)]
-    return Premise(tuple(silent), tuple(refused))
+        places = [one for one in found if one is not None and all(found)]
+        if site.tensor in withheld:
+            untouched += places
+            detail = "with this layer cut, the result computed something else: a defect of this program"
+            refused += _kept(site, slug="verification", detail=detail)
+        elif places:
+            silent += places
+        else:
+            detail = "its units spread over several axes, or over one whose size the file does not tell"
+            refused += _kept(site, slug="units-spread", detail=detail)
+    return Premise(tuple(silent), tuple(refused), tuple(untouched))
 
 
 def always_on(audit: Audit, census: Census) -> list[tuple[str, tuple[ir.Value, ir.Value]]]:
@@ -72,9 +68,12 @@ def always_on(audit: Audit, census: Census) -> list[tuple[str, tuple[ir.Value, i
     ]
 
 
-def _kept(site: SiteAudit, unit: int, why: str) -> KeptUnit:
-    detail = "its units spread over several axes, or over one whose size the file does not tell"
-    return KeptUnit(tensor=site.tensor, unit=unit, why=why, slug="units-spread", detail=detail)
+def _kept(site: SiteAudit, *, slug: str, detail: str) -> list[KeptUnit]:
+    return [
+        KeptUnit(tensor=site.tensor, unit=unit, why=why, slug=slug, detail=detail)
+        for why, units in (("dead", site.dead), ("constant", site.constant))
+        for unit in units
+    ]
 
 
 def _silent(network: Network, site: SiteAudit, use: Use) -> Silent | None:

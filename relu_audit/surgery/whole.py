@@ -7,7 +7,7 @@ that broadcasts; else one that is spread to the lengths that the graph's inputs 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,19 +125,38 @@ def _wholes(ground: Ground, facts: Facts, constants: Constants, seeds: Collectio
                 found = frozenset({value}) if value in seeds else _relied(ground, constants, relied, node)
                 if found:
                     relied[value] = found
-    wanted = {value.name or "": value for value in relied if value in ground.shapes}
-    size = {name: 8 * int(np.prod(ground.shapes[value])) for name, value in wanted.items()}
     wholes: dict[ir.Value, Whole] = {}
-    for name, numbers in ground.rehearsal.numbers(size):
-        value = wanted[name]
-        shape = ground.atoms.shape(value)
-        array = None if shape is None else _collapsed(numbers, shape)
-        if array is not None and value.dtype is not None:
-            array = array.astype(value.dtype.numpy())
-        if array is not None:
-            long = lengths(ground, facts, value) if ground.opset >= EXPANDS_SINCE else None
-            wholes[value] = Whole(value, array, long, relied[value])
+    for value, numbers in _alike_at_every_size(ground, relied):
+        array = numbers if value.dtype is None else numbers.astype(value.dtype.numpy())
+        long = lengths(ground, facts, value) if ground.opset >= EXPANDS_SINCE else None
+        wholes[value] = Whole(value, array, long, relied[value])
     return wholes
+
+
+def _alike_at_every_size(ground: Ground, values: Collection[ir.Value]) -> Iterator[tuple[ir.Value, np.ndarray]]:
+    """The collapsed numbers of constants that are the same whatever the open sizes are, as the sum of an image is not.
+
+    The order is the graph's.
+    """
+    wanted = {value.name or "": value for value in values if value in ground.shapes}
+    size = {name: 8 * int(np.prod(ground.shapes[value])) for name, value in wanted.items()}
+    first: dict[str, np.ndarray | None] = {}
+    for feeds in (ground.rehearsal.feeds, *ground.rehearsal.further):
+        for name, numbers in ground.rehearsal.numbers(size, feeds):
+            shape = ground.atoms.shape(wanted[name])
+            array = None if shape is None else _collapsed(numbers, shape)
+            first[name] = array if _agree(first.get(name, array), array) else None
+    for name, value in wanted.items():
+        array = first.get(name)
+        if array is not None:
+            yield value, array
+
+
+def _agree(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    apart = np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0)
+    return bool(apart <= SPREAD * np.abs(one.astype(np.float64)).max(initial=0))
 
 
 def _relied(

@@ -1,0 +1,151 @@
+"""Small pruning patterns: single channels, axes that are filled, stretched or folded, and sizes in the numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from tests.graphs import graph
+from tests.prune_kit import NORM, STEM, Numbers, X, after_stem, pattern, whole
+
+IMAGE = "float[n, c, a, b] y"
+OPEN = "float[n, 2, a, b] x"
+SAME = "<pads = [1, 1, 1, 1]>"
+EDGES = whole(0, 1, 1, 0, 0, 2, 1, 0)
+
+
+# Down to one channel
+
+
+@pattern()
+def slice_of_one_channel_as_a_mask(some: Numbers) -> onnx.ModelProto:
+    body = "s = Slice (r, from, to, axis)\n q = Conv (r, w1, b1)\n p = Mul (q, s)\n y = Conv (p, w2, b2)"
+    weights = some.layer(1, 4, 8, 1, 1) | some.layer(2, 3, 4, 1, 1)
+    return after_stem(some, IMAGE, body, **weights, **{"from": whole(3), "to": whole(4), "axis": whole(1)})
+
+
+@pattern(also={"r": (0, 2, 5, 7)})
+def slice_of_one_channel_is_all_there_is(some: Numbers) -> onnx.ModelProto:
+    body = "s = Slice (r, from, to, axis)\n y = Conv (s, w1, b1)"
+    return after_stem(
+        some, IMAGE, body, **some.layer(1, 4, 1, 1, 1), **{"from": whole(3), "to": whole(4)}, axis=whole(1)
+    )
+
+
+@pattern()
+def split_off_one_channel(some: Numbers) -> onnx.ModelProto:
+    body = "s, t = Split<axis = 1> (r, sizes)\n q = Conv (t, w1, b1)\n p = Mul (q, s)\n y = Conv (p, w2, b2)"
+    weights = some.layer(1, 4, 7, 1, 1) | some.layer(2, 3, 4, 1, 1)
+    return after_stem(some, IMAGE, body, **weights, sizes=whole(1, 7))
+
+
+@pattern({"r": (0, 1, 4)}, removed=2, kept=["shape"])
+def split_off_one_dead_channel(some: Numbers) -> onnx.ModelProto:
+    body = "s, t = Split<axis = 1> (r, sizes)\n q = Conv (t, w1, b1)\n p = Mul (q, s)\n y = Conv (p, w2, b2)"
+    weights = some.stem((0, 1, 4)) | some.layer(1, 4, 7, 1, 1) | some.layer(2, 3, 4, 1, 1)
+    return graph(X, IMAGE, STEM + body, weights | {"sizes": whole(1, 7)})
+
+
+@pattern()
+def concat_with_one_channel_that_nobody_reads(some: Numbers) -> onnx.ModelProto:
+    body = "q = Conv (x, w2, b2)\n c = Concat<axis = 1> (r, q)\n y = Conv (c, w1, b1)"
+    unread = some.weights(3, 9, 1, 1)
+    unread[:, 8] = 0
+    return after_stem(some, IMAGE, body, w1=unread, b1=some.bias(3), **some.layer(2, 1, 2, 1, 1))
+
+
+@pattern(exact=False)
+def concat_with_one_number(some: Numbers) -> onnx.ModelProto:
+    """Everything but the channels has size one, the batch included."""
+    body = (
+        "h = Conv (x, w0, b0)\n r = Relu (h)\n p = GlobalAveragePool (r)\n"
+        "q = GlobalAveragePool (x)\n u = Conv (q, w2, b2)\n c = Concat<axis = 1> (p, u)\n y = Conv (c, w1, b1)"
+    )
+    weights = some.stem() | some.layer(1, 3, 9, 1, 1) | some.layer(2, 1, 2, 1, 1)
+    return graph("float[1, 2, 8, 8] x", "float[1, 3, 1, 1] y", body, weights)
+
+
+# Filled, stretched, folded
+
+
+@pattern(also={"r": (0,)})
+def crop_and_pad_at_once(some: Numbers) -> onnx.ModelProto:
+    body = "d = Pad (r, pads)\n e = Slice (d, from, to, axes)\n y = Conv (e, w1, b1)"
+    bounds = {"from": whole(0, 1), "to": whole(8, 7), "axes": whole(1, 2), "pads": whole(0, -1, 1, 0, 0, 2, 1, 0)}
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1), **bounds)
+
+
+@pattern()
+def pad_and_slice_along_two_axes(some: Numbers) -> onnx.ModelProto:
+    body = "d = Pad (r, pads)\n e = Slice (d, from, to, axes)\n y = Conv (e, w1, b1)"
+    bounds = {"from": whole(2, 1), "to": whole(10, 7), "axes": whole(1, 2), "pads": EDGES}
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1), **bounds)
+
+
+@pattern()
+def channels_reflected_at_their_edge(some: Numbers) -> onnx.ModelProto:
+    body = 'd = Pad<mode = "reflect"> (r, pads)\n y = Conv (d, w1, b1)'
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 11, 1, 1), pads=EDGES)
+
+
+@pattern()
+def channels_twice(some: Numbers) -> onnx.ModelProto:
+    body = 'd = Resize<mode = "nearest"> (r, , scales)\n y = Conv (d, w1, b1)'
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 16, 1, 1), scales=np.array([1, 2, 1, 1], np.float32))
+
+
+@pattern(removed=0, kept=["combined-axis"])
+def channels_one_and_a_half_times(some: Numbers) -> onnx.ModelProto:
+    """Which channels come twice depends on how many there are."""
+    body = 'd = Resize<mode = "nearest"> (r, , scales)\n y = Conv (d, w1, b1)'
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 12, 1, 1), scales=np.array([1, 1.5, 1, 1], np.float32))
+
+
+@pattern({"r": (0, 1, 2)}, removed=0, kept=["combined-axis"])
+def four_channels_into_one_and_back(some: Numbers) -> onnx.ModelProto:
+    body = "d = DepthToSpace<blocksize = 2> (r)\n e = SpaceToDepth<blocksize = 2> (d)\n y = Conv (e, w1, b1)"
+    return graph(X, IMAGE, STEM + body, some.layer(0, 4, 2, 3, 3, dead=(0, 1, 2)) | some.layer(1, 3, 4, 1, 1))
+
+
+@pattern({"r": (1, 3, 5, 7)})
+def eight_channels_into_two_and_back(some: Numbers) -> onnx.ModelProto:
+    """One of the two is dead."""
+    body = "d = DepthToSpace<blocksize = 2> (r)\n e = SpaceToDepth<blocksize = 2> (d)\n y = Conv (e, w1, b1)"
+    return graph(X, IMAGE, STEM + body, some.stem((1, 3, 5, 7)) | some.layer(1, 3, 8, 1, 1))
+
+
+# Dead as a whole, at any size
+
+
+def dead_branch(some: Numbers, body: str, **weights: np.ndarray) -> onnx.ModelProto:
+    """An image of open size, a branch ``q`` of eight dead channels, and what follows."""
+    branch = f"g = Conv{SAME} (r, w1, b1)\n q = Relu (g)\n q1 = Add (q, level)\n"
+    layers = some.stem() | some.layer(1, 8, 8, 3, 3, dead=range(8)) | some.layer(3, 3, 8, 1, 1)
+    return graph(OPEN, IMAGE, STEM + branch + body, layers | {"level": np.array([2], np.float32)} | weights)
+
+
+BOTH = {"r": (1, 4, 6), "q": tuple(range(8))}
+
+
+@pattern(BOTH)
+def constant_that_grows_with_the_image_multiplies(some: Numbers) -> onnx.ModelProto:
+    body = "k = ReduceSum<keepdims = 1> (q1, axes)\n a = Mul (r, k)\n y = Conv (a, w3, b3)"
+    return dead_branch(some, body, axes=whole(2, 3))
+
+
+@pattern(BOTH, removed=8)
+def constant_that_grows_with_the_image_is_added(some: Numbers) -> onnx.ModelProto:
+    body = "k = ReduceSum<keepdims = 1> (q1, axes)\n a = Add (r, k)\n y = Conv (a, w3, b3)"
+    return dead_branch(some, body, axes=whole(2, 3))
+
+
+@pattern(BOTH, removed=8)
+def constant_counts_the_positions(some: Numbers) -> onnx.ModelProto:
+    body = "k = CumSum (q1, axis)\n a = Add (r, k)\n y = Conv (a, w3, b3)"
+    return dead_branch(some, body, axis=np.array(3))
+
+
+@pattern(BOTH)
+def constant_for_any_size(some: Numbers) -> onnx.ModelProto:
+    body = f"k = {NORM} (q1, s, t, m, v)\n p = GlobalAveragePool (k)\n a = Mul (r, p)\n y = Conv (a, w3, b3)"
+    return dead_branch(some, body, **some.norm())
