@@ -133,7 +133,7 @@ def constant_that_grows_with_the_image_multiplies(some: Numbers) -> onnx.ModelPr
     return dead_branch(some, body, axes=whole(2, 3))
 
 
-@pattern(BOTH, removed=8)
+@pattern(BOTH, removed=8, kept=["uneven-constant"])
 def constant_that_grows_with_the_image_is_added(some: Numbers) -> onnx.ModelProto:
     body = "k = ReduceSum<keepdims = 1> (q1, axes)\n a = Add (r, k)\n y = Conv (a, w3, b3)"
     return dead_branch(some, body, axes=whole(2, 3))
@@ -149,3 +149,36 @@ def constant_counts_the_positions(some: Numbers) -> onnx.ModelProto:
 def constant_for_any_size(some: Numbers) -> onnx.ModelProto:
     body = f"k = {NORM} (q1, s, t, m, v)\n p = GlobalAveragePool (k)\n a = Mul (r, p)\n y = Conv (a, w3, b3)"
     return dead_branch(some, body, **some.norm())
+
+
+# Who stands in the way
+
+
+@pattern({"r": (1, 4, 6)}, removed=0, kept=["graph-input"])
+def added_to_an_input(some: Numbers) -> onnx.ModelProto:
+    body = f"h = Conv{SAME} (x, w0, b0)\n r = Relu (h)\n a = Add (x, r)\n y = Conv (a, w1, b1)"
+    weights = some.layer(0, 8, 8, 3, 3, dead=(1, 4, 6)) | some.layer(1, 3, 8, 1, 1)
+    return graph("float[n, 8, 8, 8] x", IMAGE, body, weights)
+
+
+@pattern(removed=0, kept=["uneven-constant"])
+def position_embedding_is_added(some: Numbers) -> onnx.ModelProto:
+    return after_stem(
+        some, IMAGE, "a = Add (r, e)\n y = Conv (a, w1, b1)", e=some.weights(8, 8, 8), **some.layer(1, 3, 8, 1, 1)
+    )
+
+
+@pattern(removed=0, kept=["residual-partner-alive"])
+def living_partner_in_the_second_place(some: Numbers) -> onnx.ModelProto:
+    body = f"g = Conv{SAME} (x, w1, b1)\n a = Add (g, r)\n y = Conv (a, w2, b2)"
+    return after_stem(some, IMAGE, body, **some.layer(1, 8, 2, 3, 3), **some.layer(2, 3, 8, 1, 1))
+
+
+@pattern({"r": (1, 4, 6), "q": (1, 4, 6)}, removed=0, kept=["combined-axis"], exact=False)
+def normalised_behind_the_sum(some: Numbers) -> onnx.ModelProto:
+    """It is not the partner that stands in the way: it is silent as well."""
+    body = (
+        f"g = Conv{SAME} (x, w1, b1)\n q = Relu (g)\n a = Add (q, r)\n s = Softmax<axis = 1> (a)\n y = Conv (s, w2, b2)"
+    )
+    layers = some.layer(1, 8, 2, 3, 3, dead=(1, 4, 6)) | some.layer(2, 3, 8, 1, 1)
+    return after_stem(some, IMAGE, body, **layers)

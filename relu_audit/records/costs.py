@@ -11,9 +11,9 @@ class Cost(Record, frozen=True, kw_only=True):
     """What a model costs.
 
     Attributes:
-        parameters: Elements in all floating-point initializers.
+        parameters: Elements of all weights, quantized ones included, in initializers and in nodes.
         multiply_adds: Multiplications of weights in one sample's run; None where sizes are not known.
-        bytes: Size of all initializers.
+        bytes: Size of all initializers and of what nodes hold.
     """
 
     parameters: int

@@ -40,6 +40,10 @@ EXPLAINED: Mapping[str, Explanation] = {
         "this channel.",
         "It can go once every branch of the sum is silent in this channel: mask it in all of them in training.",
     ),
+    "uneven-constant": Explanation(
+        "A constant is added to it that is not one number: it differs between positions or with the size of the data.",
+        "It can go once what is added is zero in this channel, or one number.",
+    ),
     "shared-weights": Explanation(
         "Its weight serves several places, and in one of them the channel is in use.",
         "Give the places weights of their own, or mask the channel in all of them in training.",
@@ -82,8 +86,12 @@ EXPLAINED: Mapping[str, Explanation] = {
         "Please report it with the model.",
     ),
     "loop-body": Explanation(
-        "It goes into or comes out of the body of a loop or a branch, where shapes are left as they are.",
-        "Unroll the loop, or choose the branch, when the model is exported.",
+        "It goes into or comes out of the body of a loop, where shapes are left as they are.",
+        "Unroll the loop when the model is exported.",
+    ),
+    "if-branch": Explanation(
+        "It comes out of a branch whose shape is not the other branch's, or is not known.",
+        "Choose the branch when the model is exported, or export it with fixed sizes.",
     ),
     "units-spread": Explanation(
         "The units of its layer have no one axis of a known size to be cut along.",

@@ -73,18 +73,27 @@ def _pin_borders(ground: Ground, facts: Facts, graph: ir.Graph) -> None:
 def _through_bodies(ground: Ground, facts: Facts, node: ir.Node) -> None:
     """A branch's results are the node's; everything else that enters or leaves a body keeps its shape."""
     row = ground.row(node)
+    if row is not None and row.body is BRANCHES:
+        _through_branches(facts, node)
+        return
     for _, body in bodies(node):
         for value in body.inputs:
             facts.pin_value(value, "loop-body", f"it enters the body of a loop, {named(node)}")
+        for value in body.outputs:
+            facts.pin_value(value, "loop-body", f"it leaves the body of a loop, {named(node)}")
+    for value in node.outputs:
+        facts.pin_value(value, "loop-body", f"it comes out of a loop, {named(node)}")
+    for value in node.inputs:
+        facts.pin_value(value, "loop-body", f"it is handed over to a loop, {named(node)}")
+
+
+def _through_branches(facts: Facts, node: ir.Node) -> None:
+    """What comes out of one branch or the other is one value, axis by axis where both have it."""
+    for _, body in bodies(node):
         for result, value in zip(node.outputs, body.outputs, strict=False):
-            if row is not None and row.body is BRANCHES and facts.atoms.shape(value) == facts.atoms.shape(result):
+            if facts.atoms.shape(value) == facts.atoms.shape(result):
                 for axis, atoms in facts.atoms.of(result):
                     facts.link(facts.atoms.along(value, axis), atoms, node)
             else:
-                facts.pin_value(value, "loop-body", f"it leaves a body, {named(node)}")
-                facts.pin_value(result, "loop-body", f"it comes out of a body, {named(node)}")
-        if row is None or row.body is not BRANCHES:
-            for value in (*body.outputs, *node.outputs):
-                facts.pin_value(value, "loop-body", f"it leaves a body, {named(node)}")
-    for value in node.inputs:
-        facts.pin_value(value, "loop-body", f"it is handed over to a body, {named(node)}")
+                facts.pin_value(value, "if-branch", f"it leaves a branch of {named(node)} that has a shape of its own")
+                facts.pin_value(result, "if-branch", f"it comes out of a branch of {named(node)}")

@@ -3,51 +3,105 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import onnx_ir as ir
 
+from relu_audit.graph.scopes import walk
 from relu_audit.records import Cost
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.laws import law
+from relu_audit.surgery.signature import Place, Signature
 from relu_audit.surgery.solve import Solution
+
+CODES = frozenset(
+    {ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4, ir.DataType.INT2, ir.DataType.UINT2}
+)
+"""Integers so short that they are no sizes or indices, but quantized numbers."""
+
+Lengths = Mapping[tuple[ir.Value, int], int]
 
 
 def cost(ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
-    """Elements and bytes of the model as it stands, and the multiplications that stay."""
+    """Elements and bytes of the model as it stands, and the multiplications that stay.
+
+    A weight is multiplied once for every sample and position at which its operator reads the data; at every position of
+    the result where that reads through windows, those that reach beyond the border included.
+    """
     total = 0
-    for mix in facts.mixes:
-        if mix.weight is None:
-            continue  # a product of two activations has no weights
-        read = facts.signatures[mix.node]
-        lengths: dict[tuple[ir.Value, int], int] = {}
-        for place in read.places:
-            atoms = ground.atoms.along(place.value, place.axis)
-            shape = ground.shapes.get(place.value)
-            if shape is None:
-                return msgspec.structs.replace(size(ground.network.model), multiply_adds=None)
-            gone = 0 if solution is None or atoms is None else int(solution.removed[atoms].sum())
-            lengths[place.value, place.axis] = shape[place.axis] - gone
-        weight = mix.node.inputs[mix.weight]
-        output = mix.node.outputs[0]
-        made = math.prod(
-            lengths.get((output, axis), length) for axis, length in enumerate(ground.shapes.get(output, ()))
-        )
-        held = math.prod(
-            length if weight is None else lengths.get((weight, axis), length)
-            for axis, length in enumerate(() if weight is None else ground.shapes.get(weight, ()))
-        )
-        wide = [p for p in read.places if p.output == 0 and mix.results.size == p.size and p.size]
-        total += made * held // max(lengths[wide[0].value, wide[0].axis] if wide else 1, 1)
-    samples = next(iter(ground.rehearsal.feeds.values())).shape[:1] or (1,)
+    for read in facts.signatures.values():
+        lengths = _lengths(ground, read, solution)
+        if lengths is None:
+            return size(ground.network.model)
+        total += sum(_multiplications(ground, read, lengths))
+    samples = next((array.shape[:1] for array in ground.rehearsal.feeds.values()), ()) or (1,)
     return msgspec.structs.replace(size(ground.network.model), multiply_adds=total // max(samples[0], 1))
 
 
+def _lengths(ground: Ground, read: Signature, solution: Solution | None) -> Lengths | None:
+    """How long the axes of a node's operands and results are once everything is cut; None if that is not known."""
+    found: dict[tuple[ir.Value, int], int] = {}
+    for value in (*read.node.inputs, *read.node.outputs):
+        shape = () if value is None else ground.shapes.get(value)
+        if value is None or not any(place.value is value for place in read.places):
+            continue
+        if shape is None:
+            return None
+        for axis, length in enumerate(shape):
+            atoms = ground.atoms.along(value, axis)
+            gone = 0 if solution is None or atoms is None else int(solution.removed[atoms].sum())
+            found[value, axis] = length - gone
+    return found
+
+
+def _multiplications(ground: Ground, read: Signature, lengths: Lengths) -> Iterator[int]:
+    """How often each weight of a node is multiplied, summed over the weight."""
+    rule = ground.law(read.node)
+    summed = [p for p in read.places if p.operand is not None and set(p.letters) & read.contracted]
+    data = next((p for p in summed if ground.constant(p.value) is None), None)
+    for place in summed:
+        if data is None or rule is None or ground.constant(place.value) is None:
+            continue  # a product of two computed values has no weights
+        weight = [p for p in read.places if p.operand == place.operand]
+        where = [p for p in read.places if (p.output == 0 if rule.windows else p.operand == data.operand)]
+        elements = math.prod(length for (value, _), length in lengths.items() if value is place.value)
+        yield elements * math.prod(lengths[p.value, p.axis] for p in where if not _runs_along(weight, p, lengths))
+
+
+def _runs_along(weight: list[Place], place: Place, lengths: Lengths) -> bool:
+    """Whether an axis of data or result is one of the weight's: a weight of one entry there serves all of them."""
+    return any(set(place.letters) & set(p.letters) and lengths[p.value, p.axis] > 1 for p in weight)
+
+
 def size(model: ir.Model) -> Cost:
-    """Elements and bytes of a model's initializers."""
-    tensors = [v.const_value for graph in model.graphs() for v in graph.initializers.values() if v.const_value]
+    """Elements and bytes of a model's weights, in initializers and in nodes; quantized ones count like others."""
+    tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
+    held = [step.node.attributes["value"].as_tensor() for step in walk(model.graph) if _holds(step.node)]
+    counted = [tensor for tensor in (*tensors, *held) if tensor is not None]
+    quantized = {id(tensor) for tensor in _biases(model)}
     return Cost(
-        parameters=sum(math.prod(t.shape.numpy()) for t in tensors if t.dtype.is_floating_point()),
+        parameters=sum(
+            math.prod(tensor.shape.numpy())
+            for tensor in counted
+            if tensor.dtype.is_floating_point() or tensor.dtype in CODES or id(tensor) in quantized
+        ),
         multiply_adds=None,
-        bytes=sum(t.nbytes for t in tensors),
+        bytes=sum(tensor.nbytes for tensor in counted),
     )
+
+
+def _holds(node: ir.Node) -> bool:
+    held = node.attributes.get("value")
+    return not node.inputs and held is not None and held.type is ir.AttributeType.TENSOR
+
+
+def _biases(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Wider integers that an operator on codes reads: sums of products of codes."""
+    opset = model.opset_imports.get("", 0)
+    for node in (step.node for step in walk(model.graph)):
+        rule = law(node.domain, node.op_type, opset)
+        for value in node.inputs if rule is not None and (rule.zero_points or rule.along is not None) else ():
+            if value is not None and value.const_value is not None and value.const_value.dtype is ir.DataType.INT32:
+                yield value.const_value

@@ -128,10 +128,11 @@ def _with_detours(
         return Settled(ground, decide(ground, facts, present, wanted.align))
 
     detoured = attempt(plain, settle)
-    settled = detoured.settled if detoured is not None and wanted.scatter else plain
-    removed, kept = fates(case.audit, case.premise.silent, settled.decision, linear)
-    if detoured is not None and not wanted.scatter:
+    if detoured is not None and wanted.scatter:
+        return detoured.settled, *fates(case.audit, case.premise.silent, detoured.settled.decision, linear)
+    could = tuple[RemovedUnit, ...]()
+    if detoured is not None:
         could, _ = fates(case.audit, case.premise.silent, detoured.settled.decision, linear)
-        kept = hinted(kept, could, "--scatter would remove it")
         detoured.undo()
-    return settled, removed, kept
+    removed, kept = fates(case.audit, case.premise.silent, plain.decision, linear)
+    return plain, removed, hinted(kept, could, "--scatter would remove it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -67,14 +68,14 @@ class Reasons:
 
     def _blamed(self, start: int, end: int, slug: str, detail: str) -> tuple[str, str]:
         """The slug, made more precise by what lies on the way between two atoms of one class."""
-        nodes, values = self._path(start, end)
-        for node in nodes:
-            law, read = self._ground.law(node), self._facts.signatures.get(node)
-            moving = [v for v in node.inputs if v is not None and self._ground.constant(v) is None]
-            if law is not None and law.sums and len(moving) > 1 and slug != "graph-output":
-                return "residual-partner-alive", f"{detail}; they meet in {named(node)}"
+        path = self._path(start, end)
+        for step in path:
+            law, read = self._ground.law(step.node), self._facts.signatures.get(step.node)
+            if law is not None and law.sums and (slug == "partner-alive" or step.sideways):
+                return self._at_sum(step, slug), f"{detail}; they meet in {named(step.node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
-                return "uneven-groups", f"{named(node)} wants as much of every group, and {detail}"
+                return "uneven-groups", f"{named(step.node)} wants as much of every group, and {detail}"
+        values = [step.after for step in reversed(path)]
         shared = next((v for v in values if v.is_initializer() and len(list(v.uses())) > 1), None)
         if shared is not None and slug == "partner-alive":
             return "shared-weights", f"'{shared.name}' serves several places, and {detail}"
@@ -84,8 +85,20 @@ class Reasons:
             return slug, f"{detail}; it is one and the same in '{fork.name}', which {readers} read"
         return slug, detail
 
-    def _path(self, start: int, end: int) -> tuple[list[ir.Node], list[ir.Value]]:
-        """The nodes and values on a shortest chain of links."""
+    def _at_sum(self, step: _Step, slug: str) -> str:
+        """What stands in the way where operands are added up: an input, a constant of many numbers, another unit."""
+        if slug in ("graph-input", "graph-output"):
+            return slug
+        others = [v for v in step.node.inputs if v is not None and v is not step.before]
+        return "uneven-constant" if all(map(self._is_constant, others)) else "residual-partner-alive"
+
+    def _is_constant(self, value: ir.Value) -> bool:
+        """Whether the graph's inputs decide no more of a value than its size."""
+        known = self._constants.whole, self._ground.measured
+        return self._ground.constant(value) is not None or any(value in those for those in known)
+
+    def _path(self, start: int, end: int) -> list[_Step]:
+        """A shortest chain of links."""
         label = self._solution.label[start]
         inside = np.flatnonzero(self._solution.label[self._left] == label)
         near: dict[int, list[tuple[int, int]]] = {}
@@ -102,13 +115,29 @@ class Reasons:
                 if there not in came:
                     came[there] = (here, link)
                     pending.append(there)
-        nodes: list[ir.Node] = []
-        values: list[ir.Value] = []
+        steps: list[_Step] = []
         at = end
         while at != start and at in came:
-            values.append(self._ground.atoms.owner(at)[0])
-            at, link = came[at]
+            before, link = came[at]
+            owners = self._ground.atoms.owner(before)[0], self._ground.atoms.owner(at)[0]
             node = self._nodes[link]
-            if node is not None:
-                nodes.append(node)
-        return list(reversed(nodes)), values
+            if node is not None and steps and steps[-1].node is node:
+                steps[-1] = replace(steps[-1], before=owners[0])  # all are linked to the first, others by way of it
+            elif node is not None:
+                steps.append(_Step(node, *owners))
+            at = before
+        return list(reversed(steps))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One link on the way from a unit to what keeps it: a node, from one of its values to another."""
+
+    node: ir.Node
+    before: ir.Value
+    after: ir.Value
+
+    @property
+    def sideways(self) -> bool:
+        """Whether it ends in another operand, and not in a result."""
+        return self.after in self.node.inputs
