@@ -182,6 +182,24 @@ def quantised_operators(some: Numbers) -> onnx.ModelProto:
     return graph(X, IMAGE, body, weights | scales(x=(1, 128), h=(1, 128), r=(1, 50), g=(4, 128)))
 
 
+@pattern({"rq": (1, 4, 6), "gq": (2,), "aq": (1, 4, 6)})
+def quantised_residual_sum(some: Numbers) -> onnx.ModelProto:
+    """The sum is an operator of the runtime's own: the file does not tell its type, and its codes are rectified."""
+    body = (
+        "xq = QuantizeLinear (x, s_x, z_x)\n rq = QLinearConv (xq, s_x, z_x, w0, ws0, wz0, s_r, z_r, b0)\n"
+        f"gq = QLinearConv{SAME} (rq, s_r, z_r, w1, ws1, wz1, s_g, z_g, b1)\n"
+        f"kq = QLinearConv{SAME} (gq, s_g, z_g, w2, ws2, wz2, s_k, z_k, b2)\n"
+        "aq = com.microsoft.QLinearAdd (rq, s_r, z_r, kq, s_k, z_k, s_a, z_a)\n"
+        "yq = QLinearConv (aq, s_a, z_a, w3, ws3, wz3, s_y, z_y, b3)\n y = DequantizeLinear (yq, s_y, z_y)"
+    )
+    layers = [((8, 2, 3, 3), (1, 4, 6)), ((8, 8, 3, 3), (2,)), ((8, 8, 3, 3), (1, 4, 6)), ((3, 8, 1, 1), ())]
+    weights: Weights = scales(x=(1, 128), r=(1, 0), g=(4, 0), k=(16, 128), a=(32, 0), y=(128, 128))
+    for index, (shape, dead) in enumerate(layers):
+        weights |= quantised(some, index, *shape, inputs=1, dead=dead)
+        del weights[f"bs{index}"]
+    return graph(X, IMAGE, body, weights)
+
+
 @pattern()
 def quantised_matrix_product(some: Numbers) -> onnx.ModelProto:
     """Zero points of whole products: QLinearMatMul."""

@@ -28,6 +28,7 @@ class Silent:
         units: For every index along the axis the unit that it belongs to.
         numbers: The value of every index; NaN for an index whose unit is alive.
         tensor: The audit's name of the site.
+        dtype: Element type of the value, which the file need not tell behind operators that are not the standard's.
     """
 
     value: ir.Value
@@ -36,6 +37,7 @@ class Silent:
     units: Ints
     numbers: np.ndarray
     tensor: str
+    dtype: ir.DataType
 
     @property
     def indices(self) -> Ints:
@@ -69,7 +71,7 @@ def hold(model: ir.Model, silent: Sequence[Silent], on: Sequence[tuple[ir.Value,
     for one in silent:
         if not len(one.indices):
             continue
-        dtype = np.dtype((one.value.dtype or ir.DataType.FLOAT).numpy())
+        dtype = np.dtype(one.dtype.numpy())
         shape = [1] * (one.rank - one.axis)
         shape[0] = -1
         alive = np.isnan(one.numbers)

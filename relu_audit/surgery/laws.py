@@ -138,6 +138,7 @@ _PLACES = ("ArgMax", "ArgMin")
 _PLAIN = (*ENTRY_BY_ENTRY, *ELEMENTWISE, *_PARAMETERS, *GLOBAL_POOL, *REDUCE, *_PLACES)
 """What their rows of the axis table say is all there is to say, unless a law below says more."""
 
+_MS = "com.microsoft"
 _QLINEAR_CONV = "n (g c) ~, _, _, (g o) c _, (g o), (g o), _, _, (g o) -> n (g o) ~"
 _CONV_INTEGER = "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~"
 _QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
@@ -187,6 +188,9 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Gather"): Law(moves=True, patch=patches.indices),
     ("", "Pad"): Law(moves=True, fills=True, patch=patches.pads, rewrites=True),
     ("", "Shape"): Law(measures=True),
+    (_MS, "QLinearAdd"): Law(sums=True),
+    **{(_MS, op): PLAIN for op in ("QLinearMul", "QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool")},
+    (_MS, "QLinearAveragePool"): Law(windows=True),
 }
 
 

@@ -90,16 +90,25 @@ def _silent(network: Network, site: SiteAudit, use: Use) -> Silent | None:
     numbers = np.full(site.units, np.nan)
     # A constant unit is not among them: that it always showed one value does not mean that it can have no other.
     numbers[list(site.dead)] = 0.0
+    dtype = use.output.dtype or ir.DataType.FLOAT
     if isinstance(use.tap, Codes):
         # What is silent has the code that stands for zero.
-        points = np.zeros(1) if use.tap.zero_point is None else network.constant(use.tap.zero_point)
+        zero = use.tap.zero_point
+        points = np.zeros(1, np.uint8) if zero is None else network.constant(zero)
         if points is None or points.size not in (1, site.units):
             return None
+        dtype = ir.DataType.from_numpy(points.dtype)
         numbers = np.where(np.isnan(numbers), np.nan, points.astype(np.float64).ravel())
     elif use.tap is not OPEN:
         return None
     return Silent(
-        value=use.output, rank=len(use.pattern), axis=axis, units=units, numbers=numbers[units], tensor=site.tensor
+        value=use.output,
+        rank=len(use.pattern),
+        axis=axis,
+        units=units,
+        numbers=numbers[units],
+        tensor=site.tensor,
+        dtype=dtype,
     )
 
 
