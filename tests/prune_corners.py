@@ -82,6 +82,13 @@ def pad_and_slice_along_two_axes(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1), **bounds)
 
 
+@pattern(removed=0, kept=["border-constant"])
+def padded_with_another_number(some: Numbers) -> onnx.ModelProto:
+    body = "d = Pad (r, pads, number)\n y = Conv (d, w1, b1)"
+    pads = whole(0, 0, 1, 1, 0, 0, 1, 1)
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 3, 3), pads=pads, number=np.array(2, np.float32))
+
+
 @pattern()
 def channels_reflected_at_their_edge(some: Numbers) -> onnx.ModelProto:
     body = 'd = Pad<mode = "reflect"> (r, pads)\n y = Conv (d, w1, b1)'

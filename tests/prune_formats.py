@@ -437,3 +437,16 @@ def read_by_a_recurrent_layer(some: Numbers) -> onnx.ModelProto:
     weights = {"w0": some.weights(6, 8), "b0": some.bias(8, (1, 4, 6))}
     weights |= {"w1": some.weights(1, 6, 8) / 16, "k1": some.weights(1, 6, 2) / 16, "front": whole(0)}
     return graph("float[n, 5, 6] x", "float[b, 2] y", body, weights)
+
+
+@pattern({"tr": (1, 4, 6), "er": (1, 4, 5)}, removed=4, also={"tr": (1, 4), "er": (1, 4)})
+def rectifiers_that_end_both_branches(some: Numbers) -> onnx.ModelProto:
+    """One size of what comes out is open in the file: what is silent in both branches goes."""
+    body = (
+        "b = ReduceSum<keepdims = 0> (x)\n c = Greater (b, limit)\n"
+        f"r = If (c) <then_branch = t () => (float[n, 8, 8, 8] tr) {{ tc = Conv{SAME} (x, w0, b0)\n tr = Relu (tc) }},"
+        f"else_branch = e () => (float[n, 8, 8, 8] er) {{ ec = Conv{SAME} (x, w1, b1)\n er = Relu (ec) }}>\n"
+        "y = Conv (r, w2, b2)"
+    )
+    weights = some.stem() | some.layer(1, 8, 2, 3, 3, dead=(1, 4, 5)) | some.layer(2, 3, 8, 1, 1)
+    return graph("float[1, 2, 8, 8] x", IMAGE, body, weights | {"limit": np.array(0.5, np.float32)})

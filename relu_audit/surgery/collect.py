@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 
@@ -91,9 +91,15 @@ def _through_branches(facts: Facts, node: ir.Node) -> None:
     """What comes out of one branch or the other is one value, axis by axis where both have it."""
     for _, body in bodies(node):
         for result, value in zip(node.outputs, body.outputs, strict=False):
-            if facts.atoms.shape(value) == facts.atoms.shape(result):
-                for axis, atoms in facts.atoms.of(result):
-                    facts.link(facts.atoms.along(value, axis), atoms, node)
-            else:
-                facts.pin_value(value, "if-branch", f"it leaves a branch of {named(node)} that has a shape of its own")
-                facts.pin_value(result, "if-branch", f"it comes out of a branch of {named(node)}")
+            shared = _shared_axes(facts.atoms.shape(value), facts.atoms.shape(result))
+            for axis in shared:
+                facts.link(facts.atoms.along(value, axis), facts.atoms.along(result, axis), node)
+            facts.pin_value(value, "if-branch", f"it leaves a branch of {named(node)} in a shape of its own", shared)
+            facts.pin_value(result, "if-branch", f"it comes out of a branch of {named(node)}", shared)
+
+
+def _shared_axes(one: Sequence[int | None] | None, other: Sequence[int | None] | None) -> frozenset[int]:
+    """Axes of one known length in two shapes of equal rank."""
+    if one is None or other is None or len(one) != len(other):
+        return frozenset()
+    return frozenset(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a == b and a is not None and a > 1)

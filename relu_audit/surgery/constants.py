@@ -35,11 +35,13 @@ class Constants:
         known: Which atoms are constant, and one number at all positions.
         number: That number; NaN for all others.
         whole: Values no element of which depends on the input.
+        uneven: Which atoms are constant, but not one number, as where a padding puts another one at the border.
     """
 
     known: Bools
     number: np.ndarray
     whole: frozenset[ir.Value]
+    uneven: Bools
 
 
 def find_constants(ground: Ground, facts: Facts, silent: Sequence[Silent]) -> Constants:
@@ -51,6 +53,7 @@ class _Finder:
     def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
         self.ground, self.facts, self.atoms = ground, facts, ground.atoms
         self.known = np.zeros(self.atoms.count, bool)
+        self.uneven = np.zeros(self.atoms.count, bool)
         self.number = np.full(self.atoms.count, np.nan)
         self.whole: set[ir.Value] = set()
         self.seeds = {one.value: one for one in silent}
@@ -76,7 +79,7 @@ class _Finder:
                 self._out_of_branches(node)
             elif law is not None and any(value in reached for value in node.outputs):
                 self._node(node, law)
-        return Constants(self.known, self.number, frozenset(self.whole))
+        return Constants(self.known, self.number, frozenset(self.whole), self.uneven)
 
     def _is_whole(self, value: ir.Value) -> None:
         self.whole.add(value)
@@ -174,6 +177,7 @@ class _Finder:
         if value.graph is self.ground.network.model.graph:
             low, high = self.low[atoms], self.high[atoms]
             even = high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high))
+            self.uneven[atoms] = constant & ~even
             constant, number = constant & even, low
         else:
             constant = constant & ~np.isnan(number)

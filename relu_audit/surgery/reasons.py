@@ -55,6 +55,11 @@ class Reasons:
         if self._constants.known[kept.atom]:
             number = self._constants.number[kept.atom]
             return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"
+        if self._constants.uneven[kept.atom]:
+            detail = (
+                f"the constant it makes of '{value.name}', which {reader} reads, is not one number at all positions"
+            )
+            return self._blamed(atom, kept.atom, "border-constant", detail)
         return self._blamed(
             atom, kept.atom, "partner-alive", f"its channel is alive in '{value.name}', which {reader} reads"
         )
@@ -71,7 +76,7 @@ class Reasons:
         path = self._path(start, end)
         for step in path:
             law, read = self._ground.law(step.node), self._facts.signatures.get(step.node)
-            if law is not None and law.sums and (slug == "partner-alive" or step.sideways):
+            if law is not None and law.sums and (slug in ("partner-alive", "border-constant") or step.sideways):
                 return self._at_sum(step, slug), f"{detail}; they meet in {named(step.node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
                 return "uneven-groups", f"{named(step.node)} wants as much of every group, and {detail}"
