@@ -189,3 +189,20 @@ def normalised_behind_the_sum(some: Numbers) -> onnx.ModelProto:
     )
     layers = some.layer(1, 8, 2, 3, 3, dead=(1, 4, 6)) | some.layer(2, 3, 8, 1, 1)
     return after_stem(some, IMAGE, body, **layers)
+
+
+# Found by trying odd models
+
+
+@pattern()
+def mask_spread_to_the_shape_of_what_it_masks(some: Numbers) -> onnx.ModelProto:
+    body = "f = Shape (r)\n e = Expand (v, f)\n m = Mul (r, e)\n y = Conv (m, w1, b1)"
+    return after_stem(some, IMAGE, body, v=some.weights(8, 1, 1), **some.layer(1, 3, 8, 1, 1))
+
+
+@pattern({"r": (1, 2, 5, 6)}, removed=2, kept=["border-constant"], exact=False)
+def constants_carried_in_every_group(some: Numbers) -> onnx.ModelProto:
+    """One position is kept in both groups, and its constants carry those of the other."""
+    body = f"n = {NORM} (r, s, t, m, v)\n g = Conv<group = 2, pads = [1, 1, 1, 1]> (n, w1, b1)\n y = Conv (g, w2, b2)"
+    layers = some.stem((1, 2, 5, 6)) | some.layer(1, 8, 4, 3, 3) | some.layer(2, 3, 8, 1, 1)
+    return graph(X, IMAGE, STEM + body, layers | some.norm())

@@ -79,7 +79,7 @@ def engine(provider: str = "cpu", threads: int = 0, custom_ops: Sequence[str | o
 
 
 class Session:
-    """An opened model; without ``optimize``, onnxruntime runs its nodes as they stand.
+    """An opened model; without ``optimize``, onnxruntime runs its nodes as they stand, on the weights as they lie.
 
     Raises:
         RunError: ``unsupported-operator`` or ``session`` if onnxruntime does not take the model.
@@ -89,6 +89,7 @@ class Session:
         options: Any = _ORT.SessionOptions()
         if not optimize:
             options.graph_optimization_level = _ORT.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.add_session_config_entry("session.disable_prepacking", "1")  # it keeps another copy of each weight
         options.log_severity_level = 4
         options.intra_op_num_threads = engine.threads
         # Batches differ in shape, and memory planned for one is not given back for the next; measured in benchmarks/.

@@ -135,6 +135,7 @@ class _Finder:
         for feeds in (rehearsal.feeds, *rehearsal.further):
             for name, array in rehearsal.numbers(size, feeds):
                 self._widen(wanted[name], array)
+        rehearsal.close()
 
     def _widen(self, value: ir.Value, array: np.ndarray) -> None:
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":

@@ -72,8 +72,7 @@ def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
     free |= levels & ~uneven
     if not can_carry(mix):
         return Sum(mix, free, nothing.carried, nothing.carrier)
-    carrier = np.array([_carrier(number[group], uneven[group]) for group in range(len(free))])
-    return Sum(mix, free, uneven, carrier)
+    return Sum(mix, free, uneven, _carriers(number, uneven))
 
 
 def can_carry(mix: Mix) -> bool:
@@ -82,6 +81,14 @@ def can_carry(mix: Mix) -> bool:
     if value is None or value.const_value is None or value.is_graph_input() or value.is_graph_output():
         return False
     return value.const_value.dtype.is_floating_point() and len(list(value.uses())) == 1
+
+
+def _carriers(number: np.ndarray, able: Bools) -> Ints:
+    """A carrier for every group: the same position in all where one is able in all, since positions go together."""
+    together = np.asarray(able.all(axis=0))
+    if len(number) > 1 and together.any():
+        return np.full(len(number), _carrier(np.abs(number).min(axis=0), together))
+    return np.array([_carrier(*group) for group in zip(number, able, strict=True)])
 
 
 def _carrier(number: np.ndarray, able: Bools) -> int:

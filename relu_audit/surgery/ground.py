@@ -130,6 +130,7 @@ def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Groun
     others = {value: second[value.name or ""] for value in outer if second and value.name in second}
     others.update({value: other[value.name or ""].shape for value in graph.inputs if other and value.name in other})
     varying = _varying(rehearsal, {value: numbers[value] for value in measured if value in numbers})
+    rehearsal.close()
     return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, others, varying)
 
 

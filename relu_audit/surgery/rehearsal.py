@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,9 @@ class Rehearsal:
     engine: Engine
     feeds: Feeds
     further: tuple[Feeds, ...] = ()
+    _opened: dict[tuple[tuple[str, str], ...], Session] = field(
+        default_factory=dict[tuple[tuple[str, str], ...], Session], init=False, compare=False
+    )
 
     def sizes(self, names: Sequence[str], feeds: Feeds | None = None) -> dict[str, tuple[int, ...]]:
         """The shape every named value has in a run.
@@ -87,21 +90,13 @@ class Rehearsal:
         Raises:
             RunError: As :class:`relu_audit.observe.session.Session`.
         """
-        copy = self.model.clone()
-        values = _values(copy)
-        wanted = [name for name in names if name in values]
-        shapes: list[ir.Value] = []
-        for number, name in enumerate(wanted):
-            output = ir.Value(name=f"relu_audit_size_{number}", type=ir.TensorType(ir.DataType.INT64))
-            copy.graph.append(ir.Node("", "Shape", [values[name]], outputs=[output], name=f"relu_audit_size_{number}"))
-            shapes.append(output)
-        if not shapes:
+        values = _values(self.model)
+        asked = {name: f"relu_audit_size_{number}" for number, name in enumerate(n for n in names if n in values)}
+        if not asked:
             return {}
-        copy.graph.outputs.extend(shapes)
-        found = Session(copy, self.folder, self.engine, optimize=False).run(
-            self.feeds if feeds is None else feeds, [value.name or "" for value in shapes]
-        )
-        return {name: tuple(found[value.name or ""].tolist()) for name, value in zip(wanted, shapes, strict=True)}
+        session = self._session(asked, _measure)
+        found = session.run(self.feeds if feeds is None else feeds, list(asked.values()))
+        return {name: tuple(found[size].tolist()) for name, size in asked.items()}
 
     def numbers(self, wanted: Mapping[str, int], feeds: Feeds | None = None) -> Iterator[tuple[str, np.ndarray]]:
         """The named values of a run, one after the other.
@@ -113,17 +108,41 @@ class Rehearsal:
         Raises:
             RunError: As :class:`relu_audit.observe.session.Session`.
         """
+        values = _values(self.model)
         for names in _chunks(wanted):
+            asked = {name: name for name in names if name in values}
+            session = self._session(asked, _bring_out)
+            yield from session.run(self.feeds if feeds is None else feeds, list(asked)).items()
+
+    def close(self) -> None:
+        """Give back what the last session holds of the weights; the next question opens another one."""
+        self._opened.clear()
+
+    def _session(self, asked: Mapping[str, str], write: Callable[[ir.Model, Mapping[str, str]], None]) -> Session:
+        """The model with what is asked for among its outputs. The last one is kept: all feeds are asked the same."""
+        key = tuple(asked.items())
+        if key not in self._opened:
             copy = self.model.clone()
-            values = _values(copy)
-            known = [name for name in names if name in values]
-            present = {value.name for value in copy.graph.outputs}
-            copy.graph.outputs.extend(values[name] for name in known if name not in present)
-            yield from (
-                Session(copy, self.folder, self.engine, optimize=False)
-                .run(self.feeds if feeds is None else feeds, known)
-                .items()
-            )
+            write(copy, asked)
+            self._opened.clear()
+            self._opened[key] = Session(copy, self.folder, self.engine, optimize=False)
+        return self._opened[key]
+
+
+def _measure(model: ir.Model, asked: Mapping[str, str]) -> None:
+    """Give out the shapes of values, under other names."""
+    values = _values(model)
+    for name, size in asked.items():
+        output = ir.Value(name=size, type=ir.TensorType(ir.DataType.INT64))
+        model.graph.append(ir.Node("", "Shape", [values[name]], outputs=[output], name=size))
+        model.graph.outputs.append(output)
+
+
+def _bring_out(model: ir.Model, asked: Mapping[str, str]) -> None:
+    """Give out values as they are."""
+    values = _values(model)
+    present = {value.name for value in model.graph.outputs}
+    model.graph.outputs.extend(values[name] for name in asked if name not in present)
 
 
 def able(model: ir.Model, folder: Path | None, engine: Engine) -> Engine:

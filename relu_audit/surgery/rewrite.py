@@ -129,6 +129,8 @@ class _Writer:
         """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
         main = self.ground.network.model.graph
         still_read = reading(self.ground)(self.solution.removed)
+        # Before anything is mended: what an operand is told by may be put aside for something new.
+        numbers = {node: [None, *map(self.ground.steady, node.inputs[1:])] for node in self.facts.moved}
         for node in [step.node for step in walk(main)]:
             law = self.ground.law(node)
             if law is None or not any(value in still_read for value in node.outputs):
@@ -148,7 +150,7 @@ class _Writer:
                     kept_in={(i, a): k for i, v in enumerate(node.inputs) for a, k in self.kept(v).items()},
                     kept_out={(o, a): k for o, v in enumerate(node.outputs) for a, k in self.kept(v).items()},
                     sizes=[self.atoms.shape(value) or () for value in node.outputs],
-                    numbers=[self.ground.steady(value) if i else None for i, value in enumerate(node.inputs)],
+                    numbers=numbers[node],
                     editor=self.editor,
                 )
                 if cutting.kept_in or cutting.kept_out:

@@ -146,6 +146,7 @@ def _alike_at_every_size(ground: Ground, values: Collection[ir.Value]) -> Iterat
             shape = ground.atoms.shape(wanted[name])
             array = None if shape is None else _collapsed(numbers, shape)
             first[name] = array if _agree(first.get(name, array), array) else None
+    ground.rehearsal.close()
     for name, value in wanted.items():
         array = first.get(name)
         if array is not None:
