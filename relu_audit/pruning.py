@@ -84,6 +84,45 @@ def prune(
         return pruned(blamed)
 
 
+def plan(
+    model: ModelSource,
+    audit: Audit,
+    *,
+    align: int = 8,
+    merge_linear: bool = False,
+    scatter: bool = False,
+    provider: str = "cpu",
+    threads: int = 0,
+    custom_ops: Sequence[str | os.PathLike[str]] = (),
+) -> Plan:
+    """What pruning would cut and what that would save, without comparing anything.
+
+    Args:
+        model: Path, bytes or protobuf of an ONNX model.
+        audit: An audit of that very model.
+        align: As for :func:`prune`, like the others.
+        merge_linear: Whether layers are merged.
+        scatter: Whether channels that live in a partner are cut.
+        provider: An onnxruntime execution provider.
+        threads: Threads within an operator.
+        custom_ops: Libraries of custom operators.
+
+    Raises:
+        AuditError: As :func:`prune`.
+    """
+    return prune(
+        model,
+        audit,
+        align=align,
+        merge_linear=merge_linear,
+        scatter=scatter,
+        verify=False,
+        provider=provider,
+        threads=threads,
+        custom_ops=custom_ops,
+    ).plan
+
+
 def _passes(names: Collection[str], pruned: Callable[[Collection[str]], Pruned]) -> Callable[[Sequence[str]], bool]:
     """Whether the result computes the same if only some sites are cut."""
 

@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 import relu_audit
+from relu_audit.pruning import plan
 from relu_audit.surgery.plan import Cost
 from tests.graphs import graph
 
@@ -19,8 +20,8 @@ def weights(*shape: int) -> np.ndarray:
 
 def cost(model: onnx.ModelProto, *shape: int) -> tuple[Cost, Cost]:
     data = {"x": RNG.standard_normal((4, *shape), dtype=np.float32)}
-    plan = relu_audit.prune(model, relu_audit.audit(model, data), align=1, verify=False).plan
-    return plan.before, plan.after
+    found = plan(model, relu_audit.audit(model, data), align=1)
+    return found.before, found.after
 
 
 @pytest.mark.parametrize(
@@ -92,3 +93,17 @@ def test_quantized_weights_are_parameters() -> None:
     before, _ = cost(graph("float[n, 3, 6, 6] x", "float[n, 8, 4, 4] y", text, codes), 3, 6, 6)
     assert before.parameters == 8 * 27 + 8 + 8 + 8 + 2
     assert before.multiply_adds == 8 * 27 * 16
+
+
+def test_the_plan_can_be_had_by_itself() -> None:
+    text = "h = Conv (x, w, b)\n r = Relu (h)\n y = Conv (r, v)"
+    bias = np.array([1, -1e4, 1, -1e4], np.float32)
+    model = graph(
+        "float[n, 3, 6, 6] x",
+        "float[n, c, d, e] y",
+        text,
+        {"w": weights(4, 3, 3, 3), "b": bias, "v": weights(2, 4, 1, 1)},
+    )
+    data = {"x": RNG.standard_normal((4, 3, 6, 6), dtype=np.float32)}
+    audit = relu_audit.audit(model, data)
+    assert plan(model, audit, align=1) == relu_audit.prune(model, audit, data=data, align=1).plan
