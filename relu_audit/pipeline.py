@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -164,8 +163,7 @@ def audit(
     found = _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
     if not costs:
         return found
-    running: Any = {"inputs": inputs, "provider": provider, "threads": threads, "custom_ops": custom_ops}
-    return with_prospect(found, model, data, **running)
+    return with_prospect(found, model, provider=provider, threads=threads, custom_ops=custom_ops)
 
 
 @contextmanager

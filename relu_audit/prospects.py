@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from relu_audit.audited import Audit
 from relu_audit.errors import AuditError, one_line
 from relu_audit.graph.checkpoint import ModelSource
-from relu_audit.pruning import prune
+from relu_audit.pruning import plan
 from relu_audit.records import Prospect
 
 ALIGN = 8
 """What lengths stay multiples of, as by default when a model is pruned."""
 
 
-_LASTING = (str, os.PathLike, Mapping)
-"""Data that can be gone through again."""
-
-
 def with_prospect(
     audit: Audit,
     model: ModelSource,
-    data: object,
     *,
-    inputs: Mapping[str, str] | None,
     provider: str,
     threads: int,
     custom_ops: Sequence[str | os.PathLike[str]],
@@ -38,34 +31,25 @@ def with_prospect(
     Args:
         audit: The audit.
         model: What was audited.
-        data: What it was shown. An iterable is used up by then, so the plan rests on made-up inputs of its shapes.
-        inputs: Array name by input name, where they differ.
         provider: An onnxruntime execution provider.
         threads: Threads within an operator.
         custom_ops: Libraries of custom operators.
     """
     if not audit.dead or audit.partial:
         return audit
-    running: dict[str, Any] = {
-        "data": data if isinstance(data, _LASTING) else None,
-        "inputs": inputs,
-        "provider": provider,
-        "threads": threads,
-        "custom_ops": custom_ops,
-    }
     try:
-        plan = prune(model, audit, align=ALIGN, verify=False, **running).plan
+        planned = plan(model, audit, align=ALIGN, provider=provider, threads=threads, custom_ops=custom_ops)
     except AuditError as error:
         return _failed(audit, error.slug, error.message)
     except Exception as error:  # a bug of the planner's must not cost anybody an audit that is done
         return _failed(audit, "bug", f"{type(error).__name__}: {error}")
-    kept = Counter(one.slug for one in plan.kept if one.why == "dead")
+    kept = Counter(one.slug for one in planned.kept if one.why == "dead")
     prospect = Prospect(
-        removed=sum(one.why == "dead" for one in plan.removed),
+        removed=sum(one.why == "dead" for one in planned.removed),
         kept=dict(sorted(kept.items())),
         align=ALIGN,
-        before=plan.before,
-        after=plan.after,
+        before=planned.before,
+        after=planned.after,
     )
     return msgspec.structs.replace(audit, prospect=prospect)
 
