@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 import onnx_ir as ir
 
-from relu_audit.errors import UsageError, VerificationError
+from relu_audit.errors import UsageError, VerificationError, one_line
 from relu_audit.graph.checkpoint import ModelSource
 from relu_audit.observe.session import engine
 from relu_audit.pruned import Pruned
@@ -36,6 +38,7 @@ def prune(
     align: int = 8,
     merge_linear: bool = False,
     scatter: bool = False,
+    spare: Collection[str] = (),
     verify: bool = True,
     limit: int | None = None,
     inputs: Mapping[str, str] | None = None,
@@ -52,6 +55,7 @@ def prune(
         align: Axes whose length is a multiple of this keep to multiples of it; 1 cuts all that can be cut.
         merge_linear: Also make one of two linear layers where all units between them were always on.
         scatter: Also cut channels that live in a partner: living ones are gathered, zeros put back for silent ones.
+        spare: Rectified tensors whose units are left alone.
         verify: Compare original and result; without it, the plan is all that should be made use of.
         limit: Compare on at most so many samples.
         inputs: Array name by input name, where they differ.
@@ -60,28 +64,44 @@ def prune(
         custom_ops: Libraries of custom operators to register with onnxruntime. They are code, and it is run.
 
     Raises:
-        UsageError: ``audit-mismatch`` if the audit is of another model, ``option-range`` for an option.
-        VerificationError: ``verification`` if the result computes something else than the original, whatever sites are
-            left alone; where that helps, they are, and the plan says which.
+        UsageError: ``audit-mismatch`` if the audit is of another model, ``option-range`` for an option, ``spare`` for a
+            name that is none of the audit's.
+        VerificationError: ``verification`` if the result computes something else than the original; it names the layers
+            to blame.
         AuditError: As :func:`relu_audit.audit`.
     """
     if align < 1:
         raise UsageError(f"align is {align}; it must be at least 1", slug="option-range")
     ran_by, wanted = engine(provider, threads, custom_ops), Wanted(align, merge_linear, scatter)
 
-    def pruned(withheld: Collection[str] = ()) -> Pruned:
-        case = open_case(model, audit, engine=ran_by, data=data, keys=inputs, limit=limit, withheld=withheld)
+    names = [site.tensor for site in audit.sites]
+    _check_spared(spare, names)
+
+    def pruned(spared: Collection[str]) -> Pruned:
+        case = open_case(model, audit, engine=ran_by, data=data, keys=inputs, limit=limit, spared=spared)
         return _pruned(case, wanted, verify=verify)
 
     try:
-        return pruned()
-    except VerificationError:
-        names = [site.tensor for site in audit.sites]
+        return pruned(spare)
+    except VerificationError as error:
         # What can be read only once is not there for a second try.
         blamed = None if isinstance(data, Iterator) else blame(names, _passes(names, pruned))
-        if blamed is None:
+        if not blamed:
             raise
-        return pruned(blamed)
+        options = " ".join(f"--spare {shlex.quote(one_line(name))}" for name in blamed)
+        error.hint = f"{error.hint} It passes where the layers to blame are left alone: {options}"
+        raise
+
+
+def _check_spared(spare: Collection[str], names: Collection[str]) -> None:
+    for name in spare:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+            raise UsageError(
+                f"'{name}' is not a layer of the audit, and so cannot be spared",
+                slug="spare",
+                hint=f"Did you mean {' or '.join(map(repr, near))}?" if near else "relu-audit sites lists the layers.",
+            )
 
 
 def plan(
@@ -164,7 +184,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
         align=align,
         before=planned.before,
         after=msgspec.structs.replace(size(model), multiply_adds=planned.multiply_adds),
-        withheld=case.withheld,
+        spared=case.spared,
     )
     model.metadata_props.update(provenance(case.audit, plan))
     return plan

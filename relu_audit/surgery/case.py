@@ -31,7 +31,7 @@ class Case:
         audit: What was observed.
         network: The graph.
         premise: Which of its entries are silent.
-        withheld: Names of sites that must not be touched.
+        spared: Names of sites that must not be touched.
         on: Pre-activation and rectified value of layers all of whose units were always on.
         declared: Type and shape of every output as the file states them.
         initializers: Names of the initializers there were.
@@ -46,7 +46,7 @@ class Case:
     audit: Audit
     network: Network
     premise: Premise
-    withheld: tuple[str, ...]
+    spared: tuple[str, ...]
     on: tuple[tuple[ir.Value, ir.Value], ...]
     declared: Mapping[str | None, tuple[ir.TypeProtocol | None, ir.Shape | None]]
     initializers: frozenset[str]
@@ -63,10 +63,10 @@ class Case:
         return survey(network, *rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, self.samples))
 
     def collect(self, ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
-        """The facts of the graph, in which units that are withheld stay whatever else goes."""
+        """The facts of the graph, in which units that are spared stay whatever else goes."""
         facts = collect(ground, picking)
-        for one in self.premise.withheld:
-            facts.pin(ground.atoms.along(one.value, one.axis), "verification", f"'{one.tensor}' is not to be touched")
+        for one in self.premise.spared:
+            facts.pin(ground.atoms.along(one.value, one.axis), "spared", f"'{one.tensor}' is left alone, as asked for")
         return facts
 
 
@@ -78,7 +78,7 @@ def open_case(
     data: object = None,
     keys: Mapping[str, str] | None = None,
     limit: int | None = None,
-    withheld: Collection[str] = (),
+    spared: Collection[str] = (),
 ) -> Case:
     """Open a model and find the audited units in it.
 
@@ -89,7 +89,7 @@ def open_case(
         data: Calibration data.
         keys: Array name by input name, where they differ.
         limit: Use at most so many samples.
-        withheld: Rectified tensors that must not be touched.
+        spared: Rectified tensors that must not be touched.
 
     Raises:
         UsageError: ``audit-mismatch``, or ``map-result`` for a result that is no tensor.
@@ -109,9 +109,9 @@ def open_case(
     return Case(
         audit=audit,
         network=network,
-        premise=premise(network, audit, census, withheld),
-        withheld=tuple(sorted(withheld)),
-        on=tuple(pair for tensor, pair in always_on(audit, census) if tensor not in withheld),
+        premise=premise(network, audit, census, spared),
+        spared=tuple(sorted(spared)),
+        on=tuple(pair for tensor, pair in always_on(audit, census) if tensor not in spared),
         declared=declared,
         initializers=frozenset(network.model.graph.initializers),
         outside=outside,

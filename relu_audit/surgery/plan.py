@@ -53,7 +53,7 @@ class Plan(Record, frozen=True, kw_only=True):
         align: Lengths that were multiples of this still are.
         before: Cost of the original.
         after: Cost of the result.
-        withheld: Sites that were not cut because the result then computed something else, which is a defect.
+        spared: Sites that were left alone because that was asked for.
     """
 
     removed: tuple[RemovedUnit, ...]
@@ -64,7 +64,7 @@ class Plan(Record, frozen=True, kw_only=True):
     align: int
     before: Cost
     after: Cost
-    withheld: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
 
 
 class Comparison(Record, frozen=True, kw_only=True):

@@ -26,15 +26,15 @@ class Premise:
     Attributes:
         silent: One entry for every place of every site.
         refused: Units whose entries cannot be told apart from others.
-        withheld: Places of sites that are not to be touched.
+        spared: Places of sites that are not to be touched.
     """
 
     silent: tuple[Silent, ...]
     refused: tuple[KeptUnit, ...]
-    withheld: tuple[Silent, ...] = ()
+    spared: tuple[Silent, ...] = ()
 
 
-def premise(network: Network, audit: Audit, census: Census, withheld: Collection[str] = ()) -> Premise:
+def premise(network: Network, audit: Audit, census: Census, spared: Collection[str] = ()) -> Premise:
     """Find the audited sites in the graph again; of some nothing is to be made use of."""
     located = {one.site.tensor: one for one in census.located}
     silent: list[Silent] = []
@@ -44,10 +44,9 @@ def premise(network: Network, audit: Audit, census: Census, withheld: Collection
         uses = located[site.tensor].uses if site.tensor in located else ()
         found = [_silent(network, site, use) for use in uses]
         places = [one for one in found if one is not None and all(found)]
-        if site.tensor in withheld:
+        if site.tensor in spared:
             untouched += places
-            detail = "with this layer cut, the result computed something else: a defect of this program"
-            refused += _kept(site, slug="verification", detail=detail)
+            refused += _kept(site, slug="spared", detail="its layer is left alone, as asked for")
         elif places:
             silent += places
         else:
