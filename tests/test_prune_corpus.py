@@ -24,6 +24,8 @@ LIMIT = 1e-5
 UNEVEN = {"mnist_attention"}
 """Its 144 units are 4 tokens of 36 features, and no feature is dead in all: nothing to cut without scattering."""
 
+LONG = {"silero_vad_if", "silero_vad_ifless", "ultraface_rfb", "ultraface_slim"}
+
 pytestmark = pytest.mark.skipif(not TRUTH, reason="the corpus of real models is not here")
 
 
@@ -33,8 +35,15 @@ def first_feeds(model: Path, data: Path) -> list[dict[str, np.ndarray]]:
     return [dict(batch.feeds) for batch in Dataset(data, inputs, None, RUNS).batches(1)]
 
 
-@pytest.mark.parametrize("align", [1, 8])
-@pytest.mark.parametrize("name", TRUTH)
+@pytest.mark.parametrize(
+    ("name", "align"),
+    [
+        # The long ones at one alignment: patterns and families try the other in every run.
+        pytest.param(name, align, marks=pytest.mark.slow if align == 1 and name in LONG else ())
+        for name in TRUTH
+        for align in (1, 8)
+    ],
+)
 def test_real_model_is_pruned(name: str, align: int, tmp_path: Path) -> None:
     path, data = CORPUS / f"{name}.onnx", CORPUS / f"{name}.inputs.npz"
     audit = relu_audit.audit(path, data)

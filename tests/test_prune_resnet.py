@@ -42,7 +42,7 @@ def planted() -> tuple[onnx.ModelProto, dict[str, tuple[int, ...]]]:
     return model, dead
 
 
-@pytest.mark.parametrize("align", [1, 8])
+@pytest.mark.parametrize("align", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_dead_units_go_from_all_seventeen_rectifiers(align: int) -> None:
     model, dead = planted()
     data = {"input": np.random.default_rng(0).standard_normal((8, 3, 32, 32)).astype(np.float32)}
