@@ -15,10 +15,12 @@ import pytest
 
 from relu_audit import compare, load
 from relu_audit.judge.evidence import rate_below
-from relu_audit.records import STATUSES, Alive, Audit, Policy, Status
+from relu_audit.records import STATUSES, Alive, Audit, Cost, Policy, Prospect, Status
 from relu_audit.report import comparison_html, html, pruning_html
+from relu_audit.report.causes import in_words, margins, reasons, tally
 from relu_audit.report.numbers import bound, measured, percent
 from tests.browser import chromium, opened
+from tests.drawn_causes import all_causes
 from tests.hostile import NASTY
 from tests.large_audit import large_audit
 from tests.test_pruning_html import evil_case, full_case
@@ -51,6 +53,14 @@ def compared(old: Audit, new: Audit) -> str:
     return comparison_html.write(compare(old, new))
 
 
+def planned(built: Audit) -> Audit:
+    """With what exact pruning would give back."""
+    before, after = (Cost(parameters=n, multiply_adds=4 * n, bytes=4 * n) for n in (12_345, 9_000))
+    return msgspec.structs.replace(
+        built, prospect=Prospect(removed=7, kept={"alignment": 3}, align=8, before=before, after=after)
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "mlp_dead": lambda: sample("mlp_dead"),
     "resnet_dead": lambda: sample("resnet_dead"),
@@ -62,7 +72,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "no samples": lambda: html.write(audit(site("r", ["unseen"] * 2, samples=0), samples=0)),
     "failed": lambda: html.write(audit(site("r", ["dead", "active"]), policy=Policy(max_dead=0.1))),
     "passed": lambda: html.write(audit(site("r", ["rare", "active"]), policy=Policy(max_dead=0.1))),
-    "many layers": lambda: html.write(large_audit(20, 24, 300)),
+    "many layers, every cause": lambda: html.write(planned(large_audit(20, 24, 300))),
     "a comparison": lambda: compared(load(REPORTS / "mlp_healthy.json"), load(REPORTS / "mlp_dead.json")),
     "a comparison of strangers": lambda: compared(strangers(["dead", "active"]), strangers(["active", "dead"])),
     "nothing to compare": lambda: compared(mixed_audit(), strangers(["dead"])),
@@ -94,13 +104,14 @@ def saved(folder: Path, built: Audit) -> Path:
 # ---- rules
 
 
+@pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_break_no_rule_and_can_be_used_by_all(
-    name: str, scheme: str, chromium: Any, written: Callable[[str], Path]
+    name: str, scheme: str, width: int, chromium: Any, written: Callable[[str], Path]
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
-    with opened(chromium, written(name), scheme=scheme) as seen:
+    with opened(chromium, written(name), scheme=scheme, width=width) as seen:
         seen.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         # What dark changes is contrast.
         only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
@@ -132,6 +143,10 @@ def test_without_scripts_the_numbers_are_there(chromium: Any, written: Callable[
     with opened(chromium, written("mlp_dead"), scripts=False) as seen:
         page = seen.page
         assert page.locator("#roll tbody tr").count() == 25
+        one = load(ROOT / "reports/mlp_dead.json").sites[0]
+        assert one.causes is not None
+        assert cells_of(page, "#roll", 9) == [in_words(reasons(one)[unit]) for unit in one.dead[:25]]
+        assert cells_of(page, "#roll", 10) == [measured(margin) for margin in one.causes.margin[:25]]
         assert "95 more are listed" in page.locator("#dead").inner_text()
         assert "does not run here" in page.locator("#units").inner_text()
         assert not page.locator("#roll-controls").is_visible()
@@ -193,7 +208,7 @@ def test_units_are_filtered_sorted_turned_and_counted(chromium: Any, written: Ca
         assert count.inner_text() == "1 of 640 units"
         once = built.sites[4].fired_samples.index(1)
         assert shown() == [(5, once)]
-        assert cells_of(page, "#roll", 9) == [f"only in sample {built.sites[4].first_fired[once]}"]
+        assert cells_of(page, "#roll", 11) == [f"only in sample {built.sites[4].first_fired[once]}"]
         page.locator("#roll-layer").select_option("")
         page.locator("#roll-status").select_option("")
         page.locator("#roll-filter").fill("relu4 17")
@@ -217,9 +232,44 @@ def test_units_are_filtered_sorted_turned_and_counted(chromium: Any, written: Ca
         assert cells_of(page, "#roll", 8)[0] == measured(heights[-1][0])
 
 
+def test_counts_of_causes_lead_to_the_units_that_they_count(chromium: Any, written: Callable[[str], Path]) -> None:
+    built = large_audit(20, 24, 300)
+    hit = [(depth, one, reasons(one)) for depth, one in enumerate(built.sites, 1) if one.dead]
+    with opened(chromium, written("many layers, every cause")) as seen:
+        page = seen.page
+        count = page.locator("#roll-count")
+        for counted in tally(built.sites):
+            link = page.locator(f"#causes tbody tr:not([data-layer]) a[data-cause='{counted.place}']")
+            assert link.inner_text() == f"{counted.units}"
+            link.click()
+            assert count.inner_text() == f"{counted.units} of {built.units} units"
+            assert set(cells_of(page, "#roll", 3)) == {"dead"}
+            assert all(text.startswith(counted.cause.title) for text in cells_of(page, "#roll", 9))
+        assert page.evaluate("location.hash") == "#dead"
+        depth, one, why = hit[-1]
+        row = page.locator(f"#causes tr[data-layer='{depth}']")
+        page.locator("#roll-filter").fill("no such unit")
+        row.locator("a[data-cause='']").click()
+        assert count.inner_text() == f"{len(one.dead)} of {built.units} units"
+        assert page.locator("#roll-filter").input_value() == ""
+        row.locator("a[data-cause='certain']").click()
+        assert one.causes is not None
+        assert list(map(int, cells_of(page, "#roll", 2))) == list(one.causes.proven)
+        assert cells_of(page, "#roll", 9) == [in_words(why[unit]) for unit in one.causes.proven]
+        page.locator("#roll-layer").select_option("")
+        page.locator("#roll-cause").select_option(label="weights zero or negligible")
+        assert all(text.startswith("weights zero or negligible") for text in cells_of(page, "#roll", 9))
+        page.locator("#roll-cause").select_option("")
+        page.locator("#roll th[data-key=margin] button").click()
+        lacking = sorted(float(f"{m:.2e}") for _, one, _ in hit for m in margins(one).values() if m is not None)
+        assert cells_of(page, "#roll", 10) == [measured(margin) for margin in lacking[:25]]
+        assert seen.all_faults() == []
+
+
 def test_tables_and_the_command_can_be_copied(chromium: Any, written: Callable[[str], Path]) -> None:
     with opened(chromium, written("mlp_dead")) as seen:
         page = seen.page
+        built = load(ROOT / "reports/mlp_dead.json")
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
 
         def copied(button: str) -> str:
@@ -233,7 +283,11 @@ def test_tables_and_the_command_can_be_copied(chromium: Any, written: Callable[[
         assert rows[1][3:6] == ["128", "1", "0.8 %"]
         rows = [line.split("\t") for line in copied("#roll-copy").splitlines()]
         assert len(rows) == 121
-        assert {len(row) for row in rows} == {9}
+        assert {len(row) for row in rows} == {11}
+        causes = built.sites[0].causes
+        assert causes is not None
+        first = built.sites[0].dead[0]
+        assert rows[1][8:10] == [in_words(reasons(built.sites[0])[first]), measured(causes.margin[0])]
         assert copied("button[data-copy]") == "relu-audit mlp_dead.onnx --data digits.npz --limit=1797"
 
 
@@ -265,6 +319,7 @@ def odd_units(samples: int) -> Audit:
 
     fired = random.integers(0, samples + 1, size)
     fired[: size // 4] = np.minimum(random.integers(0, 3, size // 4), samples)
+    fired[[status == "dead" for status in statuses]] = 0
     firsts = tuple(int(i) if n else None for i, n in zip(random.integers(0, samples, size), fired, strict=True))
     one = msgspec.structs.replace(
         site("odd", statuses, samples=samples),
@@ -274,6 +329,8 @@ def odd_units(samples: int) -> Audit:
         mean=values(signed=False),
         pre_peak=values(signed=True),
     )
+    lacking = [None if random.random() < 0.1 else float(x) for x in 10.0 ** random.uniform(-7, 11, len(one.dead))]
+    one = msgspec.structs.replace(one, causes=all_causes(one.dead, lacking, random))
     return audit(one, samples=samples)
 
 
@@ -281,6 +338,7 @@ def odd_units(samples: int) -> Audit:
 def test_every_number_of_every_unit_is_that_of_the_record(samples: int, chromium: Any, tmp_path: Path) -> None:
     built = odd_units(samples)
     (one,) = built.sites
+    why, margin = reasons(one), margins(one)
 
     def far(text: str, value: float | None) -> str:
         """Beyond what the page tells apart, it says so."""
@@ -305,10 +363,11 @@ def test_every_number_of_every_unit_is_that_of_the_record(samples: int, chromium
         assert row[3:5] == [f"{fired:,} of {samples:,}", percent(fired / samples)]
         values = (one.peak[unit], one.mean[unit], one.pre_peak[unit])
         assert row[5:8] == [far(measured(value), value) for value in values]
+        assert row[8:10] == [in_words(why.get(unit, 0)), far(measured(margin.get(unit)), margin.get(unit))]
         if fired == 1:
-            assert row[8] == f"only in sample {one.first_fired[unit]}"
+            assert row[10] == f"only in sample {one.first_fired[unit]}"
         elif one.statuses[unit] == "dead" and not fired:
-            assert bound(rate_below(samples)) in row[8]
+            assert bound(rate_below(samples)) in row[10]
 
 
 def test_pointing_at_a_cell_tells_of_its_unit(chromium: Any, written: Callable[[str], Path]) -> None:
@@ -326,7 +385,8 @@ def test_pointing_at_a_cell_tells_of_its_unit(chromium: Any, written: Callable[[
         assert lines[1] == f"fired in {fired:,} of 1,797 samples, {percent(fired / 1797)}"
         assert lines[2] == f"peak {measured(one.peak[5])}, mean {measured(one.mean[5])}"
         assert lines[3] == f"pre-activation peak {measured(one.pre_peak[5])}"
-        assert lines[4] == f"fires in less than {bound(rate_below(1797))} of samples, at 95 % confidence"
+        assert lines[4] == f"cause: {in_words(reasons(one)[5])}; margin {measured(margins(one)[5])}"
+        assert lines[5] == f"fires in less than {bound(rate_below(1797))} of samples, at 95 % confidence"
         page.mouse.move(2, 2)
         assert not card.is_visible()
 
@@ -381,8 +441,11 @@ def test_cells_follow_the_colours_of_the_screen(chromium: Any, written: Callable
 
 
 @pytest.mark.slow
-def test_as_many_units_as_a_language_model_has_are_there_within_seconds(chromium: Any, tmp_path: Path) -> None:
-    built = large_audit()
+@pytest.mark.parametrize("dead", [0.05, 0.3, 0.9])
+def test_as_many_units_as_a_language_model_has_are_there_within_seconds(
+    dead: float, chromium: Any, tmp_path: Path
+) -> None:
+    built = large_audit(dead=dead)
     file = saved(tmp_path, built)
     assert built.units >= 350_000
     assert file.stat().st_size < 3_000_000

@@ -41,8 +41,10 @@ from relu_audit.records import (
     Status,
 )
 from relu_audit.report import html, json, numbers, sections
+from relu_audit.report.causes import reasons
 from relu_audit.report.numbers import limit, percent
 from relu_audit.report.packing import DIGITS, code
+from tests.drawn_causes import all_causes
 
 EVIL = "<script>alert(1)</script>\"'&"
 EN_DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
@@ -627,17 +629,46 @@ def test_faulty_units_are_not_called_alive() -> None:
 # ---- the bulbs
 
 
-def decoded(canvas: Element) -> Iterator[tuple[Status, int, float | None, float | None, float | None]]:
-    """Status, samples fired in, peak, pre-activation peak and mean of every unit, as the page's script reads them."""
+@dataclass(frozen=True)
+class Told:
+    """What a page's script reads of a unit."""
+
+    status: Status
+    fired: int
+    only: int | None
+    reason: int
+    peak: float | None
+    pre_peak: float | None
+    mean: float | None
+    margin: float | None
+
+
+def decoded(canvas: Element) -> Iterator[Told]:
+    """Every unit of a layer, as the page's script reads it."""
     data = {k.removeprefix("data-"): v for k, v in canvas.attributes.items() if k.startswith("data-")}
-    units, samples = int(data["units"]), int(data["samples"])
-    spans, ranks, held = ([int(n) for n in data[name].split()] for name in ("spans", "ranks", "held"))
-    counts, pre, peaks, mean = unpacked(data["packed"], spans, units)
-    pre, peaks, mean = (codes(c, *ranks[3 * i : 3 * i + 3]) for i, c in enumerate((pre, peaks, mean)))
+    units, samples, radix = (int(data[name]) for name in ("units", "samples", "radix"))
+    spans, ranks, held, present = (
+        [int(n) for n in data[name].split()] for name in ("spans", "ranks", "held", "statuses")
+    )
+    counts, *columns = unpacked(data["packed"], spans, units)
+    pre, peaks, mean, margins = (codes(c, *ranks[3 * i : 3 * i + 3]) for i, c in enumerate(columns))
     if held:
         peaks = [min(max(c, held[0]), held[1]) if c else 0 for c in pre]
-    for count, peak, above, middle in zip(counts, peaks, pre, mean, strict=True):
-        yield STATUSES[count // (samples + 1)], count % (samples + 1), value(peak), value(above), value(middle)
+    for unit, count in enumerate(counts):
+        status, beside = STATUSES[present[count // radix]], count % radix
+        dead, once = status == "dead", status != "dead" and beside > samples
+        if "below" in data:
+            margins[unit] = 2**18 - pre[unit] if dead and pre[unit] else 0
+        yield Told(
+            status=status,
+            fired=0 if dead else 1 if once else beside,
+            only=beside - samples - 1 if once else None,
+            reason=beside if dead else 0,
+            peak=value(peaks[unit]),
+            pre_peak=value(pre[unit]),
+            mean=value(mean[unit]),
+            margin=value(margins[unit]),
+        )
 
 
 def unpacked(text: str, spans: list[int], units: int) -> list[list[int]]:
@@ -685,22 +716,34 @@ def test_cells_hold_what_the_audit_holds(samples: int, kind: str) -> None:
     top, shift = (6.0 if kind == "Clip" else np.inf), (1.0 if kind == "shifted" else 0.0)
     peaks = [min(max(x - shift, 0.0), top) for x in pre]
     known = [s not in ("faulty", "unseen") for s in statuses]
-    fired = tuple(int(x) for x in random.integers(0, samples + 1, 100))
+    dead = np.array([status == "dead" for status in statuses])
+    fired = tuple(int(x) for x in random.integers(0, min(samples, random.choice([3, samples])) + 1, 100) * ~dead)
+    firsts = tuple(int(i) if n else None for i, n in zip(random.integers(0, samples, 100), fired, strict=True))
     built = site(
         "r",
         statuses,
         samples=samples,
         fired_samples=fired,
+        first_fired=firsts,
         peak=tuple(x if k else None for x, k in zip(peaks, known, strict=True)),
         mean=tuple(x / 3 if k else None for x, k in zip(peaks, known, strict=True)),
         pre_peak=tuple(x if k and kind != "no pre-activations" else None for x, k in zip(pre, known, strict=True)),
     )
+    above = {"shifted": 1.0}.get(kind, 0.0)
+    lacking = [None if (x := built.pre_peak[unit]) is None else above - x for unit in built.dead]
+    built = msgspec.structs.replace(built, causes=all_causes(built.dead, lacking, random))
     (canvas,) = section(html.write(audit(built, samples=samples)), "units").all("canvas")
-    status, counted, peak, pre_peak, mean = zip(*decoded(canvas), strict=True)
-    assert status == built.statuses
-    assert counted == fired
-    for told, held in ((peak, built.peak), (pre_peak, built.pre_peak), (mean, built.mean)):
-        assert list(told) == [None if x is None else pytest.approx(float(f"{x:.2e}")) for x in held]
+    told = list(decoded(canvas))
+    assert tuple(one.status for one in told) == built.statuses
+    assert tuple(one.fired for one in told) == fired
+    assert [one.only for one in told] == [first if n == 1 else None for n, first in zip(fired, firsts, strict=True)]
+    assert {unit: one.reason for unit, one in enumerate(told) if one.reason} == reasons(built)
+    margin = dict(zip(built.dead, lacking, strict=True))
+    margins = [margin.get(unit) for unit in range(built.units)]
+    for name, values in (("peak", built.peak), ("pre_peak", built.pre_peak), ("mean", built.mean), ("margin", margins)):
+        expected = [None if x is None else pytest.approx(float(f"{x:.2e}")) for x in values]
+        assert [getattr(one, name) for one in told] == expected
+    assert ("data-below" in canvas.attributes) == (kind in ("Relu", "Clip", "no pre-activations"))
     assert bool(canvas.attributes["data-held"]) == (kind in ("Relu", "Clip"))
 
 
@@ -896,11 +939,13 @@ def test_bounds_are_never_shown_as_below_something() -> None:
 # ---- size, and a real model
 
 
-def test_a_large_model_stays_small_and_quick() -> None:
+@pytest.mark.parametrize("dead", [0.05, 0.3, 0.9])
+def test_a_large_model_stays_small_and_quick(dead: float) -> None:
     from tests.large_audit import large_audit
 
-    built = large_audit()
+    built = large_audit(dead=dead)
     assert built.units >= 350_000
+    assert built.dead / built.units == pytest.approx(dead, abs=0.01)
     start = time.monotonic()
     page = html.write(built)
     assert time.monotonic() - start < 30

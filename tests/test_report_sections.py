@@ -284,7 +284,7 @@ def test_the_first_dead_units_stand_on_the_page_without_a_script() -> None:
         measured(one.mean[0]),
         measured(one.pre_peak[0]),
     ]
-    assert bound(rate_below(1000)) in rows[0][8]
+    assert bound(rate_below(1000)) in rows[0][10]
     assert f"{30 - ROWS} more are listed" in section(html.write(built), "dead").text
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relu_audit.records import Audit
+from relu_audit.report.causes import Counted, leading
 from relu_audit.report.enough import Enough
 from relu_audit.report.numbers import count
 
@@ -59,10 +60,15 @@ RULES = (
     Rule(
         lambda audit, _: bool(audit.dead) and not audit.data.synthetic,
         "To keep this checkpoint, cut its dead units out without changing what it computes: relu-audit prune.",
-        "dead",
+        "costs",
     ),
     Rule(
-        lambda audit, _: bool(audit.dead) and not audit.data.synthetic,
+        lambda audit, _: leading(audit) is not None and not audit.data.synthetic,
+        "To train a better one, mend what they died of, most often this: {cause}.",
+        "causes",
+    ),
+    Rule(
+        lambda audit, _: bool(audit.dead) and leading(audit) is None and not audit.data.synthetic,
         "To train a better one, look at the layers with the fewest units alive, and at how far their dead units are "
         "from firing.",
         "depth",
@@ -77,7 +83,9 @@ RULES = (
 
 def advice(audit: Audit, enough: Enough | None) -> tuple[Advice, ...]:
     """What to do next, the most urgent first."""
-    unseen = count(audit.summary.unseen)
-    return tuple(Advice(rule.text.format(unseen=unseen), rule.section) for rule in RULES if rule.holds(audit, enough))[
-        :MOST
-    ]
+    words = {"unseen": count(audit.summary.unseen), "cause": _cause(leading(audit), audit.dead)}
+    return tuple(Advice(rule.text.format(**words), rule.section) for rule in RULES if rule.holds(audit, enough))[:MOST]
+
+
+def _cause(most: Counted | None, dead: int) -> str:
+    return "" if most is None else f"{most.cause.brief}, {count(most.units)} of {count(dead)}"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relu_audit.judge.evidence import rate_below
-from relu_audit.records import STATUSES, Audit, Status
+from relu_audit.records import STATUSES, Audit, SiteAudit, Status
+from relu_audit.report.causes import REASONS, margins, reasons, titles
 from relu_audit.report.numbers import bound, limit
-from relu_audit.report.packing import Column, code, digits_of, measures, packed, written
+from relu_audit.report.packing import Column, code, measures, opposite, packed
 from relu_audit.report.sections import Layer
 
 CELL_SIZES = ((20_000, 12), (100_000, 9))
@@ -31,24 +32,29 @@ class Cells:
     """What a page's scripts need of every unit of a layer; ``units.js`` reads it.
 
     Attributes:
-        packed: Four columns by :func:`packed`: the status as an index into ``STATUSES`` times one more than the
-            samples, plus the samples in which the unit fired; the largest pre-activation; the largest output; the mean
-            output. The last three are by :func:`measures`. The largest outputs are left out where each is its
-            pre-activation held between two bounds, as it is for Relu and Clip.
+        packed: Five columns by :func:`packed`. First the status, as its place in ``statuses``, times ``radix``, plus
+            the samples in which the unit fired. In place of these stand, for a dead unit, which fired in none, why, by
+            :func:`reasons`; and for one that fired in a single sample, that one's index, beyond all numbers of samples.
+            Then the largest pre-activation; the largest output; the mean output; the margin: by :func:`measures`. The
+            largest outputs are left out where each is its pre-activation held between two bounds, as it is for Relu
+            and Clip; the margins where each is what the pre-activation is below zero.
+        statuses: Those that occur, as indices into ``STATUSES``.
+        radix: Above all that stands beside a status.
         spans: Of the columns.
-        ranks: Of the last three, each the least, the greatest and the shift.
+        ranks: Of all but the first, each the least, the greatest and the shift.
         held: The two bounds, by their codes; empty where the largest outputs are not left out.
-        once: Index of the sample for each unit that fired in exactly one, in unit order, each of as many digits as the
-            number of samples takes.
+        below: Whether the margins are left out.
         bound: What a silent unit's firing rate lies below.
     """
 
     layer: Layer
     packed: str
+    statuses: tuple[int, ...]
+    radix: int
     spans: tuple[int, ...]
     ranks: tuple[int, ...]
     held: tuple[int, ...]
-    once: str
+    below: bool
     bound: str
 
 
@@ -59,6 +65,7 @@ class Bulbs:
     Attributes:
         cell: Pixels of a cell.
         statuses: Their names, in the order of their indices.
+        causes: Likewise, what causes of death are called.
         decades: Powers of ten of the scale of firing rates, from the lowest to 0.
         ticks: The same as percentages.
         marks: Statuses that show by more than their colour, those of this audit only.
@@ -66,6 +73,7 @@ class Bulbs:
 
     cell: int
     statuses: tuple[Status, ...]
+    causes: tuple[str, ...]
     decades: tuple[int, ...]
     ticks: tuple[str, ...]
     marks: tuple[Mark, ...]
@@ -94,6 +102,7 @@ def bulbs(audit: Audit, layers: Sequence[Layer]) -> Bulbs:
     return Bulbs(
         cell=next((size for units, size in CELL_SIZES if audit.units <= units), SMALLEST_CELL),
         statuses=STATUSES,
+        causes=titles(),
         decades=decades,
         ticks=tuple(limit(10.0**decade) for decade in decades),
         marks=tuple(
@@ -112,27 +121,51 @@ def _decades(samples: int) -> int:
 
 def _cells(layer: Layer, all_samples: int) -> Cells:
     site = layer.site
-    counts = Column(
-        (site.samples + 1) * len(STATUSES),
-        [
-            (site.samples + 1) * STATUSES.index(status) + fired
-            for status, fired in zip(site.statuses, site.fired_samples, strict=True)
-        ],
-    )
+    present = sorted({STATUSES.index(status) for status in site.statuses})
+    radix = max(site.samples + 1 + all_samples, REASONS)
     peaks, pre_peaks = [*map(code, site.peak)], [*map(code, site.pre_peak)]
-    held = _held(peaks, pre_peaks)
-    measured = [measures(codes) for codes in (pre_peaks, [0] * site.units if held else peaks, [*map(code, site.mean)])]
+    lacking = _lacking(site)
+    held, below = _held(peaks, pre_peaks), lacking == _below(site, pre_peaks)
+    left_out = [0] * site.units
+    kept = (pre_peaks, left_out if held else peaks, [*map(code, site.mean)], left_out if below else lacking)
+    measured = [measures(codes) for codes in kept]
+    counts = Column(max(1, radix * len(present)), _counts(site, present, radix))
     columns = [counts, *(one.column for one in measured)]
-    firsts = (first for first, fired in zip(site.first_fired, site.fired_samples, strict=True) if fired == 1)
     return Cells(
         layer=layer,
         packed=packed(columns),
+        statuses=tuple(present),
+        radix=radix,
         spans=tuple(column.span for column in columns),
         ranks=tuple(number for one in measured for number in (one.least, one.greatest, one.shift)),
         held=held,
-        once=written((first for first in firsts if first is not None), digits_of(all_samples)),
+        below=below,
         bound=bound(rate_below(site.samples)),
     )
+
+
+def _counts(site: SiteAudit, present: Sequence[int], radix: int) -> list[int]:
+    why = reasons(site)
+    found: list[int] = []
+    for unit, (status, fired, first) in enumerate(
+        zip(site.statuses, site.fired_samples, site.first_fired, strict=True)
+    ):
+        beside = site.samples + 1 + first if fired == 1 and first is not None else fired
+        beside = why.get(unit, 0) if status == "dead" else beside
+        found.append(radix * present.index(STATUSES.index(status)) + beside)
+    return found
+
+
+def _lacking(site: SiteAudit) -> list[int]:
+    """The codes of the margins; 0 for units that have none."""
+    margin = margins(site)
+    return [code(margin.get(unit)) for unit in range(site.units)]
+
+
+def _below(site: SiteAudit, pre_peaks: Sequence[int]) -> list[int]:
+    """What the codes of the margins are where a unit fires above zero."""
+    dead = set(site.dead)
+    return [opposite(one) if unit in dead else 0 for unit, one in enumerate(pre_peaks)]
 
 
 def _held(peaks: Sequence[int], pre_peaks: Sequence[int]) -> tuple[int, ...]:

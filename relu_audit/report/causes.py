@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relu_audit.judge.causes import TABLE, Cause
-from relu_audit.records import Audit, SiteAudit
-from relu_audit.report.numbers import count, measured
+from relu_audit.records import CAUSES, Audit, SiteAudit
+from relu_audit.report.numbers import count
 from relu_audit.report.sections import Layer
 
-MOST_UNITS = 20_000
-"""Dead units whose cause and margin are listed on the page, at most: every layer with dead units has an equal share."""
+REASONS = 1 + 4 * len(CAUSES)
+"""Numbers that :func:`reasons` gives out, with 0 for none."""
+
+_TITLES = {row.name: row.title for row in TABLE}
 
 
 @dataclass(frozen=True)
@@ -22,23 +24,10 @@ class Counted:
     cause: Cause
     units: int
 
-
-@dataclass(frozen=True)
-class Unit:
-    """A dead unit; ``certain`` if nothing can fire it while its inputs stay within what was seen of them."""
-
-    index: int
-    margin: str
-    certain: bool
-    nearly: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """The units of a layer that have one cause."""
-
-    cause: Cause
-    units: tuple[Unit, ...]
+    @property
+    def place(self) -> int:
+        """Of the cause in ``CAUSES``."""
+        return CAUSES.index(self.cause.name)
 
 
 @dataclass(frozen=True)
@@ -49,16 +38,12 @@ class Row:
         counts: Units per cause, in the order of the section's ``counted``.
         certain: Units that nothing can fire while their inputs stay within what was seen of them.
         nearest: The dead unit with the smallest margin, and that; None if none is known.
-        groups: Its units by cause, those that are listed.
-        unlisted: Dead units beyond those.
     """
 
     layer: Layer
-    counts: tuple[int, ...]
+    counts: tuple[Counted, ...]
     certain: int
     nearest: tuple[int, float] | None
-    groups: tuple[Group, ...]
-    unlisted: int
 
 
 @dataclass(frozen=True)
@@ -67,20 +52,26 @@ class Section:
 
     Attributes:
         counted: The causes that occur, in the order of their table.
+        certain: Units that nothing can fire while their inputs stay within what was seen of them.
         rows: The layers whose dead units were looked into.
     """
 
     counted: tuple[Counted, ...]
+    certain: int
     rows: tuple[Row, ...]
+
+    @property
+    def obstacles(self) -> bool:
+        """Whether units of some layer could not be looked into."""
+        return any(row.layer.site.causes and row.layer.site.causes.obstacle for row in self.rows)
 
 
 def section(layers: Sequence[Layer]) -> Section:
     """The section of the page."""
     hit = [layer for layer in layers if layer.site.causes is not None]
     counted = tally(layer.site for layer in hit)
-    share = MOST_UNITS // max(1, len(hit))
-    present = [one.cause for one in counted]
-    return Section(counted, tuple(_row(layer, present, share) for layer in hit))
+    rows = tuple(_row(layer, [one.cause for one in counted]) for layer in hit)
+    return Section(counted, sum(row.certain for row in rows), rows)
 
 
 def tally(sites: Iterable[SiteAudit]) -> tuple[Counted, ...]:
@@ -98,26 +89,52 @@ def why(audit: Audit) -> str:
     return ", ".join(f"{count(one.units)} {one.cause.brief}" for one in counted)
 
 
+def leading(audit: Audit) -> Counted | None:
+    """The most frequent cause, and of equally frequent ones the first; None if that one explains nothing."""
+    first = max(tally(audit.sites), key=lambda one: one.units, default=None)
+    return None if first is None or first.cause.name in ("unexplained", "not_examined") else first
+
+
 def margins(site: SiteAudit) -> dict[int, float | None]:
     """The margin of every dead unit."""
     return {} if site.causes is None else dict(zip(site.dead, site.causes.margin, strict=True))
 
 
-def _row(layer: Layer, present: Sequence[Cause], share: int) -> Row:
-    causes, margin = layer.site.causes, margins(layer.site)
-    known = [(unit, value) for unit, value in margin.items() if value is not None]
-    listed = set(layer.site.dead[:share])
-    certain, nearly = ({*(() if causes is None else getattr(causes, name))} for name in ("proven", "near_zero"))
-    groups = [
-        Group(cause, tuple(Unit(u, measured(margin[u]), u in certain, u in nearly) for u in units if u in listed))
-        for cause in present
-        if (units := getattr(causes, cause.name))
-    ]
+def reasons(site: SiteAudit) -> Mapping[int, int]:
+    """Why each dead unit died, as a number.
+
+    It is 1, plus 4 times the cause's place in ``CAUSES``, plus 2 if it is certain to stay silent, plus 1 if what counts
+    as zero is not exactly that.
+    """
+    if site.causes is None:
+        return {}
+    certain, nearly = {*site.causes.proven}, {*site.causes.near_zero}
+    return {
+        unit: 1 + 4 * place + 2 * (unit in certain) + (unit in nearly)
+        for place, name in enumerate(CAUSES)
+        for unit in getattr(site.causes, name)
+    }
+
+
+def titles() -> tuple[str, ...]:
+    """What the causes are called, in the order of ``CAUSES``."""
+    return tuple(_TITLES[name] for name in CAUSES)
+
+
+def in_words(reason: int) -> str:
+    """A number of :func:`reasons` as the table of units has it; a dash for 0."""
+    if not reason:
+        return "–"
+    place, more = divmod(reason - 1, 4)
+    return titles()[place] + (", not exactly zero" if more & 1 else "") + (", certain" if more & 2 else "")
+
+
+def _row(layer: Layer, present: Sequence[Cause]) -> Row:
+    found = layer.site.causes
+    known = [(unit, value) for unit, value in margins(layer.site).items() if value is not None]
     return Row(
         layer=layer,
-        counts=tuple(len(getattr(causes, cause.name)) for cause in present),
-        certain=len(certain),
+        counts=tuple(Counted(cause, len(getattr(found, cause.name))) for cause in present),
+        certain=0 if found is None else len(found.proven),
         nearest=min(known, key=lambda one: (one[1], one[0]), default=None),
-        groups=tuple(group for group in groups if group.units),
-        unlisted=len(layer.site.dead) - len(listed),
     )

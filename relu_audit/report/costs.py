@@ -11,20 +11,18 @@ from relu_audit.report.sections import Layer
 
 @dataclass(frozen=True)
 class Sum:
-    """Parameters and multiply-adds; ``at_least`` where some are not known."""
+    """What is known of some numbers, added up; ``at_least`` where one of them is not."""
 
-    parameters: int
-    multiply_adds: int
+    known: int
     at_least: bool
 
 
 @dataclass(frozen=True)
 class Row:
-    """A layer with dead units, what they tie up, and the sum of it."""
+    """A layer with dead units, and what they tie up: its four numbers as the table has them."""
 
     layer: Layer
-    tied: Tied
-    sum: Sum
+    tied: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,20 @@ class Section:
 
     Attributes:
         rows: The layers with dead units.
-        total: The sum over them.
-        share: Its parameters as a share of the model's; None if the model has none.
+        dead: Their dead units.
+        total: The sums of their numbers, in the same order.
+        parameters: What makes dead units and what reads them, together.
+        multiply_adds: The same, per sample.
+        share: Those parameters as a share of the model's; None if the model has none.
         prospect: What exact pruning would give back; None if that was not asked for.
         saved: Share of the parameters, and of the multiply-adds, that it would give back; None where not known.
     """
 
     rows: tuple[Row, ...]
-    total: Sum
+    dead: int
+    total: tuple[Sum, ...]
+    parameters: Sum
+    multiply_adds: Sum
     share: float | None
     prospect: Prospect | None
     saved: tuple[float | None, float | None]
@@ -48,18 +52,27 @@ class Section:
 
 def section(audit: Audit, layers: Sequence[Layer]) -> Section:
     """The section of the page."""
-    rows = tuple(
-        Row(layer, layer.site.tied, _sum([layer.site.tied])) for layer in layers if layer.site.tied is not None
+    rows = tuple(Row(layer, _numbers(layer.site.tied)) for layer in layers if layer.site.tied is not None)
+    columns = [[row.tied[i] for row in rows] for i in range(4)]
+    parameters = _sum([*columns[0], *columns[2]])
+    return Section(
+        rows=rows,
+        dead=sum(len(row.layer.site.dead) for row in rows),
+        total=tuple(map(_sum, columns)),
+        parameters=parameters,
+        multiply_adds=_sum([*columns[1], *columns[3]]),
+        share=share(parameters.known, audit.model.parameters),
+        prospect=audit.prospect,
+        saved=_saved(audit.prospect),
     )
-    total = _sum([row.tied for row in rows])
-    part = share(total.parameters, audit.model.parameters)
-    return Section(rows, total, part, audit.prospect, _saved(audit.prospect))
 
 
-def _sum(tied: Sequence[Tied]) -> Sum:
-    parameters = [n for one in tied for n in (one.parameters, one.read_parameters)]
-    adds = [n for one in tied for n in (one.multiply_adds, one.read_multiply_adds)]
-    return Sum(sum(n or 0 for n in parameters), sum(n or 0 for n in adds), None in [*parameters, *adds])
+def _numbers(tied: Tied) -> tuple[int | None, ...]:
+    return tied.parameters, tied.multiply_adds, tied.read_parameters, tied.read_multiply_adds
+
+
+def _sum(numbers: Sequence[int | None]) -> Sum:
+    return Sum(sum(number or 0 for number in numbers), None in numbers)
 
 
 def _saved(prospect: Prospect | None) -> tuple[float | None, float | None]:

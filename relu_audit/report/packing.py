@@ -113,3 +113,8 @@ def code(value: float | None) -> int:
     else:
         rank = 2 + 900 * (exponent + _FARTHEST) + int(text[0] + text[2:4]) - 100
     return _ZERO + rank if value > 0 else _ZERO - rank
+
+
+def opposite(one: int) -> int:
+    """The code of a number with the other sign, by the code of that number."""
+    return one and 2 * _ZERO - one

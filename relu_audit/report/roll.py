@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from relu_audit.judge.evidence import rate_below
+from relu_audit.report.causes import in_words, margins, reasons
 from relu_audit.report.sections import Layer
 
 ROWS = 25
@@ -15,13 +16,15 @@ ROWS = 25
 
 @dataclass(frozen=True)
 class Row:
-    """A dead unit, what was measured of it, and what its firing rate lies below."""
+    """A dead unit, what was measured of it, why it is dead, and what its firing rate lies below."""
 
     layer: Layer
     unit: int
     peak: float | None
     mean: float | None
     pre_peak: float | None
+    cause: str
+    margin: float | None
     bound: float | None
 
 
@@ -35,16 +38,21 @@ class Roll:
 
 def roll(layers: Sequence[Layer]) -> Roll:
     """The table's first page."""
-    dead = ((layer, unit) for layer in layers for unit in layer.site.dead)
-    rows = tuple(
-        Row(
-            layer,
-            unit,
-            layer.site.peak[unit],
-            layer.site.mean[unit],
-            layer.site.pre_peak[unit],
-            rate_below(layer.site.samples),
-        )
-        for layer, unit in islice(dead, ROWS)
-    )
+    rows = tuple(islice((row for layer in layers for row in _rows(layer)), ROWS))
     return Roll(rows, sum(len(layer.site.dead) for layer in layers) - len(rows))
+
+
+def _rows(layer: Layer) -> Iterator[Row]:
+    site = layer.site
+    why, margin = reasons(site), margins(site)
+    for unit in site.dead:
+        yield Row(
+            layer=layer,
+            unit=unit,
+            peak=site.peak[unit],
+            mean=site.mean[unit],
+            pre_peak=site.pre_peak[unit],
+            cause=in_words(why.get(unit, 0)),
+            margin=margin.get(unit),
+            bound=rate_below(site.samples),
+        )

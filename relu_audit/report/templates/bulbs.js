@@ -30,6 +30,8 @@
     }
     lines.push(`peak ${measured(layer.peak[unit]) ?? "not known"}, mean ${measured(layer.mean[unit]) ?? "not known"}`);
     lines.push(`pre-activation peak ${measured(layer.pre[unit]) ?? "not known"}`);
+    const cause = reluUnits.cause(layer, unit);
+    if (cause) lines.push(`cause: ${cause}; margin ${measured(layer.margin[unit]) ?? "not known"}`);
     const evidence = reluUnits.evidence(layer, unit);
     if (evidence) lines.push(evidence);
     return lines.join("\n");

@@ -6,9 +6,9 @@
   if (!table) return;
 
   const size = 25; // rows of a page, as many as stand there without a script
-  const { layers, statuses, measured, percent, count, evidence } = reluUnits;
+  const { layers, statuses, measured, percent, count, evidence, cause, causeOf, certain } = reluUnits;
   const part = (name) => document.getElementById(`roll-${name}`);
-  const [box, byLayer, byStatus] = [part("filter"), part("layer"), part("status")];
+  const [box, byLayer, byStatus, byCause] = [part("filter"), part("layer"), part("status"), part("cause")];
 
   // A unit is one number: its layer's first, plus its place in the layer.
   const starts = [];
@@ -31,6 +31,8 @@
     peak: (layer, unit) => layer.peak[unit] || null,
     mean: (layer, unit) => layer.mean[unit] || null,
     pre: (layer, unit) => layer.pre[unit] || null,
+    cause: (layer, unit) => layer.reason[unit] || null,
+    margin: (layer, unit) => layer.margin[unit] || null,
   };
 
   const cellsOf = (one) => {
@@ -43,6 +45,8 @@
       `${count(fired)} of ${count(layer.samples)}`,
       layer.samples ? percent(fired / layer.samples) : "\u2013",
       ...[layer.peak, layer.mean, layer.pre].map((column) => measured(column[unit]) ?? "\u2013"),
+      cause(layer, unit) ?? "\u2013",
+      measured(layer.margin[unit]) ?? "\u2013",
       evidence(layer, unit),
     ];
   };
@@ -58,8 +62,10 @@
     const numbers = new Set(words.filter((word) => /^\d+$/.test(word)).map(Number));
     const names = words.filter((word) => !/^\d+$/.test(word));
     const status = statuses.indexOf(byStatus.value);
+    const why = byCause.value;
     return (layer, unit) =>
       (!byStatus.value || (byStatus.value === "once" ? layer.fired[unit] === 1 : layer.status[unit] === status)) &&
+      (!why || (why === "certain" ? certain(layer, unit) : causeOf(layer, unit) === Number(why))) &&
       (!numbers.size || numbers.has(unit)) &&
       names.every((word) => layer.name.toLowerCase().includes(word));
   };
@@ -89,12 +95,14 @@
 
   // ---- showing
 
+  const heads = [...table.tHead.rows[0].cells];
+
   const row = (one) => {
     const line = document.createElement("tr");
     cellsOf(one).forEach((text, i) => {
       const cell = document.createElement(i === 1 ? "th" : "td");
       if (i === 1) cell.scope = "row";
-      if (i > 0 && i !== 2 && i < 8) cell.className = "number";
+      if (heads[i].className) cell.className = heads[i].className;
       if (i === 0) {
         const link = document.createElement("a");
         const name = document.createElement("bdi");
@@ -128,21 +136,21 @@
 
   // ---- start
 
-  for (const header of table.tHead.rows[0].cells) {
+  for (const header of heads) {
     if (!header.dataset.key) continue;
     const button = document.createElement("button");
     button.type = "button";
     button.append(...header.childNodes);
     button.addEventListener("click", () => {
       const descending = header.getAttribute("aria-sort") === "ascending";
-      for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
+      for (const other of heads) other.removeAttribute("aria-sort");
       header.setAttribute("aria-sort", descending ? "descending" : "ascending");
       order = { key: header.dataset.key, sign: descending ? -1 : 1 };
       choose();
     });
     header.append(button);
   }
-  table.tHead.rows[0].cells[0].setAttribute("aria-sort", "ascending");
+  heads[0].setAttribute("aria-sort", "ascending");
   table.caption.textContent = "Units";
   table.caption.className = "away"; // the line above the table says more
 
@@ -151,12 +159,20 @@
     clearTimeout(waiting);
     waiting = setTimeout(choose, 60);
   });
-  for (const one of [byLayer, byStatus]) one.addEventListener("change", choose);
+  for (const one of [byLayer, byStatus, byCause]) one.addEventListener("change", choose);
   part("back").addEventListener("click", () => turn(-1));
   part("on").addEventListener("click", () => turn(1));
   part("copy").addEventListener("click", () => {
-    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
-    reluCopy(reluTabs([heads, ...chosen.map(cellsOf)]), part("copy"));
+    const titles = heads.map((cell) => cell.textContent);
+    reluCopy(reluTabs([titles, ...chosen.map(cellsOf)]), part("copy"));
   });
+  // Counts of dead units elsewhere on the page lead here, to the units that they count.
+  for (const link of document.querySelectorAll("a[data-cause]")) {
+    link.addEventListener("click", () => {
+      byLayer.value = link.closest("[data-layer]")?.dataset.layer ?? "";
+      [byCause.value, byStatus.value, box.value] = [link.dataset.cause, "dead", ""];
+      choose();
+    });
+  }
   choose();
 })();

@@ -77,28 +77,35 @@ const reluUnits = (() => {
   };
 
   const count = (whole) => whole.toLocaleString("en");
-  const statuses = document.querySelector(".bulbs")?.dataset.statuses.split(" ") ?? [];
+  const host = document.querySelector(".bulbs")?.dataset;
+  const statuses = host?.statuses.split(" ") ?? [];
+  const causes = host?.causes.split("; ") ?? [];
+  const dead = statuses.indexOf("dead");
 
   const read = (canvas) => {
-    const { name, counted, packed, once, bound, allSamples } = canvas.dataset;
-    const [units, samples, depth] = [Number(canvas.dataset.units), Number(canvas.dataset.samples), Number(canvas.dataset.depth)];
+    const { name, counted, packed, bound } = canvas.dataset;
+    const [units, samples, depth, radix] = ["units", "samples", "depth", "radix"].map((key) => Number(canvas.dataset[key]));
     const numbers = (text) => (text ? text.split(" ").map(Number) : []);
-    const [counts, pre, peaks, mean] = unpacked(packed, numbers(canvas.dataset.spans), units);
+    const [counts, pre, peaks, mean, lacking] = unpacked(packed, numbers(canvas.dataset.spans), units);
     const held = numbers(canvas.dataset.held);
-    const [status, fired] = [new Uint8Array(units), new Uint32Array(units)];
+    const present = numbers(canvas.dataset.statuses);
+    const [status, reason, fired] = [new Uint8Array(units), new Uint8Array(units), new Uint32Array(units)];
+    const once = new Map(); // the sample by each unit that fired in one only
     for (let unit = 0; unit < units; unit++) {
-      status[unit] = Math.floor(counts[unit] / (samples + 1));
-      fired[unit] = counts[unit] % (samples + 1);
+      status[unit] = present[Math.floor(counts[unit] / radix)];
+      const beside = counts[unit] % radix;
+      if (status[unit] === dead) {
+        reason[unit] = beside;
+        continue;
+      }
+      fired[unit] = beside > samples ? 1 : beside;
+      if (beside > samples) once.set(unit, beside - samples - 1);
     }
     const ranks = numbers(canvas.dataset.ranks);
-    [pre, peaks, mean].forEach((column, i) => decode(column, ranks[3 * i], ranks[3 * i + 1], ranks[3 * i + 2]));
+    [pre, peaks, mean, lacking].forEach((column, i) => decode(column, ranks[3 * i], ranks[3 * i + 1], ranks[3 * i + 2]));
     const peak = held.length ? pre.map((code) => code && Math.min(Math.max(code, held[0]), held[1])) : peaks;
-    const digits = digitsOf(Number(allSamples));
-    const samplesOnce = new Map();
-    for (let unit = 0; unit < units; unit++) {
-      if (fired[unit] === 1) samplesOnce.set(unit, number(once, samplesOnce.size * digits, digits));
-    }
-    return { canvas, name, depth, counted, units, samples, bound, status, fired, pre, peak, mean, once: samplesOnce };
+    const margin = "below" in canvas.dataset ? pre.map((code, unit) => (code && status[unit] === dead ? 2 * zero - code : 0)) : lacking;
+    return { canvas, name, depth, counted, units, samples, bound, status, fired, pre, peak, mean, reason, margin, once };
   };
 
   const layers = [...document.querySelectorAll(".bulbs canvas")].map(read);
@@ -113,5 +120,16 @@ const reluUnits = (() => {
     return "";
   };
 
-  return { layers, statuses, measured, percent, count, evidence };
+  // Why a dead unit died: the place of the cause, and whether it is certain to stay silent. As reasons() in causes.py numbers it.
+  const causeOf = (layer, unit) => (layer.reason[unit] ? (layer.reason[unit] - 1) >> 2 : -1);
+  const certain = (layer, unit) => layer.reason[unit] > 0 && ((layer.reason[unit] - 1) & 2) > 0;
+  const nearly = (layer, unit) => layer.reason[unit] > 0 && ((layer.reason[unit] - 1) & 1) > 0;
+
+  // As in_words() in causes.py writes it; null where there is none.
+  const cause = (layer, unit) =>
+    layer.reason[unit]
+      ? causes[causeOf(layer, unit)] + (nearly(layer, unit) ? ", not exactly zero" : "") + (certain(layer, unit) ? ", certain" : "")
+      : null;
+
+  return { layers, statuses, measured, percent, count, evidence, cause, causeOf, certain };
 })();
