@@ -62,8 +62,8 @@ def tool(*command: str | Path, cwd: Path = ROOT, **environment: str) -> subproce
     ("schema", "file"),
     [
         ("github-actions", "action.yml"),
-        ("gitlab-ci", "ci/gitlab.yml"),
-        ("azure-pipelines", "ci/azure-pipelines.yml"),
+        ("gitlab-ci", "docs/jobs/gitlab.yml"),
+        ("azure-pipelines", "docs/jobs/azure-pipelines.yml"),
     ],
 )
 def test_file_is_valid_by_the_service_s_schema(schema: str, file: str) -> None:
@@ -119,7 +119,7 @@ def test_workflow_on_the_page_calls_the_action_right(tmp_path: Path) -> None:
 
 
 def test_other_examples_on_the_page_are_the_files(here: Path) -> None:
-    assert yaml.safe_load((ROOT / "ci/gitlab.yml").read_text(encoding="utf-8")) in blocks("yaml")
+    assert yaml.safe_load((ROOT / "docs/jobs/gitlab.yml").read_text(encoding="utf-8")) in blocks("yaml")
     (config,) = [one for one in blocks("yaml") if "repos" in one]
     (here / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     assert tool(TOOLS / "pre-commit", "validate-config", here / "config.yaml").returncode == 0
@@ -358,7 +358,7 @@ def test_action_installs_itself(here: Path, tmp_path: Path) -> None:
 
 def scripts_of(service: str) -> list[str]:
     """The command lines of a service's example, without those that install."""
-    text = (ROOT / "ci" / service).read_text(encoding="utf-8")
+    text = (ROOT / "docs/jobs" / service).read_text(encoding="utf-8")
     if service == "Jenkinsfile":
         lines = re.findall(r"sh '(.*)'", text)
     elif service == "gitlab.yml":
@@ -381,12 +381,15 @@ def test_example_leaves_a_test_case_per_layer(service: str, here: Path) -> None:
         assert done.returncode == 1, done.stderr
     cases = ElementTree.fromstring((here / "relu-audit.xml").read_bytes()).findall(".//testcase")  # noqa: S314 - ours
     assert len(cases) == 6
-    assert "relu-audit.xml" in (ROOT / "ci" / service).read_text(encoding="utf-8").split("--junit relu-audit.xml")[1]
+    assert (
+        "relu-audit.xml"
+        in (ROOT / "docs/jobs" / service).read_text(encoding="utf-8").split("--junit relu-audit.xml")[1]
+    )
     assert (here / "relu-audit.html").exists()
 
 
 def test_gitlab_example_sets_the_variables_it_uses() -> None:
-    job = yaml.safe_load((ROOT / "ci/gitlab.yml").read_text(encoding="utf-8"))["relu-audit"]
+    job = yaml.safe_load((ROOT / "docs/jobs/gitlab.yml").read_text(encoding="utf-8"))["relu-audit"]
     assert {"MODEL", "DATA", "RELU_AUDIT_MAX_DEAD"} <= set(job["variables"])
     assert job["artifacts"]["reports"]["junit"] in job["script"][0]
     assert all(path in job["script"][0] for path in job["artifacts"]["paths"])
