@@ -12,10 +12,10 @@ DATA = {"mlp_dead": "digits.npz", "mlp_healthy": "digits.npz", "resnet_dead": "d
 
 
 def make(name: str, folder: Path) -> int:
-    """Audit one sample model and write its JSON and HTML into a folder; the exit code."""
+    """Audit one sample model and write its reports, with what pruning would give back, into a folder; the exit code."""
     model, data = SAMPLES / f"{name}.onnx", SAMPLES / DATA[name]
     outputs = [f"--json={folder / name}.json", f"--html={folder / name}.html"]
-    return run([str(model), "--data", str(data), *outputs, "--quiet"])
+    return run([str(model), "--data", str(data), "--costs", *outputs, "--quiet"])
 
 
 if __name__ == "__main__":

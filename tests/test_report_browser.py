@@ -288,7 +288,7 @@ def test_tables_and_the_command_can_be_copied(chromium: Any, written: Callable[[
         assert causes is not None
         first = built.sites[0].dead[0]
         assert rows[1][8:10] == [in_words(reasons(built.sites[0])[first]), measured(causes.margin[0])]
-        assert copied("button[data-copy]") == "relu-audit mlp_dead.onnx --data digits.npz --limit=1797"
+        assert copied("button[data-copy]") == "relu-audit mlp_dead.onnx --data digits.npz --limit=1797 --costs"
 
 
 def test_names_are_no_formulas_where_they_are_pasted(chromium: Any, tmp_path: Path) -> None:

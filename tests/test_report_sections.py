@@ -17,7 +17,17 @@ from relu_audit.cli import run
 from relu_audit.judge.depth import trend
 from relu_audit.judge.evidence import rate_below
 from relu_audit.judge.forecast import FARTHEST, forecast, times_fired
-from relu_audit.records import Audit, ModelInfo, Policy, SiteAudit, Status
+from relu_audit.records import (
+    Audit,
+    Causes,
+    Cost,
+    ModelInfo,
+    Policy,
+    Prospect,
+    SiteAudit,
+    Status,
+    Tied,
+)
 from relu_audit.report import enough as enough_module
 from relu_audit.report import html
 from relu_audit.report.advice import MOST, RULES, advice
@@ -217,6 +227,25 @@ def test_every_advice_leads_to_a_section_and_the_most_urgent_come_first() -> Non
     assert [one.text.split()[0] for one in found] == ["Audit", "Let", "Find"]
 
 
+@pytest.mark.parametrize(
+    ("lists", "clause", "leads"),
+    [
+        ({"weights_point_away": (0,), "bias_below_reach": (1, 2)}, "bias below reach, 2 of 3", "causes"),
+        ({"dead_inputs": (2,), "zero_weights": (0,), "unexplained": (1,)}, "dead inputs, 1 of 3", "causes"),
+        ({"unexplained": (0, 1), "zero_weights": (2,)}, "fewest units alive", "depth"),
+        ({"not_examined": (0, 1, 2)}, "fewest units alive", "depth"),
+    ],
+)
+def test_who_trains_again_is_told_the_leading_cause(lists: dict[str, tuple[int, ...]], clause: str, leads: str) -> None:
+    why = Causes(**lists, margin=(0.25,) * 3)
+    built = audit(site("r", ["dead"] * 3 + ["active"] * 40, causes=why))
+    (told,) = [one for one in advice(built, enough(built, layers(built))) if one.text.startswith("To train")]
+    assert clause in told.text
+    assert told.section == leads
+    links = [a.attributes["href"] for a in section(html.write(built), "verdict").all("a")]
+    assert f"#{leads}" in links
+
+
 def test_a_healthy_network_is_told_to_stay_so() -> None:
     built = audit(*dying(0, 0))
     (one,) = advice(built, enough(built, layers(built)))
@@ -286,6 +315,46 @@ def test_the_first_dead_units_stand_on_the_page_without_a_script() -> None:
     ]
     assert bound(rate_below(1000)) in rows[0][10]
     assert f"{30 - ROWS} more are listed" in section(html.write(built), "dead").text
+
+
+@pytest.mark.parametrize("adds", [50, None])
+def test_what_is_tied_up_is_added_up_and_what_is_not_known_is_not_guessed(adds: int | None) -> None:
+    one, other = (
+        Tied(parameters=p, multiply_adds=m, read_parameters=3, read_multiply_adds=9) for p, m in ((10, 40), (20, adds))
+    )
+    built = audit(site("a", ["dead", "active"], tied=one), site("b", ["active"]), site("c", ["dead"] * 2, tied=other))
+    part = section(html.write(built), "costs")
+    (total,) = part.all("tfoot")
+    known = 40 + (adds or 0)
+    assert cells(total) == ["", "All layers", "3", "30", f"{known}" if adds else f"at least {known}", "6", "18"]
+    at_least = "" if adds else " at least"
+    assert f"Tied up in dead units{at_least}: 36 of 12,345 parameters" in part.text
+    assert f"{known + 18} multiply-adds per sample" in part.text
+
+
+def test_what_pruning_gives_back_stands_first_where_it_is_known() -> None:
+    tied = Tied(parameters=1, multiply_adds=1, read_parameters=1, read_multiply_adds=1)
+    cost = Cost(parameters=12_345, multiply_adds=100, bytes=1)
+    plain = audit(site("a", ["dead", "active"], tied=tied))
+
+    def first(prospect: Prospect | None) -> str:
+        return section(html.write(msgspec.structs.replace(plain, prospect=prospect)), "costs").all("p")[0].text
+
+    assert first(None).startswith("Tied up in dead units: 2 of 12,345")
+    nothing = Prospect(align=8, kept={"alignment": 1}, before=cost, after=cost)
+    assert first(nothing) == "Exact pruning would give nothing back."
+    less = msgspec.structs.replace(cost, parameters=12_000)
+    assert first(msgspec.structs.replace(nothing, removed=1, after=less)).startswith(
+        "Exact pruning would remove 1 dead unit and give back 345 parameters (2.8 %)"
+    )
+    failed = Prospect(align=8, failure=("bug", "why"))
+    assert first(failed) == "What exact pruning would give back could not be planned: why (bug)."
+
+
+def test_a_plan_that_was_made_is_made_again() -> None:
+    built = audit(site("a", ["dead"]))
+    assert "--costs" not in (command(built) or "")
+    assert "--costs" in (command(msgspec.structs.replace(built, prospect=Prospect(align=8))) or "")
 
 
 # ---- packing

@@ -35,6 +35,8 @@ def _options(audit: Audit) -> Iterator[str]:
         yield f"--provider={audit.runtime.provider}"
     if not any(peak is not None for site in audit.sites for peak in site.pre_peak):
         yield "--no-near-misses"
+    if audit.prospect is not None:
+        yield "--costs"
     if audit.baseline is not None and audit.baseline.source != IN_MEMORY:
         yield f"--baseline={audit.baseline.source}"
     yield from _policy(audit.policy)
