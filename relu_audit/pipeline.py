@@ -163,7 +163,7 @@ def audit(
     found = _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
     if not costs:
         return found
-    return with_prospect(found, model, provider=provider, threads=threads, custom_ops=custom_ops)
+    return with_prospect(found, model, data, inputs=inputs, provider=provider, threads=threads, custom_ops=custom_ops)
 
 
 @contextmanager

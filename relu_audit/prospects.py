@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -21,7 +21,9 @@ ALIGN = 8
 def with_prospect(
     audit: Audit,
     model: ModelSource,
+    data: object,
     *,
+    inputs: Mapping[str, str] | None,
     provider: str,
     threads: int,
     custom_ops: Sequence[str | os.PathLike[str]],
@@ -31,6 +33,8 @@ def with_prospect(
     Args:
         audit: The audit.
         model: What was audited.
+        data: What it was shown. An iterable is used up by then, so the plan rests on made-up inputs of its shapes.
+        inputs: Array name by input name, where they differ.
         provider: An onnxruntime execution provider.
         threads: Threads within an operator.
         custom_ops: Libraries of custom operators.
@@ -38,7 +42,16 @@ def with_prospect(
     if not audit.dead or audit.partial:
         return audit
     try:
-        planned = plan(model, audit, align=ALIGN, provider=provider, threads=threads, custom_ops=custom_ops)
+        planned = plan(
+            model,
+            audit,
+            data=_lasting(data),
+            inputs=inputs,
+            align=ALIGN,
+            provider=provider,
+            threads=threads,
+            custom_ops=custom_ops,
+        )
     except AuditError as error:
         return _failed(audit, error.slug, error.message)
     except Exception as error:  # a bug of the planner's must not cost anybody an audit that is done
@@ -52,6 +65,11 @@ def with_prospect(
         after=planned.after,
     )
     return msgspec.structs.replace(audit, prospect=prospect)
+
+
+def _lasting(data: object) -> object | None:
+    """The data, if it can be gone through again."""
+    return data if isinstance(data, str | os.PathLike | Mapping) else None
 
 
 def _failed(audit: Audit, slug: str, message: str) -> Audit:

@@ -108,9 +108,11 @@ def plan(
     model: ModelSource,
     audit: Audit,
     *,
+    data: object = None,
     align: int = 8,
     merge_linear: bool = False,
     scatter: bool = False,
+    inputs: Mapping[str, str] | None = None,
     provider: str = "cpu",
     threads: int = 0,
     custom_ops: Sequence[str | os.PathLike[str]] = (),
@@ -120,9 +122,12 @@ def plan(
     Args:
         model: Path, bytes or protobuf of an ONNX model.
         audit: An audit of that very model.
+        data: Calibration data to look at sizes and numbers with; without it that is done with made-up inputs, which a model
+            may not take.
         align: As for :func:`prune`, like the others.
         merge_linear: Whether layers are merged.
         scatter: Whether channels that live in a partner are cut.
+        inputs: Array name by input name, where they differ.
         provider: An onnxruntime execution provider.
         threads: Threads within an operator.
         custom_ops: Libraries of custom operators.
@@ -133,10 +138,12 @@ def plan(
     return prune(
         model,
         audit,
+        data=data,
         align=align,
         merge_linear=merge_linear,
         scatter=scatter,
         verify=False,
+        inputs=inputs,
         provider=provider,
         threads=threads,
         custom_ops=custom_ops,
