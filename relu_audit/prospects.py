@@ -45,7 +45,7 @@ def with_prospect(
         planned = plan(
             model,
             audit,
-            data=_lasting(data),
+            data=data if _lasts(data) else None,
             inputs=inputs,
             align=ALIGN,
             provider=provider,
@@ -67,9 +67,9 @@ def with_prospect(
     return msgspec.structs.replace(audit, prospect=prospect)
 
 
-def _lasting(data: object) -> object | None:
-    """The data, if it can be gone through again."""
-    return data if isinstance(data, str | os.PathLike | Mapping) else None
+def _lasts(data: object) -> bool:
+    """Whether data can be gone through again."""
+    return isinstance(data, (str, os.PathLike, Mapping))
 
 
 def _failed(audit: Audit, slug: str, message: str) -> Audit:

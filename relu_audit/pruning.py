@@ -122,8 +122,8 @@ def plan(
     Args:
         model: Path, bytes or protobuf of an ONNX model.
         audit: An audit of that very model.
-        data: Calibration data to look at sizes and numbers with; without it that is done with made-up inputs, which a model
-            may not take.
+        data: Calibration data to look at sizes and numbers with; otherwise made-up inputs are, which a model may not
+            take.
         align: As for :func:`prune`, like the others.
         merge_linear: Whether layers are merged.
         scatter: Whether channels that live in a partner are cut.
