@@ -494,6 +494,19 @@ def test_existing_report_is_replaced_and_as_readable_as_any_new_file() -> None:
     assert Path("a.json").stat().st_mode == Path("new").stat().st_mode
 
 
+def test_existing_report_stays_as_private_as_it_was() -> None:
+    Path("a.json").write_text("old", encoding="utf-8")
+    Path("a.json").chmod(0o600)
+    run(["m.onnx", "--data", "d.npz", "--json", "a.json"])
+    assert load("a.json").dead == 1
+    assert Path("a.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_file_name_is_called_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["m.onnx", "--data", "d.npz", "--html", ""]) == 2
+    assert "the file name of --html is empty" in capsys.readouterr().err
+
+
 def test_report_goes_through_a_link_to_the_file_it_names() -> None:
     Path("real.json").write_text("old", encoding="utf-8")
     Path("link.json").symlink_to("real.json")

@@ -1,9 +1,10 @@
-"""Write reports: to standard output for ``-``, else to a sibling that is renamed, so that no half file is left."""
+"""Write reports: to standard output for ``-``, else to a sibling that is renamed, so that no report is half a file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -48,14 +49,21 @@ def _staged(path: Path, content: str | bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(_bytes(content))
-        # mkstemp makes files that only their owner can read; a report is as public as any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(_mode(path))
     except OSError as error:
         temporary.unlink()
         raise _cannot_write(path, error) from error
     return temporary
+
+
+def _mode(path: Path) -> int:
+    """Who may read a report: whoever could read the file it replaces, or any new file; mkstemp lets its owner only."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
 
 
 def _write_directly(target: str, content: str | bytes) -> None:
@@ -96,6 +104,8 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
         )
     seen = {Path(path).resolve(): f"'{path}', which is read," for path in inputs if os.path.lexists(path)}
     for option, target in targets.items():
+        if not target:
+            raise UsageError(f"the file name of {option} is empty", slug="output", hint="Name a file.")
         try:
             path = Path(target).resolve()
             path.is_dir()
