@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from relu_audit import load
 from relu_audit.judge.baseline import baseline
-from relu_audit.records import Audit, LayerLimit, Policy, Skipped, Waiver
+from relu_audit.records import Alive, Audit, LayerLimit, Policy, Skipped, Waiver
 from relu_audit.report import github, html, junit, markdown, sarif, text
 from relu_audit.report import json as audit_json
 from relu_audit.report.breaches import kept
@@ -110,6 +110,19 @@ def test_unit_with_nan_fails_where_it_is_and_an_allowed_one_is_named() -> None:
     allowed = faulty(max_dead=0.5, allow_faulty=1)
     assert outcomes(allowed) == {"all units": "passed", "cool": "passed", "hot": "skipped", "deep": "skipped"}
     assert "1 faulty unit is allowed, and in no share: 'hot'" in text.write(allowed)
+
+
+def test_remarks_count_one_as_one() -> None:
+    base = sample("mlp_dead")
+    layers = (msgspec.structs.replace(base.sites[0], assumed=True, implicit="codes from zero"),)
+    alive = (Alive(tensor="leak", scope="", op="LeakyRelu", reason="slope"),)
+    one = text.write(msgspec.structs.replace(base, sites=layers, alive=alive), width=300)
+    assert "the unit axis of 1 layer is assumed" in one
+    assert "1 layer is rectified by the codes" in one
+    assert "1 activation is alive by construction" in one
+    two = text.write(msgspec.structs.replace(base, sites=2 * layers, alive=2 * alive), width=300)
+    assert "the unit axis of 2 layers is assumed" in two
+    assert "2 activations are alive by construction" in two
 
 
 def test_what_has_to_be_observed_fails_at_its_place() -> None:

@@ -12,8 +12,8 @@ from rich.text import Text
 from relu_audit.errors import one_line
 from relu_audit.records import Comparison, LayerChange, Place, Side, Unmatched
 from relu_audit.report.json import compact
+from relu_audit.report.names import short
 from relu_audit.report.numbers import count, enumerated, percent
-from relu_audit.report.text import short
 
 MOST_RUNS = 20
 """Runs of indices that are printed of each list; the JSON has all."""

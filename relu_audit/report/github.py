@@ -14,8 +14,8 @@ from relu_audit.judge.rules import BY_SLUG
 from relu_audit.records import Audit
 from relu_audit.report.breaches import against
 from relu_audit.report.findings import Finding, findings, layer_name, rule
+from relu_audit.report.names import short
 from relu_audit.report.numbers import count, percent
-from relu_audit.report.text import short
 
 MOST = 10
 """Annotations of a kind that GitHub shows for a step; of notices, one is the outcome."""

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from relu_audit.errors import one_line
 from relu_audit.records import ListedSite, Listing
+from relu_audit.report.names import short
 from relu_audit.report.numbers import count
-from relu_audit.report.text import short
 
 
 def write(listing: Listing) -> str:

@@ -16,8 +16,8 @@ from relu_audit.records import Audit, Breach, SiteAudit, Status, Waived
 from relu_audit.report.breaches import against, left_out, told, until
 from relu_audit.report.causes import why
 from relu_audit.report.findings import layer_name, reasons
+from relu_audit.report.names import short
 from relu_audit.report.numbers import bound, count, percent
-from relu_audit.report.text import short
 
 OPEN_LAYERS = 20
 """A table of more layers than this is folded away, and the layers with the largest dead shares stand open."""

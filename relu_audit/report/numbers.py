@@ -46,6 +46,15 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def plural(number: int, one: str, many: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "layer", "layers"), plural(2000, "layer", "layers")
+    ('1 layer', '2,000 layers')
+    """
+    return f"{count(number)} {one if number == 1 else many}"
+
+
 def bound(fraction: float | None) -> str:
     """An upper bound as a percentage, with as many digits as it takes not to be a bound of a bound.
 

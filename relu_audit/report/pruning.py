@@ -12,8 +12,8 @@ from rich.text import Text
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit
+from relu_audit.report.names import short
 from relu_audit.report.numbers import change, count
-from relu_audit.report.text import short
 from relu_audit.surgery.plan import KeptUnit, Plan, PruningRecord, Verification
 
 

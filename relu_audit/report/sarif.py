@@ -17,7 +17,7 @@ from relu_audit.errors import one_line
 from relu_audit.records import Audit, SiteAudit, Skipped
 from relu_audit.report.breaches import against
 from relu_audit.report.findings import RULES, Finding, findings, layer_name, rule
-from relu_audit.report.text import short
+from relu_audit.report.names import short
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 

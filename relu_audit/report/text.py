@@ -11,10 +11,8 @@ from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, Breach, SiteAudit
 from relu_audit.report.breaches import against, left_out, told, until
 from relu_audit.report.causes import why
-from relu_audit.report.numbers import bound, count, percent
-
-LONGEST_NAME = 100
-"""Characters of a layer's name that are printed; the JSON has all of them."""
+from relu_audit.report.names import short
+from relu_audit.report.numbers import bound, count, percent, plural
 
 _OUTCOME = {
     "passed": ("PASSED", "bold green"),
@@ -105,12 +103,6 @@ def _name(site: SiteAudit) -> Text:
     return name
 
 
-def short(name: str) -> str:
-    """A name from the model's file: no codes that move the cursor, and not longer than a line."""
-    name = one_line(name)
-    return name if len(name) <= LONGEST_NAME else f"{name[:20]}...{name[23 - LONGEST_NAME :]}"
-
-
 def _evidence(audit: Audit) -> Text:
     fewest = min((site.samples for site in audit.sites if site.dead), default=None)
     if fewest is None:
@@ -125,15 +117,16 @@ def _remarks(audit: Audit) -> list[str]:
         remarks.append("the data is made up: what it shows of dead units says nothing about real inputs")
     assumed = sum(site.assumed for site in audit.sites)
     if assumed:
-        remarks.append(
-            f"the unit axis of {assumed} layers is assumed; set it with --unit-axis TENSOR=AXIS if it is wrong"
-        )
+        whose = plural(assumed, "layer", "layers")
+        remarks.append(f"the unit axis of {whose} is assumed; set it with --unit-axis TENSOR=AXIS if it is wrong")
     implicit = sum(site.implicit is not None for site in audit.sites)
     if implicit:
-        remarks.append(f"{implicit} layers are rectified by the codes they are kept in, not by an activation")
+        layers = plural(implicit, "layer is", "layers are")
+        remarks.append(f"{layers} rectified by the codes they are kept in, not by an activation")
     if audit.alive:
         kinds = sorted({a.op for a in audit.alive})
-        remarks.append(f"{len(audit.alive)} activations are alive by construction and not counted: {', '.join(kinds)}")
+        activations = plural(len(audit.alive), "activation is", "activations are")
+        remarks.append(f"{activations} alive by construction and not counted: {', '.join(kinds)}")
     remarks += [f"not observed: {s.tensor} ({s.op}): {s.detail} [{s.slug}]" for s in audit.skipped[:5]]
     if len(audit.skipped) > 5:
         remarks.append(f"not observed: {len(audit.skipped) - 5} more; the JSON report lists them")
