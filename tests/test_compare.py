@@ -149,6 +149,7 @@ def test_names_are_shown_and_never_obeyed(old: Audit, new: Audit) -> None:
     found = compare(old, new)
     page = comparison_html.write(found)
     assert len(read(page).all("script")) == len(comparison_html.SCRIPTS)
+    assert not re.search("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", page)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", printed(found).replace("\n", ""))
     text = comparison_markdown.write(found)
     tags = {"<code>", "</code>", "<details>", "</details>", "<summary>", "</summary>"}

@@ -314,8 +314,8 @@ def test_names_with_markup_are_shown_as_they_are_and_never_become_markup(evil: C
 
 
 @pytest.mark.parametrize("field", ["model", "premise", "tensor", "slug", "detail", "initializer", "dropped", "note"])
-def test_direction_marks_in_names_stay_inside_them(field: str) -> None:
-    name = "a\u202eb"
+def test_letters_that_are_read_from_the_right_turn_no_text_around_them(field: str) -> None:
+    name = "a\u05d0b"
     names = dict.fromkeys(("model", "premise", "tensor", "slug", "detail", "initializer", "dropped", "note"), "plain")
     names[field] = name
     done = plan(
@@ -332,9 +332,10 @@ def test_direction_marks_in_names_stay_inside_them(field: str) -> None:
 
 
 def test_names_that_no_document_can_hold_are_still_written() -> None:
-    page = pruning_html.write(record(model="a\udc80b\x00c\x1b[31md\r\x85"), audit())
+    page = pruning_html.write(record(model="a\udc80b\x00c\x1b[31md\r\x85e\u202e\u2028"), audit())
     page.encode("utf-8")
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", page)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028]", page)
+    assert "e\\u202e\\u2028" in page
 
 
 # ---- the numbers

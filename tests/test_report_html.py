@@ -42,6 +42,7 @@ from relu_audit.records import (
 )
 from relu_audit.report import html, json, numbers, sections
 from relu_audit.report.causes import reasons
+from relu_audit.report.names import LONGEST_NAME
 from relu_audit.report.numbers import limit, percent
 from relu_audit.report.packing import DIGITS, code
 from tests.drawn_causes import all_causes
@@ -454,8 +455,30 @@ def test_fragments_escape_too(evil: Audit) -> None:
     assert evil.sites[1].tensor in read(part).text
 
 
-def test_direction_marks_in_names_stay_inside_them() -> None:
-    name = "a\u202eb"
+TURNING = "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def test_codes_that_turn_the_direction_of_text_or_end_its_line_are_written_out() -> None:
+    model = msgspec.structs.replace(audit().model, name=TURNING)
+    for page in (
+        html.write(audit(site(TURNING, ["dead"]), model=model)),
+        html.fragment(audit(site(TURNING, ["dead"]))),
+    ):
+        assert not set(TURNING) & set(page)
+        assert "".join(f"\\u{ord(c):04x}" for c in TURNING) in read(page).text
+
+
+def test_long_names_are_cut_in_sentences_and_stand_whole_once() -> None:
+    name = "L" * 4000
+    root = read(html.write(audit(site(name, ["dead"]), policy=Policy(max_dead_layer=0.5))))
+    told = [e for e in root.all("bdi") if len(e.text) > LONGEST_NAME]
+    assert [e.text for e in told] == [name]
+    (verdict,) = root.all("section", id="verdict")
+    assert len([e for e in verdict.all("bdi", title=name) if len(e.text) == LONGEST_NAME]) == 2
+
+
+def test_letters_that_are_read_from_the_right_turn_no_text_around_them() -> None:
+    name = "a\u05d0b"
     root = read(html.write(audit(site(name, ["dead"]))))
     holders = [e for e in root.below() if any(isinstance(c, str) and name in c for c in e.children)]
     assert holders
@@ -487,7 +510,7 @@ def test_the_verdict_gives_word_totals_and_bound(mixed: Audit, pages: dict[str, 
     assert f"less than {percent(rate_below(1000), 2)} of samples, at 95 % confidence" in text
     assert "1 operator that rectifies, or may, was not observed" in text
     assert "The dead units of 1 layer rest on fewer samples" in text
-    assert "No sample reached 3 units." in text
+    assert "incomplete" in text
     assert "axis assumed in 1 layer:" in text
     assert "NaN or infinity in 1 unit of relu_3." in text
     where = [li.text for li in answer(part, "Where").all("li")]
@@ -575,6 +598,16 @@ def test_pages_without_sites_are_honest(pages: dict[str, str]) -> None:
         assert {e.attributes["id"] for e in read(pages[name]).all("section")} == {"verdict", "unobserved", "provenance"}
     assert "every rectifier of the model was observed" not in read(pages["empty"]).text
     assert "every rectifier of the model was observed" in read(pages["nothing dead"]).text
+
+
+def test_units_that_no_sample_reached_are_not_called_observed() -> None:
+    some = [site(f"r{i}", ["unseen", "active"]) for i in range(5)]
+    page = html.write(audit(*some, site("seen", ["active"])))
+    for part in ("verdict", "unobserved"):
+        text = section(page, part).text
+        assert "No sample reached 5 units of r0, r1, r2 and 2 other layers." in text
+        assert "every rectifier of the model was observed" not in text
+        assert "Nothing was left out" not in text
 
 
 # ---- health by depth

@@ -11,9 +11,12 @@ from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from relu_audit.report.names import clipped
 from relu_audit.report.numbers import about, bound, count, limit, measured, percent, whole_above, whole_below
 
-_FILTERS = {one.__name__: one for one in (about, bound, count, limit, measured, percent, whole_above, whole_below)}
+_FILTERS = {
+    one.__name__: one for one in (about, bound, clipped, count, limit, measured, percent, whole_above, whole_below)
+}
 
 
 @cache
@@ -69,8 +72,18 @@ def render(template: str, styles: Iterable[str], scripts: Iterable[str], **said:
 
 
 def printable(page: str) -> str:
-    """Names may hold what no HTML document may: control characters, and halves of surrogate pairs from file names."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", page)
+    """The page without what names may hold and no page may show.
+
+    Control characters, and halves of surrogate pairs from file names, may not stand in an HTML document. Codes that
+    turn the direction of text, or end its line, may, but would let a name pass for another: they are written out.
+    """
+    return _TURNING.sub(_written_out, _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", page))
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_TURNING = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

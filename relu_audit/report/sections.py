@@ -14,7 +14,7 @@ from relu_audit.report.checks import Check, LeftOut, checked, waived
 from relu_audit.report.numbers import limit, listed
 
 WORST = 3
-"""Layers that the verdict names of those with dead units, and of those with faulty ones."""
+"""Layers that the verdict names of those with dead units, of those with faulty ones and of those with unseen ones."""
 
 MANY_LAYERS = 16
 """More layers than this are also drawn side by side, since their list is longer than a screen."""
@@ -168,6 +168,8 @@ class Verdict:
         others: Further layers with dead units.
         faulty: The first layers with faulty units, at most ``WORST``.
         others_faulty: Further layers with faulty units.
+        unseen: The first layers with units that no sample reached, at most ``WORST``.
+        others_unseen: Further layers with such units.
         rate_below: The smallest firing rate that this many samples can rule out; None without samples.
         confidence: How sure that is, as a percentage.
         trend: How death goes with depth, where it does.
@@ -188,6 +190,8 @@ class Verdict:
     others: int
     faulty: tuple[Layer, ...]
     others_faulty: int
+    unseen: tuple[Layer, ...]
+    others_unseen: int
     rate_below: float | None
     confidence: str
     trend: Trend | None
@@ -203,6 +207,7 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
     summary = audit.summary
     hit = [layer for layer in layers if layer.site.dead]
     faulty = [layer for layer in layers if layer.site.faulty]
+    unseen = [layer for layer in layers if layer.site.unseen]
     checks = checked(audit)
     worst = sorted(hit, key=lambda layer: (-(layer.site.dead_fraction or 0), layer.depth))[:WORST]
     return Verdict(
@@ -219,6 +224,8 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
         others=len(hit) - len(worst),
         faulty=tuple(faulty[:WORST]),
         others_faulty=len(faulty[WORST:]),
+        unseen=tuple(unseen[:WORST]),
+        others_unseen=len(unseen[WORST:]),
         rate_below=rate_below(audit.data.samples),
         confidence=limit(CONFIDENCE),
         trend=trend(audit.sites),

@@ -35,6 +35,12 @@
     margin: (layer, unit) => layer.margin[unit] || null,
   };
 
+  // As clipped() in names.py does it.
+  const clipped = (name) => {
+    const letters = [...name];
+    return letters.length <= 100 ? name : `${letters.slice(0, 20).join("")}...${letters.slice(-77).join("")}`;
+  };
+
   const cellsOf = (one) => {
     const [layer, unit] = at(one);
     const fired = layer.fired[unit];
@@ -107,7 +113,9 @@
         const link = document.createElement("a");
         const name = document.createElement("bdi");
         name.className = "name";
-        name.textContent = layers[layerOf[one]].name.trim() || "(no name)";
+        const whole = layers[layerOf[one]].name;
+        name.textContent = clipped(whole.trim()) || "(no name)";
+        name.title = whole;
         link.href = `#layer-${layers[layerOf[one]].depth}`;
         link.append(`${layers[layerOf[one]].depth} `, name);
         cell.append(link);
