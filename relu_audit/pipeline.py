@@ -36,7 +36,7 @@ from relu_audit.observe.probe import rows
 from relu_audit.observe.session import Engine, Session, engine, refused
 from relu_audit.observe.stream import OnProgress, Progress, stream
 from relu_audit.prospects import with_prospect
-from relu_audit.records import Baseline, DataInfo, Policy, RuntimeInfo, SiteAudit
+from relu_audit.records import Baseline, DataInfo, Policy, RuntimeInfo, SiteAudit, as_text
 from relu_audit.version import tool_name
 
 BATCH_BYTES = 32 << 20
@@ -191,7 +191,7 @@ class _Asked:
 def _baseline(given: str | os.PathLike[str] | records.Audit, policy: Policy) -> Baseline:
     if isinstance(given, records.Audit):
         return baseline_of(given, policy, "<memory>")
-    return baseline_of(load(Path(given)), policy, Path(given).name)
+    return baseline_of(load(Path(given)), policy, as_text(Path(given).name))
 
 
 def _refuse_strangers(asked: _Asked, census: Census) -> None:
@@ -246,7 +246,7 @@ def _unused(
     except DataError as error:
         if error.slug == "data-not-found":
             raise
-        source = Path(data).name if isinstance(data, str | Path) else "<memory>"
+        source = as_text(Path(data).name) if isinstance(data, str | Path) else "<memory>"
         none = DataInfo(source=source, sha256="", samples=0, synthetic=False, inputs=())
         return none, [f"the data was not used: {error.message}"]
     return dataset.info(), []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from relu_audit.errors import AuditError
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     # Pipelines end a job with SIGTERM; what was seen so far is worth as much as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _forgive_characters()
     code = run(sys.argv[1:] if arguments is None else arguments)
     # The process ends: to search all that was ever imported for garbage would take a quarter of a second.
     gc.freeze()
@@ -74,6 +76,13 @@ def run(arguments: Sequence[str]) -> int:
             "This is a bug in relu-audit. Please report it with the output of the same command with --debug.",
         )
         return Exit.BUG
+
+
+def _forgive_characters() -> None:
+    """Spell out on standard output what its encoding lacks, as Python does on standard error."""
+    stdout: Any = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="backslashreplace")
 
 
 def complain(error: AuditError, about: str = "") -> None:

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from relu_audit.errors import ModelError, UsageError
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.wire import split
-from relu_audit.records import ExternalFile, ModelInfo
+from relu_audit.records import ExternalFile, ModelInfo, as_text
 
 # onnx-ir warns of what we handle; without any handler, Python would print that to the console.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
@@ -122,7 +122,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     else:
         # Absolute first: onnx-ir switches its containment checks off for a bare file name.
         path = Path(source).absolute()
-        data, name, folder = _mapped(path), path.name, path.parent
+        data, name, folder = _mapped(path), as_text(path.name), path.parent
     proto, weights = _parse(data, name)
     external = dict(_external_files(proto, name, folder))
     unread = _without_maps(proto)

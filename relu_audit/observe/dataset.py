@@ -16,7 +16,7 @@ from relu_audit.graph.layout import Size
 from relu_audit.observe.casts import cast, check_finite
 from relu_audit.observe.noise import open_noise
 from relu_audit.observe.tables import Column, Table, open_source
-from relu_audit.records import DataInfo, InputInfo
+from relu_audit.records import DataInfo, InputInfo, as_text
 
 Feeding = Literal["samples", "rows", "repeated"]
 
@@ -226,7 +226,7 @@ class Dataset:
             digest.update(f"{b.input.name}\0{b.column.dtype.name}\0{b.feeding}\0{row}\0".encode())
             digest.update(self._hashes[b.input.name].digest())
         return DataInfo(
-            source=self._source.name,
+            source=as_text(self._source.name),
             sha256=digest.hexdigest(),
             samples=self.samples,
             synthetic=self.synthetic,

@@ -4,7 +4,7 @@ Everything that can be computed from other fields is a property. Fractions are 0
 """
 
 from relu_audit.records.audit import SCHEMA, Audit, Summary
-from relu_audit.records.base import Record, share
+from relu_audit.records.base import Record, as_text, share
 from relu_audit.records.causes import CAUSES, Causes
 from relu_audit.records.comparison import COMPARISON_SCHEMA, Comparison, LayerChange, Side, Unmatched
 from relu_audit.records.costs import Cost, Prospect, Tied
@@ -74,5 +74,6 @@ __all__ = [
     "Unmatched",
     "Waived",
     "Waiver",
+    "as_text",
     "share",
 ]
