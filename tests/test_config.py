@@ -372,3 +372,33 @@ def test_variable_that_makes_no_sense_is_refused_by_its_option(
 def test_broken_file_does_not_get_in_the_way_of_what_does_not_need_it(arguments: list[str], folder: Path) -> None:
     (folder / "pyproject.toml").write_text("[tool.relu-audit", encoding="utf-8")
     assert run(arguments) == 0
+
+
+@pytest.mark.parametrize("command", [["m.onnx"], ["each", "m.onnx"]], ids=["audit", "each"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "relu-audit.toml"])
+def test_value_that_is_refused_is_told_with_the_file_that_it_is_from(
+    name: str, command: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(folder, "max-dead = 5\n", name)
+    assert run([*command, "--data", "d.npz"]) == 2
+    assert f"'--max-dead' (set in {name})" in capsys.readouterr().err
+
+
+def test_value_that_is_refused_is_told_with_the_variable_that_it_is_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(folder, 'max-dead = "1%"\n')
+    monkeypatch.setenv("RELU_AUDIT_MAX_DEAD", "bad")
+    assert run(["m.onnx", "--data", "d.npz"]) == 2
+    err = capsys.readouterr().err
+    assert "'--max-dead' (set by the environment variable RELU_AUDIT_MAX_DEAD)" in err
+    assert "pyproject.toml" not in err
+
+
+def test_value_that_is_refused_on_the_command_line_is_told_with_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(folder, 'max-dead = "1%"\n')
+    monkeypatch.setenv("RELU_AUDIT_MAX_DEAD", "1%")
+    assert run(["m.onnx", "--data", "d.npz", "--max-dead", "5"]) == 2
+    assert "for '--max-dead': " in capsys.readouterr().err

@@ -40,7 +40,11 @@ class Configured(click.Command):
             found = config.find(Path.cwd())
             if found is not None:
                 extra["default_map"] = config.defaults(self, family, *found)
-        context = super().make_context(info_name, args, parent, **extra)
+        try:
+            context = super().make_context(info_name, args, parent, **extra)
+        except click.BadParameter as error:
+            config.name_source(error, None if found is None else found[0])
+            raise
         context.meta[TABLES] = {} if found is None else config.tables(*found)
         return context
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 
 from relu_audit.cli.options import Share, Shares
 from relu_audit.errors import UsageError
@@ -76,6 +77,25 @@ def defaults(
         if key in own:
             out[own[key].name or key] = _for_click(own[key], value, path, key)
     return out
+
+
+def name_source(error: click.BadParameter, path: Path | None) -> None:
+    """Have an error say what set the refused value, where that is not the command line.
+
+    Args:
+        error: What click refuses.
+        path: The configuration file, if there is one.
+    """
+    if error.ctx is None or error.param is None or error.param_hint is not None:
+        return
+    source = error.ctx.get_parameter_source(error.param.name)
+    if source is ParameterSource.DEFAULT_MAP and path is not None:
+        where = f"in {path.name}"
+    elif source is ParameterSource.ENVIRONMENT:
+        where = f"by the environment variable {error.param.envvar}"
+    else:
+        return
+    error.param_hint = f"{error.param.get_error_hint(error.ctx)} (set {where})"
 
 
 def tables(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
