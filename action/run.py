@@ -62,6 +62,10 @@ class Told:
 
 def main(environment: Mapping[str, str]) -> int:
     """Do all of it; the exit code."""
+    if not environment.get("GITHUB_OUTPUT"):
+        print("error: GITHUB_OUTPUT is not set; this script is a step of GitHub Actions", file=sys.stderr)
+        print("Elsewhere, run: relu-audit each MODELS --data DATA", file=sys.stderr)
+        return Exit.UNUSABLE
     outputs = Path(environment["GITHUB_OUTPUT"])
     try:
         inputs = Inputs.read(environment)
@@ -75,10 +79,10 @@ def main(environment: Mapping[str, str]) -> int:
     found = {name: one for name, one in zip(jobs, told, strict=True) if one.audit is not None}
     for name, one in found.items():
         write_reports(one, folder, name, Path(environment.get("GITHUB_WORKSPACE", ".")))
-    for one in told:
-        if inputs.annotations:
-            print(commands(one, lenient=inputs.lenient), end="", flush=True)
-        if inputs.summary:
+    if inputs.annotations:
+        print(*step_commands(told, lenient=inputs.lenient), sep="\n", flush=True)
+    if inputs.summary:
+        for one in told:
             append(Path(environment["GITHUB_STEP_SUMMARY"]), summary(one))
     dead, observed = totals([one.audit for one in told if one.audit is not None])
     fraction = share(dead, observed)
@@ -131,6 +135,10 @@ class Inputs:
             arguments = shlex.split(text("args"))
         except ValueError as error:
             raise InputError(f"the input args cannot be read: {error}") from error
+        if any(one == "--json" or one.startswith("--json=") for one in arguments):
+            raise InputError("the input args may not hold --json; the output json says where the audit is")
+        if text("summary") == "true" and not environment.get("GITHUB_STEP_SUMMARY"):
+            raise InputError("the input summary is true, but GITHUB_STEP_SUMMARY is not set")
         limits = ("max-dead", "max-dead-layer", "max-rare", "allow-faulty", "min-samples")
         return cls(
             patterns=[line.strip() for line in text("model").splitlines() if line.strip()],
@@ -238,11 +246,11 @@ def placed(log: str, model: Path, workspace: Path) -> str:
     path = model.resolve()
     if path.is_relative_to(workspace.resolve()):
         path = path.relative_to(workspace.resolve())
-        uri = "/".join(quote(part, safe="") for part in path.parts)
+        uri = "/".join(quote(os.fsencode(part), safe="") for part in path.parts)
         for location in _artifact_locations(document):
             location["uri"] = uri
     for run in document["runs"]:
-        run["automationDetails"] = {"id": f"relu-audit/{quote(path.as_posix())}/"}
+        run["automationDetails"] = {"id": f"relu-audit/{quote(os.fsencode(path.as_posix()))}/"}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -253,16 +261,20 @@ def _artifact_locations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             yield from (location["physicalLocation"]["artifactLocation"] for location in result["locations"])
 
 
-def commands(one: Told, *, lenient: bool) -> str:
-    """Workflow commands that annotate the job; none is an error where the job does not fail."""
+def step_commands(told: Sequence[Told], *, lenient: bool) -> list[str]:
+    """Workflow commands that annotate the job, as many as GitHub shows for a step; how each model came out first."""
+    outcomes = [github.outcome(one.audit) for one in told if one.audit is not None and one.outcome != "error"]
+    return github.capped([*outcomes, *(line for one in told for line in commands(one, lenient=lenient))])
+
+
+def commands(one: Told, *, lenient: bool) -> list[str]:
+    """Workflow commands for what was found in a model; none is an error where the job does not fail."""
     if one.audit is None or one.outcome == "error":
-        return github.command("error", "relu-audit", f"{one.model}: {one.complaint}") + "\n"
-    text = github.write(one.audit)
-    return (
-        re.sub("^::error ", "::warning ", text, flags=re.MULTILINE)
-        if lenient and one.outcome == "inconclusive"
-        else text
-    )
+        return [github.command("error", "relu-audit", f"{one.model}: {one.complaint}")]
+    lines = github.found(one.audit)
+    if lenient and one.outcome == "inconclusive":
+        return [re.sub("^::error ", "::warning ", line) for line in lines]
+    return lines
 
 
 def summary(one: Told) -> str:

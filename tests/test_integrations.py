@@ -184,6 +184,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
     ("name", "value", "said"),
     [
         ("ARGS", "'--limit", "No closing quotation"),
+        ("ARGS", "--limit 9 --json my.json", "the output json"),
+        ("ARGS", "--json=my.json", "the output json"),
+        ("SUMMARY", "true", "GITHUB_STEP_SUMMARY is not set"),
         ("MODEL", "absent/*.onnx", "there is no model 'absent/*.onnx'"),
         ("MODEL", " \n ", "model is empty"),
         ("INCONCLUSIVE", "ignore", "fail or pass"),
@@ -200,6 +203,44 @@ def test_an_input_that_cannot_be_is_refused(
     assert line.startswith("::error title=relu-audit::")
     assert said in line
     assert outputs((here / "out").read_text(encoding="utf-8")) == {"outcome": "error"}
+
+
+def test_outside_a_job_it_says_what_to_run_instead(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert script.main({}) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "GITHUB_OUTPUT is not set" in err
+    assert "relu-audit each" in err
+
+
+def test_no_more_annotations_than_github_shows_for_a_step(act: Run, here: Path) -> None:
+    for number in range(11):
+        shutil.copy(here / "mlp_dead.onnx", here / f"copy{number}.onnx")
+    job = act(model="copy*.onnx", max_dead="5%")
+    assert job.code == 1
+    kinds = [line[2:].partition(" ")[0] for line in job.commands]
+    assert (kinds.count("error"), kinds.count("notice")) == (10, 10)
+    assert sum("2 more; the other reports list them" in line for line in job.commands) == 2
+    assert sum("failed" in line for line in job.commands if line.startswith("::notice")) == 9
+
+
+def test_annotations_of_several_models_share_the_room_of_one_step(script: Any, here: Path) -> None:
+    lost = [script.Told(Path(f"{number}.onnx"), 2, None, "error: lost") for number in range(12)]
+    lines = script.step_commands(lost, lenient=False)
+    assert len(lines) == 10
+    assert lines[-1].endswith("::3 more; the other reports list them")
+    assert len(script.step_commands(lost[:10], lenient=False)) == 10
+
+
+def test_a_model_whose_name_is_no_text_is_reported_like_any_other(act: Run, here: Path) -> None:
+    name = os.fsdecode(b"q\xff.onnx")
+    shutil.copy(here / "mlp_dead.onnx", here / name)
+    job = act(model="q*.onnx", max_dead="5%", sarif="true")
+    assert job.code == 1, job.log
+    (log,) = [json.loads(path.read_text()) for path in Path(job.outputs["reports"]).rglob("*.sarif")]
+    assert log["runs"][0]["artifacts"][0]["location"]["uri"] == "q%FF.onnx"
+    (here / name).write_bytes(b"")
+    assert act(model="q*.onnx", sarif="true").outputs["outcome"] == "error"
 
 
 def test_a_failed_job_shows_why_everywhere(act: Run) -> None:
@@ -294,7 +335,7 @@ def test_an_input_is_no_other_option_than_its_own(act: Run, here: Path) -> None:
     shutil.copy(here / "mlp_dead.onnx", here / "--json=pwned")
     for name in ("data", "max_dead"):
         assert act(**{"model": "mlp_dead.onnx", name: "--json=pwned"}).code == 2
-    assert act(model="--json=pwned", args="--json=pwned").outputs["dead"] == "120"  # the action keeps its own --json
+    assert act(model="--json=pwned").outputs["dead"] == "120"
     assert not (here / "pwned").exists()
 
 

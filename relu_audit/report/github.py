@@ -7,7 +7,7 @@ Sources: docs.github.com, "Workflow commands for GitHub Actions"; the escapes ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from relu_audit.errors import one_line
 from relu_audit.judge.rules import BY_SLUG
@@ -17,21 +17,43 @@ from relu_audit.report.findings import Finding, findings, layer_name, rule
 from relu_audit.report.names import short
 from relu_audit.report.numbers import count, percent
 
+KINDS = ("error", "warning", "notice")
+
 MOST = 10
-"""Annotations of a kind that GitHub shows for a step; of notices, one is the outcome."""
+"""Annotations of a kind that GitHub shows for a step."""
 
 _WORDS = {"passed": "passed", "failed": "failed", "inconclusive": "inconclusive", "not_set": "no limit set"}
 
 
 def write(audit: Audit) -> str:
     """One line for each finding, the errors first, and one that says how it came out."""
-    found = findings(audit)
-    broken = {id(one.place) for one in found if one.level == "error" and one.place is not None}
+    end = outcome(audit)
+    shown = capped([end, *found(audit)])
+    shown.remove(end)
+    return "\n".join([*shown, end]) + "\n"
+
+
+def found(audit: Audit) -> list[str]:
+    """One line for each finding, however many there are."""
+    every = findings(audit)
+    broken = {id(one.place) for one in every if one.level == "error" and one.place is not None}
     # A layer that broke its limit is not reported a second time for having dead units.
-    told = [one for one in found if not (one.rule == "dead-units" and id(one.place) in broken)]
-    lines = [line for level in ("error", "warning") for line in _lines(level, [o for o in told if o.level == level])]
-    lines += _lines("notice", [one for one in found if one.level == "note" and _about_gate(one)])
-    return "\n".join([*lines, _total(audit)]) + "\n"
+    told = [one for one in every if not (one.rule == "dead-units" and id(one.place) in broken)]
+    levels = {kind: [one for one in told if one.level == kind] for kind in ("error", "warning")}
+    levels["notice"] = [one for one in every if one.level == "note" and _about_gate(one)]
+    return [_line(kind, one) for kind, those in levels.items() for one in those]
+
+
+def capped(lines: Sequence[str]) -> list[str]:
+    """The lines that GitHub shows of a step's, by kind: the first ones, and one that says how many more there are."""
+    return [line for kind in KINDS for line in _capped(kind, [one for one in lines if one.startswith(f"::{kind} ")])]
+
+
+def _capped(kind: str, lines: Sequence[str]) -> Sequence[str]:
+    if len(lines) <= MOST:
+        return lines
+    rest = command(kind, "relu-audit", f"{count(len(lines) - MOST + 1)} more; the other reports list them")
+    return [*lines[: MOST - 1], rest]
 
 
 def _about_gate(one: Finding) -> bool:
@@ -56,17 +78,13 @@ def inert(text: str) -> str:
 _OPENING = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
-def _lines(level: str, found: Sequence[Finding]) -> Iterator[str]:
-    most = MOST - 1 if level == "notice" else MOST
-    shown = found if len(found) <= most else found[: most - 1]
-    for one in shown:
-        where = "" if one.place is None else f"{short(layer_name(one.place))}: "
-        yield command(level, f"relu-audit: {rule(one.rule).title}", f"{where}{one.message} [{one.rule}]")
-    if len(shown) < len(found):
-        yield command(level, "relu-audit", f"{count(len(found) - len(shown))} more; the other reports list them")
+def _line(kind: str, one: Finding) -> str:
+    where = "" if one.place is None else f"{short(layer_name(one.place))}: "
+    return command(kind, f"relu-audit: {rule(one.rule).title}", f"{where}{one.message} [{one.rule}]")
 
 
-def _total(audit: Audit) -> str:
+def outcome(audit: Audit) -> str:
+    """One line that says how it came out."""
     dead = f"{count(audit.dead)} of {count(audit.units)} units are dead ({percent(audit.dead_fraction)})"
     seen = f"on {count(audit.data.samples)} samples of {short(audit.data.source)}"
     compared = against(audit)
