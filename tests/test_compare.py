@@ -21,6 +21,7 @@ from relu_audit.cli import run
 from relu_audit.judge.comparison import BECAME, LISTS
 from relu_audit.records import Audit, SiteAudit, Status
 from relu_audit.report import comparison, comparison_html, comparison_markdown
+from relu_audit.report.json import write as write_audit
 from tests.hostile import ROOT, audits, judged, sample
 from tests.layers import site
 from tests.test_report_html import read
@@ -106,7 +107,7 @@ def test_layers_that_changed_are_in_neither_list_of_units() -> None:
 @pytest.mark.parametrize(("there", "here", "said"), [(300, 400, "fewer"), (400, 300, "more"), (300, 300, "")])
 def test_other_sample_counts_are_said(there: int, here: int, said: str) -> None:
     remarks = compare(of(site(4), samples=there), of(site(4), samples=here)).remarks
-    assert any(" samples (" in remark and said in remark for remark in remarks) == bool(said)
+    assert any(" samples" in remark and said in remark for remark in remarks) == bool(said)
 
 
 def test_interrupted_and_made_up_audits_are_said() -> None:
@@ -177,6 +178,8 @@ CODES = {
     "worse": (0, [str(HEALTHY), str(DEAD)]),
     "worse and asked": (1, [str(HEALTHY), str(DEAD), "--fail-on-worse"]),
     "better and asked": (0, [str(DEAD), str(DEAD), "--fail-on-worse"]),
+    "nothing in common": (0, [str(HEALTHY), str(ROOT / "reports/resnet_dead.json")]),
+    "nothing in common and asked": (3, [str(HEALTHY), str(ROOT / "reports/resnet_dead.json"), "--fail-on-worse"]),
     "no such audit": (2, [str(HEALTHY), "gone.json"]),
     "no audit": (2, [str(ROOT / "sample_models/truth.json"), str(DEAD)]),
     "one audit": (2, [str(DEAD)]),
@@ -194,8 +197,29 @@ def test_exit_code_says_what_happened(
     assert run(["compare", *arguments]) == code
     out, err = capsys.readouterr()
     assert "Traceback" not in out + err
-    assert (out == "", err != "") == (code == 2, code == 2)
+    assert (out == "", err != "") == (code == 2, code in (2, 3))
     assert Path("old.json").read_bytes() == HEALTHY.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "why"),
+    [
+        (site(4, tensor="a"), site(4, tensor="b"), "no layer is in both audits"),
+        (site(4), site(5), "no layer is in both audits"),
+        (site(4, 0, unseen=4, samples=0), site(4), "no unit was reached"),
+    ],
+)
+def test_what_could_not_be_compared_is_no_pass(
+    there: SiteAudit, here: SiteAudit, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "old.json", tmp_path / "new.json"]
+    for file, layer in zip(files, (there, here), strict=True):
+        file.write_text(write_audit(of(layer)), encoding="utf-8")
+    assert run(["compare", *map(str, files), "-q", "--fail-on-worse"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"inconclusive: {why}")
+    assert "Not worse" not in comparison_markdown.write(compare(*files))
 
 
 def test_reports_are_written_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

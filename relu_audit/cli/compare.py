@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from relu_audit.compared import Comparison
 
 EPILOG = """\b
-Exit codes: 0 compared, 1 worse and --fail-on-worse was given, 2 could not be compared, 70 a bug in relu-audit.
+Exit codes: 0 compared, 2 could not be compared, 70 a bug in relu-audit; with --fail-on-worse also 1 worse and
+3 inconclusive, where no layer is in both audits or no unit was reached in both.
 """
 
 
@@ -27,7 +28,11 @@ Exit codes: 0 compared, 1 worse and --fail-on-worse was given, 2 could not be co
 @click.option("--json", "json_file", metavar="FILE", help="Write the comparison as JSON; - is standard output.")
 @click.option("--html", "html_file", metavar="FILE", help="Write it as one HTML page; - is standard output.")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write it as Markdown, as for $GITHUB_STEP_SUMMARY.")
-@click.option("--fail-on-worse", is_flag=True, help="Exit with 1 if a unit died or became faulty.")
+@click.option(
+    "--fail-on-worse",
+    is_flag=True,
+    help="Exit with 1 if a unit died or became faulty, with 3 if no unit could be compared.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 def compare(
@@ -55,7 +60,18 @@ def compare(
         if debug:
             traceback.print_exc()
         raise
-    return Exit.FAILED if fail_on_worse and found.worse else Exit.PASSED
+    return _exit_code(found) if fail_on_worse else Exit.PASSED
+
+
+def _exit_code(found: Comparison) -> Exit:
+    """What is asked for with --fail-on-worse; that nothing could be compared is said even where all else is quiet."""
+    if found.worse:
+        return Exit.FAILED
+    if found.told:
+        return Exit.PASSED
+    why = "no unit was reached by samples in both audits" if found.layers else "no layer is in both audits"
+    click.echo(f"inconclusive: {why}, so that nothing says whether it got worse", err=True)
+    return Exit.INCONCLUSIVE
 
 
 def _written(option: str, found: Comparison) -> str:

@@ -103,6 +103,11 @@ class Comparison(Record, frozen=True, kw_only=True):
         """Whether a unit died or became faulty."""
         return any(layer.died or layer.broke for layer in self.layers)
 
+    @property
+    def told(self) -> bool:
+        """Whether of any unit it could be told what became of it."""
+        return any(len(layer.untold) < layer.units for layer in self.layers)
+
     def total(self, kind: str) -> int:
         """Number of units over all layers that are in the list of this name."""
         return sum(len(getattr(layer, kind)) for layer in self.layers)

@@ -16,7 +16,7 @@ MOST_RUNS = 20
 
 def write(found: Comparison) -> str:
     """The comparison as Markdown, below the size that a job's summary may have."""
-    sign = "❌ **Worse**" if found.worse else "✅ **Not worse**"
+    sign = "❌ **Worse**" if found.worse else "✅ **Not worse**" if found.told else "⚠️ **Nothing to compare**"
     parts = [
         f"### relu-audit: {code(found.old.model)} → {code(found.new.model)}",
         bullets([f"old: {prose(about_side(found.old))}", f"new: {prose(about_side(found.new))}"]),
