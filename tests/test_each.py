@@ -39,6 +39,16 @@ def test_every_model_has_its_own_data_and_reports(capsys: pytest.CaptureFixture[
     assert out.index("good.onnx on 300") < out.index("gate: PASSED") < out.index("bad.onnx on 300")
 
 
+def test_a_quiet_word_says_which_model_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    models = ["good/good.onnx", "bad/bad.onnx"]
+    assert run(["each", "-q", *models, "--data", "{folder}/calib.npz", "--max-dead", "0"]) == Exit.FAILED
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = [line for line in lines if "gate: " in line]
+    assert verdicts == ["good/good.onnx: gate: PASSED", "bad/bad.onnx: gate: FAILED"]
+    assert run([models[1], "-q", "--data", "bad/calib.npz", "--max-dead", "0"]) == Exit.FAILED
+    assert capsys.readouterr().out.startswith("gate: FAILED\n")
+
+
 @pytest.mark.parametrize("target", ["one.json", "-", "./one.json"])
 def test_two_reports_in_one_place_are_refused_before_anything_runs(
     target: str, capsys: pytest.CaptureFixture[str]

@@ -19,12 +19,18 @@ from relu_audit.cli.gate import gate_options
 from relu_audit.cli.options import Shares, option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.prune import Shown, write_pruned
+from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from relu_audit.records import Audit
 
 INTERRUPTED = "relu_audit.interrupted"
 """Set in a context's ``meta`` when an audit was cut short: what would have come after it is not to be begun."""
+
+SEVERAL = "relu_audit.several"
+"""Set in a context's ``meta`` where a word of the gate has to say which model it is for."""
 
 EPILOG = """\b
 Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be audited,
@@ -129,11 +135,11 @@ def _audit(
     models = {} if annotated_file is None else {annotated_file: annotated(model, result)}
     deliver({**written(wanted, result), **models})
     shown = Shown(to_stderr="-" in wanted.values(), quiet=quiet)
-    _summarise(result, shown, verbose=verbose, inert="--github" in wanted)
+    _summarise(model, result, shown, verbose=verbose, inert="--github" in wanted)
     return result
 
 
-def _summarise(result: Audit, shown: Shown, *, verbose: bool, inert: bool) -> None:
+def _summarise(model: Path, result: Audit, shown: Shown, *, verbose: bool, inert: bool) -> None:
     from rich.console import Console
 
     from relu_audit.report import github, text
@@ -144,13 +150,23 @@ def _summarise(result: Audit, shown: Shown, *, verbose: bool, inert: bool) -> No
     console = Console(stderr=shown.to_stderr, highlight=False)
     if not console.is_terminal:
         console.width = 120
-    summary = text.gate_line(result) if shown.quiet else text.render(result, dead_units=verbose)
+    summary = _word(model, result) if shown.quiet else text.render(result, dead_units=verbose)
     if not inert:
         console.print(summary)
         return
     with console.capture() as capture:
         console.print(summary)
     click.echo(github.inert(capture.get()), err=shown.to_stderr, nl=False)
+
+
+def _word(model: Path, result: Audit) -> Text:
+    """The gate's word, behind the model's path where several are audited."""
+    from rich.text import Text
+
+    from relu_audit.report.text import gate_line
+
+    several = click.get_current_context().meta.get(SEVERAL)
+    return Text(f"{one_line(str(model))}: " if several else "").append_text(gate_line(result))
 
 
 def _exit_code(result: Audit, *, exit_zero: bool) -> Exit:

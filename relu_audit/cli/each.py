@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from relu_audit.cli import Exit, complain
-from relu_audit.cli.audit import EPILOG, INTERRUPTED, audit
+from relu_audit.cli.audit import EPILOG, INTERRUPTED, SEVERAL, audit
 from relu_audit.cli.command import Configured
 from relu_audit.cli.output import check_writable
 from relu_audit.errors import AuditError
@@ -32,6 +32,7 @@ def _each(ctx: click.Context, /, models: tuple[Path, ...], **options: Any) -> in
     In what is given to an option, {stem} stands for the model's file name without its ending and {folder} for the
     folder that it is in: --data "{folder}/calib.npz" --junit "{stem}.xml".
     """
+    ctx.meta[SEVERAL] = True
     jobs = {model: filled(options, model) for model in models}
     _check_targets(jobs)
     codes: list[int] = []
