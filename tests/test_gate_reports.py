@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -77,6 +78,17 @@ def test_waived_results_are_suppressed_in_sarif_and_skipped_in_junit() -> None:
     assert [one["level"] for one in waived] == ["note"]
     assert outcomes(found)["/relu1/Relu_output_0"] == "skipped"
     assert outcomes(found)["/relu4/Relu_output_0"] == "failure"
+
+
+def test_every_waived_layer_is_skipped_with_the_reason() -> None:
+    layers = Waiver(pattern="/relu*", reason="comes with the vendor's model")
+    rest = Waiver(pattern="deep", reason="runs elsewhere")
+    base = msgspec.structs.replace(sample("mlp_dead"), skipped=(SKIPPED,))
+    found = judged(base, max_dead=1.0, waivers=(layers, rest))
+    assert set(outcomes(found).values()) - {"error"} == {"skipped"}
+    said = re.findall('<skipped message="([^"]*)"', junit.write(found))
+    assert said[:-1] == ["waived for good: comes with the vendor's model"] * len(found.sites)
+    assert said[-1].endswith("; waived for good: runs elsewhere")
 
 
 def test_what_the_baseline_excuses_is_not_called_within_the_limit() -> None:

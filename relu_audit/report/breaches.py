@@ -63,6 +63,11 @@ def until(waiver: Waiver) -> str:
     return "for good" if waiver.until is None else f"until {waiver.until}"
 
 
+def why_waived(waiver: Waiver) -> str:
+    """How long a waiver holds, and its reason."""
+    return f"waived {until(waiver)}: {one_line(waiver.reason)}"
+
+
 def left_out(audit: Audit, waived: Waived) -> str:
     """What a waiver leaves out: counts over its layers."""
     own = {(place.scope, place.tensor) for place in waived.layers}

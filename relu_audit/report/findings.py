@@ -1,7 +1,7 @@
 """What an audit has to complain of, one finding at a time: JUnit, SARIF and annotations tell the same ones.
 
-A finding is an error exactly where the exit code of the audit is not zero for it, so that no format is stricter than
-another. Its rule is a row of a table; what was not observed has the slug of its reason as its rule.
+A finding is an error exactly where the gate does not pass because of it, so that no format is stricter than another.
+Its rule is a row of a table; what was not observed has the slug of its reason as its rule.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from relu_audit.errors import one_line
 from relu_audit.judge import rules
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, Breach, SiteAudit, Skipped, Waiver
-from relu_audit.report.breaches import left_out, told, until, waiver_of
+from relu_audit.report.breaches import left_out, told, waiver_of, why_waived
 from relu_audit.report.numbers import bound, count, percent
 
 Level = Literal["error", "warning", "note"]
@@ -58,7 +58,7 @@ class Finding:
 
     Attributes:
         rule: Which kind; see :func:`rule`.
-        level: ``error`` where the exit code is not zero because of it.
+        level: ``error`` where the gate does not pass because of it.
         place: The layer, or what was not observed; None if it is about the whole model.
         message: What was seen, without the layer's name, on one line.
         waiver: Why it does not count, if it would have.
@@ -105,7 +105,7 @@ def _of_gate(audit: Audit) -> Iterator[Finding]:
 
 def _of_waivers(audit: Audit) -> Iterator[Finding]:
     for one in audit.gate.waived:
-        why = f"waived {until(one.waiver)}: {one_line(one.waiver.reason)}"
+        why = why_waived(one.waiver)
         for breach, place in _placed(audit, one.breaches):
             yield Finding(breach.rule, "note", place, f"{told(breach)}; {why}", one.waiver)
         if one.layers:

@@ -1,7 +1,8 @@
 """The audit as JUnit XML: a test case for the whole model and one for every layer, as CI services show them.
 
 A broken limit is a failure. Where there is no verdict the model's case is an error, and the layers, which were not
-judged, are skipped with the reason; so is whatever could not be observed. No case fails that the exit code does not.
+judged, are skipped with the reason; so is whatever is waived or could not be observed. No case fails where the gate
+passes.
 
 There is no time in it: the same audit gives the same bytes.
 """
@@ -14,13 +15,17 @@ from xml.etree import ElementTree
 
 from relu_audit.errors import one_line
 from relu_audit.judge.rules import BY_SLUG
-from relu_audit.records import STATUSES, Audit, SiteAudit
-from relu_audit.report.breaches import against
+from relu_audit.records import STATUSES, Audit, SiteAudit, Waiver
+from relu_audit.report.breaches import against, waiver_of, why_waived
 from relu_audit.report.findings import Finding, findings, layer_name, reasons
 from relu_audit.report.numbers import count, enumerated, percent
 
 MOST_RUNS = 200
 """Runs of dead indices that a layer's case lists."""
+
+
+DOUBTS = ("faulty-units", "unseen-units")
+"""Findings that tell why a layer was not judged in full."""
 
 
 class _Case(NamedTuple):
@@ -78,14 +83,20 @@ def _cases(audit: Audit) -> Iterator[_Case]:
     yield _case("all units", whole, because="", said="\n".join(filter(None, said)))
     for site in audit.sites:
         own = [one for one in found if one.place is site]
-        yield _case(layer_name(site), own, because=because, said=_said(site))
+        waiver = waiver_of(audit, site)
+        if waiver is None:
+            yield _case(layer_name(site), own, because=because, said=_said(site))
+        else:
+            yield _Case(layer_name(site), "skipped", "", _excused(own, waiver), _said(site))
     for one in audit.skipped:
         message = f"not observed [{one_line(one.slug)}]: {one_line(one.detail)}"
         broken = [o for o in found if o.place is one and o.level == "error"]
         if broken:
             yield _Case(layer_name(one), "failure", broken[0].rule, f"{broken[0].message}; {message}", one_line(one.op))
         else:
-            yield _Case(layer_name(one), "skipped", one_line(one.slug), message, one_line(one.op))
+            waiver = waiver_of(audit, one)
+            excuse = "" if waiver is None else f"; {why_waived(waiver)}"
+            yield _Case(layer_name(one), "skipped", one_line(one.slug), f"{message}{excuse}", one_line(one.op))
 
 
 def _case(name: str, found: list[Finding], *, because: str, said: str) -> _Case:
@@ -95,13 +106,17 @@ def _case(name: str, found: list[Finding], *, because: str, said: str) -> _Case:
         broken = all(one.rule in BY_SLUG or one.rule == "faulty-units" for one in errors)
         message = "; ".join(one.message for one in errors)
         return _Case(name, "failure" if broken else "error", errors[0].rule, message, said)
-    waived = [one.message for one in found if one.waiver is not None and one.rule in BY_SLUG]
-    if waived:
-        return _Case(name, "skipped", "", "; ".join(waived), said)
-    doubts = [one.message for one in found if one.rule in ("faulty-units", "unseen-units")]
+    doubts = [one.message for one in found if one.rule in DOUBTS]
     if because or doubts:
         return _Case(name, "skipped", "", "; ".join(doubts) or f"not judged: {because}", said)
     return _Case(name, None, "", "", said)
+
+
+def _excused(found: list[Finding], waiver: Waiver) -> str:
+    """Why a waived layer is left out, behind what would have been said of it."""
+    doubts = [one.message for one in found if one.rule in DOUBTS]
+    broken = [one.message for one in found if one.waiver is not None and one.rule in BY_SLUG]
+    return "; ".join(broken or [*doubts, why_waived(waiver)])
 
 
 def _said(site: SiteAudit) -> str:
