@@ -19,11 +19,12 @@ from markdown_it import MarkdownIt
 
 from relu_audit import audit
 from relu_audit.cli import run
-from relu_audit.records import Audit, Skipped
+from relu_audit.records import Audit, Skipped, Waiver
 from relu_audit.report import csv as csv_writer
 from relu_audit.report import github, junit, markdown, sarif
 from relu_audit.report.findings import RULES, findings, layer_name
 from relu_audit.report.formats import FORMATS, Format
+from relu_audit.report.text import short
 from relu_audit.report.units import COLUMNS
 from tests.graphs import mlp
 from tests.hostile import ROOT, audits, judged, sample
@@ -262,7 +263,8 @@ def test_sarif_is_valid_and_names_every_tensor(found: Audit) -> None:
     assert len(set(prints)) == len(prints) == len(told)
     for result, one in zip(ran["results"], told, strict=True):
         assert rules[result["ruleIndex"]] == result["ruleId"]
-        assert not set(result["message"]["text"]) & set("[]{}\\")
+        name = "" if one.place is None else f"{short(layer_name(one.place))}: "
+        assert unescaped(result["message"]["text"]) == f"{name}{one.message}"
         (location,) = result["locations"]
         assert re.fullmatch(r"[A-Za-z0-9_.~%-]+", location["physicalLocation"]["artifactLocation"]["uri"])
         if one.place is None:
@@ -271,6 +273,21 @@ def test_sarif_is_valid_and_names_every_tensor(found: Audit) -> None:
             assert location["logicalLocations"][0]["fullyQualifiedName"] == layer_name(one.place)
     model = pytest.importorskip("pydantic_sarif.model")
     assert schema_class(model).model_validate(log)
+
+
+def unescaped(message: str) -> str:
+    """What a viewer shows of a message; fails on anything that would be a link or a placeholder."""
+    assert re.fullmatch(r"(?:[^\[\]\\{}]|\\[\[\]\\]|\{\{|\}\})*", message)
+    return re.sub(r"\\(.)|(\{)\{|(\})\}", r"\1\2\3", message, flags=re.DOTALL)
+
+
+def test_a_pattern_in_sarif_is_the_one_that_was_given() -> None:
+    waiver = Waiver(pattern="/relu[15]/*", reason="as in [1]")
+    found = judged(sample("mlp_dead"), max_dead=0.5, waivers=(waiver,))
+    results = json.loads(sarif.write(found))["runs"][0]["results"]
+    (said,) = [one["message"]["text"] for one in results if "/relu" in one["message"]["text"] and "matches" in str(one)]
+    assert r"/relu\[15\]/*" in said
+    assert "/relu[15]/*" in unescaped(said)
 
 
 def schema_class(model: Any) -> Any:

@@ -99,7 +99,7 @@ def _result(audit: Audit, one: Finding, rules: list[str], seen: Counter[str]) ->
     }
     if one.waiver is not None:
         # Without a status it is accepted: section 3.35.
-        result["suppressions"] = [{"kind": "external", "justification": _message(one_line(one.waiver.reason))}]
+        result["suppressions"] = [{"kind": "external", "justification": one_line(one.waiver.reason)}]
     if isinstance(one.place, SiteAudit):
         site = one.place
         result["properties"] = {
@@ -138,8 +138,15 @@ def _id(name: str) -> str:
 
 
 def _message(text: str) -> str:
-    """A plain message: brackets would be a link in it, braces a placeholder, and a backslash escapes them."""
+    r"""A plain message, of which nothing is structure.
+
+    Brackets would be a link in it (section 3.11.6: a backslash escapes them, and itself), and braces a placeholder
+    (section 3.11.5: they are doubled).
+
+    >>> print(_message(r"/relu[15]/\*"), _message("{0}"))
+    /relu\[15\]/\\* {{0}}
+    """
     return text.translate(_STRUCTURE)
 
 
-_STRUCTURE = str.maketrans("[]{}\\", "()()/")
+_STRUCTURE = str.maketrans({"[": r"\[", "]": r"\]", "\\": r"\\", "{": "{{", "}": "}}"})
