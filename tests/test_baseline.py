@@ -124,6 +124,14 @@ def test_other_data_is_said() -> None:
     assert found.remarks == ("the baseline was of other data",)
 
 
+def test_fewer_samples_of_the_same_file_are_not_called_other_data() -> None:
+    before = msgspec.structs.replace(measure(site(9), samples=400), data="d.npz")
+    (remark,) = judge(NONE_NEW, site(9), data=data(300, sha256="f" * 64), baseline=before).remarks
+    assert remark.startswith("the baseline saw more samples of the same file, perhaps (400, here 300)")
+    other = msgspec.structs.replace(before, data="e.npz")
+    assert len(judge(NONE_NEW, site(9), data=data(300, sha256="f" * 64), baseline=other).remarks) == 2
+
+
 def test_baseline_on_too_few_samples_decides_nothing() -> None:
     found = judge(NONE_NEW, site(9), baseline=measure(site(9, 9), samples=255))
     assert found.outcome == "inconclusive"

@@ -31,6 +31,7 @@ def baseline(audit: Audit, policy: Policy, source: str) -> Baseline:
         source=source,
         model=audit.model.name,
         model_sha256=audit.model.sha256,
+        data=audit.data.source,
         data_sha256=audit.data.sha256,
         samples=audit.data.samples,
         sites=tuple(_site(judged(site, policy)) for site in audit.sites),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from relu_audit.judge.evidence import perhaps_a_part
 from relu_audit.judge.matching import match
 from relu_audit.records import Audit, Comparison, LayerChange, Side, SiteAudit, Status, Unmatched
 
@@ -91,16 +92,20 @@ def _side(audit: Audit) -> Side:
 
 
 def _remarks(old: Audit, new: Audit) -> Iterator[str]:
-    if old.data.sha256 != new.data.sha256:
+    part = perhaps_a_part((old.data.source, old.data.samples), (new.data.source, new.data.samples))
+    same = " of the same file, perhaps" if part else ""
+    if old.data.sha256 != new.data.sha256 and not part:
         yield "the two audits were of different data"
     if old.data.samples < new.data.samples:
         yield (
-            f"the old audit saw fewer samples ({old.data.samples}, the new one {new.data.samples}): some of what looks "
+            f"the old audit saw fewer samples{same} ({old.data.samples}, the new one {new.data.samples}): "
+            "some of what looks "
             "revived was only never shown what it fires on"
         )
     elif old.data.samples > new.data.samples:
         yield (
-            f"the old audit saw more samples ({old.data.samples}, the new one {new.data.samples}): some of what looks "
+            f"the old audit saw more samples{same} ({old.data.samples}, the new one {new.data.samples}): "
+            "some of what looks "
             "dead may be silent for want of samples"
         )
     for name, side in (("old", old), ("new", new)):

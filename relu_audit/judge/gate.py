@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from relu_audit.judge.evidence import perhaps_a_part
 from relu_audit.judge.matching import Matching, match
 from relu_audit.judge.patterns import matches
 from relu_audit.judge.rules import BY_SLUG, RULES, Judged, Rule, counting, judged_units, over, worse
@@ -199,16 +200,20 @@ def _of_waivers(waived: Iterable[Waived], cases: Sequence[_Case]) -> Iterator[st
 def _of_baseline(data: DataInfo, baseline: Baseline | None, against: Against | None) -> Iterator[str]:
     if baseline is None or against is None:
         return
-    if baseline.data_sha256 != data.sha256:
+    part = perhaps_a_part((baseline.data, baseline.samples), (data.source, data.samples))
+    same = " of the same file, perhaps" if part else ""
+    if baseline.data_sha256 != data.sha256 and not part:
         yield "the baseline was of other data"
     if baseline.samples < data.samples:
         yield (
-            f"the baseline saw fewer samples ({baseline.samples}, here {data.samples}): more of its units were silent, "
+            f"the baseline saw fewer samples{same} ({baseline.samples}, here {data.samples}): "
+            "more of its units were silent, "
             "which may hide some that died since"
         )
     elif baseline.samples > data.samples:
         yield (
-            f"the baseline saw more samples ({baseline.samples}, here {data.samples}): units that look newly dead may "
+            f"the baseline saw more samples{same} ({baseline.samples}, here {data.samples}): "
+            "units that look newly dead may "
             "be silent for want of samples"
         )
     if against.unmatched:

@@ -86,6 +86,7 @@ class Baseline(Record, frozen=True, kw_only=True):
         source: Name of its file, or ``<memory>``.
         model: Name of the model's file.
         model_sha256: Hash of the model's file.
+        data: Name of what that one was shown; empty if it is not known.
         data_sha256: Hash of the samples.
         samples: Samples used.
         sites: Its layers, in graph order, judged with this audit's policy.
@@ -95,6 +96,7 @@ class Baseline(Record, frozen=True, kw_only=True):
     source: str
     model: str
     model_sha256: str
+    data: str = ""
     data_sha256: str
     samples: int
     sites: tuple[BaselineSite, ...]
