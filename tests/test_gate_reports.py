@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from relu_audit import load
 from relu_audit.judge.baseline import baseline
-from relu_audit.records import Alive, Audit, LayerLimit, Policy, Skipped, Waiver
+from relu_audit.records import Alive, Audit, LayerLimit, Policy, Prospect, Skipped, Waiver
 from relu_audit.report import github, html, junit, markdown, sarif, text
 from relu_audit.report import json as audit_json
 from relu_audit.report.breaches import kept
@@ -188,3 +188,13 @@ def test_gate_that_does_not_follow_is_refused(change: Any) -> None:
     with pytest.raises(Exception, match="do not follow") as caught:
         audit_json.load(json.dumps(saved).encode())
     assert getattr(caught.value, "slug", "") == "audit-inconsistent"
+
+
+def test_what_pruning_would_give_back_is_a_line() -> None:
+    found = sample("mlp_dead")
+    assert found.prospect is not None
+    for write in (text.write, markdown.write):
+        assert "runing would give back: " in write(found)
+        failed = msgspec.structs.replace(found, prospect=Prospect(align=8, failure=("bug", "no plan")))
+        assert "could not be planned: no plan" in write(failed)
+        assert "pruning would" not in write(msgspec.structs.replace(found, prospect=None)).lower()

@@ -18,6 +18,7 @@ from relu_audit.report.causes import why
 from relu_audit.report.findings import layer_name, reasons
 from relu_audit.report.names import short
 from relu_audit.report.numbers import bound, count, percent
+from relu_audit.report.prospect import given_back
 
 OPEN_LAYERS = 20
 """A table of more layers than this is folded away, and the layers with the largest dead shares stand open."""
@@ -44,6 +45,9 @@ _WORDS = {
 def write(audit: Audit) -> str:
     """The audit as GitHub Flavored Markdown, below the size that a job's summary may have."""
     parts = [_heading(audit), *_gate(audit), *(f"Why: {causes}." for causes in [why(audit)] if causes)]
+    what, _, prospect = given_back(audit).partition(": ")
+    if what:
+        parts.append(f"{what.capitalize()}: {prose(prospect)}.")
     if not audit.sites:
         parts.append(f"Nothing to audit: {'no rectifier could be observed' if audit.skipped else 'no rectifier'}.")
     elif len(audit.sites) <= OPEN_LAYERS:

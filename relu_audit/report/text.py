@@ -13,6 +13,7 @@ from relu_audit.report.breaches import against, left_out, told, until
 from relu_audit.report.causes import why
 from relu_audit.report.names import short
 from relu_audit.report.numbers import bound, count, percent, plural
+from relu_audit.report.prospect import given_back
 
 _OUTCOME = {
     "passed": ("PASSED", "bold green"),
@@ -36,6 +37,7 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
     if audit.sites:
         parts += [_table(audit), _evidence(audit)]
         parts += [Text(f"why: {causes}") for causes in [why(audit)] if causes]
+        parts += [Text(line) for line in [given_back(audit)] if line]
     else:
         parts.append(
             Text(
