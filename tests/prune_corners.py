@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from tests.graphs import graph
-from tests.prune_kit import NORM, STEM, Numbers, X, after_stem, pattern, whole
+from tests.prune_kit import DEAD, NORM, STEM, Numbers, X, after_stem, pattern, whole
 
 IMAGE = "float[n, c, a, b] y"
 OPEN = "float[n, 2, a, b] x"
@@ -63,6 +63,94 @@ def concat_with_one_number(some: Numbers) -> onnx.ModelProto:
     )
     weights = some.stem() | some.layer(1, 3, 9, 1, 1) | some.layer(2, 1, 2, 1, 1)
     return graph("float[1, 2, 8, 8] x", "float[1, 3, 1, 1] y", body, weights)
+
+
+# Halves of the channels
+
+
+def halves(
+    some: Numbers, body: str, *bounds: int, dead: tuple[int, ...] = DEAD, **weights: np.ndarray
+) -> onnx.ModelProto:
+    """The channels in two parts ``a`` and ``b``: start, end and step of either."""
+    cut = "a = Slice (r, from, to, axis, by)\n b = Slice (r, from_b, to_b, axis, by_b)\n"
+    numbers = dict(zip(("from", "to", "by", "from_b", "to_b", "by_b"), map(whole, bounds), strict=True))
+    return graph(X, IMAGE, STEM + cut + body, some.stem(dead) | weights | numbers | {"axis": whole(1)})
+
+
+FRONT_AND_BACK = (0, 4, 1, 4, 8, 1)
+REJOINED = "c = Concat<axis = 1> (b, a)\n y = Conv (c, w1, b1)"
+NO_END = int(np.iinfo(np.int64).max)
+
+
+@pattern()
+def halves_rejoined(some: Numbers) -> onnx.ModelProto:
+    return halves(some, REJOINED, *FRONT_AND_BACK, **some.layer(1, 3, 8, 1, 1))
+
+
+@pattern()
+def halves_by_negative_bounds(some: Numbers) -> onnx.ModelProto:
+    return halves(some, REJOINED, -8, -4, 1, -4, NO_END, 1, **some.layer(1, 3, 8, 1, 1))
+
+
+@pattern()
+def halves_in_turn(some: Numbers) -> onnx.ModelProto:
+    return halves(some, REJOINED, 0, NO_END, 2, -1, -NO_END, -2, **some.layer(1, 3, 8, 1, 1))
+
+
+@pattern()
+def parts_that_overlap(some: Numbers) -> onnx.ModelProto:
+    return halves(some, REJOINED, 0, 6, 1, 0, 5, 2, **some.layer(1, 3, 9, 1, 1))
+
+
+@pattern({"r": (0, 1, 4)}, removed=2, kept=["residual-partner-alive"])
+def halves_added_to_each_other(some: Numbers) -> onnx.ModelProto:
+    """Units 0 and 4 meet, both dead; unit 1 meets a living one."""
+    body = "c = Add (a, b)\n y = Conv (c, w1, b1)"
+    return halves(some, body, *FRONT_AND_BACK, dead=(0, 1, 4), **some.layer(1, 3, 4, 3, 3))
+
+
+@pattern()
+def halves_beside_a_reader_of_the_whole(some: Numbers) -> onnx.ModelProto:
+    body = "c = Concat<axis = 1> (a, r)\n y = Conv (c, w1, b1)"
+    return halves(some, body, *FRONT_AND_BACK, **some.layer(1, 3, 12, 1, 1))
+
+
+@pattern({"r": DEAD, "q": (2,)})
+def halves_one_of_which_goes_through_a_layer(some: Numbers) -> onnx.ModelProto:
+    """As in cross-stage partial networks."""
+    body = f"g = Conv{SAME} (b, w1, b1)\n q = Relu (g)\n c = Concat<axis = 1> (a, b, q)\n y = Conv (c, w2, b2)"
+    layers = some.layer(1, 4, 4, 3, 3, dead=(2,)) | some.layer(2, 3, 12, 1, 1)
+    return halves(some, body, *FRONT_AND_BACK, **layers)
+
+
+@pattern({"r": (0, 1, 2, 3)})
+def half_that_is_dead_as_a_whole(some: Numbers) -> onnx.ModelProto:
+    return halves(some, REJOINED, *FRONT_AND_BACK, dead=(0, 1, 2, 3), **some.layer(1, 3, 8, 1, 1))
+
+
+@pattern()
+def halves_of_a_vector(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "p = GlobalAveragePool (r)\n f = Flatten (p)\n a = Slice (f, zero, four, one)\n"
+        "b = Slice (f, four, end, one)\n u = Gemm (a, w1, b1)\n v = Gemm (b, w2, b2)\n y = Add (u, v)"
+    )
+    names = {"zero": whole(0), "four": whole(4), "end": whole(NO_END), "one": whole(1)}
+    layers = {"w1": some.weights(4, 3), "b1": some.bias(3), "w2": some.weights(4, 3), "b2": some.bias(3)}
+    return after_stem(some, "float[n, 3] y", body, **layers, **names)
+
+
+@pattern({"r": (1, 4, 6), "q": (0, 3, 5)})
+def every_other_entry_of_two_channel_axes(some: Numbers) -> onnx.ModelProto:
+    """Both axes of an outer product lose entries, and one Slice steps along both."""
+    body = (
+        "g = Conv<pads = [1, 1, 1, 1]> (x, w1, b1)\n q = Relu (g)\n p = GlobalMaxPool (r)\n o = GlobalMaxPool (q)\n"
+        "p3 = Squeeze (p, last)\n o3 = Squeeze (o, last)\n ot = Transpose<perm = [0, 2, 1]> (o3)\n m = Mul (p3, ot)\n"
+        "s = Slice (m, ends, stops, axes, steps)\n t = MatMul (s, w2)\n z = Transpose<perm = [0, 2, 1]> (t)\n"
+        "y = MatMul (z, w3)"
+    )
+    bounds = {"ends": whole(0, -1), "stops": whole(NO_END, -NO_END), "axes": whole(1, 2), "steps": whole(2, -2)}
+    layers = some.layer(1, 8, 2, 3, 3, dead=(0, 3, 5)) | {"w2": some.weights(4, 3), "w3": some.weights(4, 2)}
+    return after_stem(some, "float[n, 3, 2] y", body, **layers, **bounds, last=whole(3))
 
 
 # Filled, stretched, folded

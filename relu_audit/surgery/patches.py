@@ -193,17 +193,16 @@ def _straight(cutting: Cutting, axis: int) -> Route | None:
 
 def _is_whole(cutting: Cutting, axis: int) -> bool:
     """Whether a Slice takes all there is along an axis, as it will of fewer: its bounds may depend on the data then."""
-    route, size = _straight(cutting, axis), cutting.sizes[0][axis]
+    route = _straight(cutting, axis)
+    before, after = cutting.kept_in.get((0, axis)), cutting.kept_out.get((0, axis))
+    if route is None or before is None or after is None:
+        return False
+    # Where the operand is longer, the first entries are in their places as well: it is its length that tells.
     return (
-        route is not None
-        and size == len(route.source)
+        len(route.source) == len(before)
         and np.array_equal(route.source, route.target)
-        and _covers(route.source)
+        and np.array_equal(before, after)
     )
-
-
-def _covers(entries: Ints) -> bool:
-    return bool(np.array_equal(np.sort(entries), np.arange(len(entries))))
 
 
 def _set_bounds(cutting: Cutting, axis: int, start: int, end: int) -> None:
@@ -235,6 +234,7 @@ def _set_bounds(cutting: Cutting, axis: int, start: int, end: int) -> None:
     if steps is not None:
         steps[place] = 1
         cutting.operand(4, np.array(steps, np.int64))
+        cutting.numbers[4] = np.array(steps, np.int64)
 
 
 def indices(cutting: Cutting) -> None:
