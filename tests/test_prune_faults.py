@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -16,8 +17,10 @@ from onnx import numpy_helper
 import relu_audit
 from relu_audit.errors import UsageError, VerificationError
 from relu_audit.surgery.blame import blame
+from relu_audit.surgery.plan import Comparison
+from tests.graphs import graph
 from tests.prune_checks import assert_same_function, weights
-from tests.prune_kit import DEAD, Numbers, after_stem
+from tests.prune_kit import DEAD, STEM, Numbers, after_stem
 from tests.prune_patterns import PATTERNS
 
 LIVING = [unit for unit in range(8) if unit not in DEAD]
@@ -240,3 +243,52 @@ def test_verification_catches_a_living_unit_that_was_cut(monkeypatch: pytest.Mon
     sabotage(monkeypatch, cut)
     with pytest.raises(VerificationError):
         relu_audit.prune(fan(), audit, data=data_for(), align=1)
+
+
+def blocked() -> onnx.ModelProto:
+    """Constant maps of any size, averaged: onnxruntime's blocked kernels add them up one number after the other."""
+    some = Numbers(17)
+    body = (
+        "g = Conv<pads = [1, 1, 1, 1]> (r, w1, b1)\n q = Relu (g)\n p = GlobalAveragePool (q)\n"
+        "f = Flatten (p)\n y = Gemm<transB = 1> (f, w2, b2)"
+    )
+    layers = some.layer(1, 16, 8, 3, 3) | some.layer(2, 4, 16)
+    rng = np.random.default_rng(3)
+    layers |= {"b1": rng.uniform(0.1, 1, 16).astype(np.float32), "w2": rng.standard_normal((4, 16)).astype(np.float32)}
+    stem = {"w0": np.zeros((8, 2, 3, 3), np.float32), "b0": -np.ones(8, np.float32)}
+    return graph("float[n, 2, a, b] x", "float[n, 4] y", STEM + body, stem | layers)
+
+
+LARGE = {"x": np.random.default_rng(1).integers(-4, 5, (2, 2, 160, 160)).astype(np.float32)}
+
+
+def test_what_optimised_kernels_round_is_not_blamed_on_the_pruning() -> None:
+    model = blocked()
+    pruned = relu_audit.prune(model, relu_audit.audit(model, LARGE), data=LARGE, align=8)
+    found = pruned.verification
+    assert found is not None
+    assert found.passed
+    over = [one for one in found.comparisons if one.relative > found.limit]
+    assert over, "this network no longer shows the difference"
+    assert all(one.optimized and one.within(found.limit) and max(one.own, one.own_result) > 0 for one in over)
+
+
+@pytest.mark.parametrize("share", [3e-5, 1e-3, 0.1])
+def test_a_fault_does_not_hide_behind_what_kernels_round(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = blocked()
+
+    def shift(proto: onnx.ModelProto) -> None:
+        weight = weights(proto)["w2"]
+        set_weights(proto, {"w2": weight * np.float32(1 + share)})
+
+    sabotage(monkeypatch, shift)
+    with pytest.raises(VerificationError):
+        relu_audit.prune(model, relu_audit.audit(model, LARGE), data=LARGE, align=8)
+
+
+def test_what_rounding_excuses_has_an_end() -> None:
+    one = Comparison(inputs="held", optimized=True, runs=1, max_abs_difference=0.0, scale=1.0, relative=2e-3)
+    assert not msgspec.structs.replace(one, own_result=2e-3).within(1e-5)
+    assert msgspec.structs.replace(one, own=1e-3).within(1e-5)
+    assert not msgspec.structs.replace(one, own=1e-4).within(1e-5)
+    assert not one.within(1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from relu_audit.records import Audit
 from relu_audit.report import pruning_sections as sections
 from relu_audit.report.page import render
-from relu_audit.report.pruning import INPUTS
+from relu_audit.report.pruning import INPUTS, rounding
 from relu_audit.surgery.plan import PruningRecord
 
 STYLES = ("page.css", "pruning/pruning.css")
@@ -30,4 +30,5 @@ def write(record: PruningRecord, audit: Audit) -> str:
         refusals=sections.refusals(record.plan, layers, audit),
         cuts=sections.cuts(record.plan),
         inputs=INPUTS,
+        rounding=[] if record.verification is None else list(rounding(record.verification)),
     )

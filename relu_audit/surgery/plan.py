@@ -67,6 +67,13 @@ class Plan(Record, frozen=True, kw_only=True):
     spared: tuple[str, ...] = ()
 
 
+OWN_TIMES = 4
+"""A difference with optimisation on may be this many times a model's own difference between on and off."""
+
+MOST_OF_RESULT = 1e-3
+"""And no more than this where it is the result's own: what a model says of itself is no measure without an end."""
+
+
 class Comparison(Record, frozen=True, kw_only=True):
     """Original and result on the same inputs.
 
@@ -77,6 +84,9 @@ class Comparison(Record, frozen=True, kw_only=True):
         max_abs_difference: Largest difference of any output.
         scale: Largest absolute output of the original.
         relative: Worst ratio of the two over all outputs.
+        own: How far the original is from itself with optimisation off, on the run of that ratio and as a ratio too.
+            Asked only where the limit is exceeded with optimisation on and both agree with it off; otherwise 0.
+        own_result: The same of the result.
     """
 
     inputs: str
@@ -85,6 +95,16 @@ class Comparison(Record, frozen=True, kw_only=True):
     max_abs_difference: float
     scale: float
     relative: float
+    own: float = 0.0
+    own_result: float = 0.0
+
+    def allowed(self, limit: float) -> float:
+        """The largest ratio that passes here, where the models' own rounding may exceed the limit."""
+        return max(limit, OWN_TIMES * self.own, min(OWN_TIMES * self.own_result, MOST_OF_RESULT))
+
+    def within(self, limit: float) -> bool:
+        """Whether it passes."""
+        return self.relative <= self.allowed(limit)
 
 
 class Verification(Record, frozen=True, kw_only=True):
@@ -94,8 +114,8 @@ class Verification(Record, frozen=True, kw_only=True):
         max_abs_difference: The largest of any.
         scale: Largest absolute output where the ratio was worst.
         relative: That ratio.
-        limit: The largest that passes.
-        passed: Whether it does.
+        limit: The largest that passes, except where a model's own rounding is larger; see the comparisons.
+        passed: Whether all of them do.
         comparisons: Each by itself.
     """
 
