@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,9 @@ from relu_audit.version import tool_name
 EXTERNAL_BYTES = 1 << 30
 """A result larger than this keeps its weights beside the file, as protobuf ends at two gibibytes."""
 
+HASH_DIGITS = 12
+"""Of the SHA-256 of the weights, in the name of their file."""
+
 INLINE_BYTES = 256
 """Weights smaller than this stay in a file whose larger ones do not."""
 
@@ -36,6 +42,7 @@ class Pruned:
         audit: The audit it rests on.
         graph: The model; its weights are cut when they are asked for.
         outside: Initializers that the original keeps in files of their own.
+        sources: Those files.
         example: What one run is fed.
     """
 
@@ -44,6 +51,7 @@ class Pruned:
     audit: Audit
     graph: ir.Model
     outside: frozenset[str]
+    sources: frozenset[Path]
     example: Mapping[str, np.ndarray]
 
     @property
@@ -69,8 +77,13 @@ class Pruned:
             latency=latency,
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model whole or not at all; weights that lay beside the original go beside it, one by one.
+    def save(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """Write the model whole or not at all; weights that lay beside the original go beside it.
+
+        Their file is named by what is in it, so that no model is ever seen with the weights of another one.
+
+        Returns:
+            The files written, the model first.
 
         Raises:
             UsageError: ``output`` if the file cannot be written.
@@ -78,19 +91,18 @@ class Pruned:
         target = Path(path).resolve()  # a link stays a link
         if target.exists() and not target.is_file():
             raise UsageError(f"'{path}' is not a file", slug="output", hint="Name a new file.")
-        weights = target.with_name(f"{target.name}.data")
         try:
             with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name[:100]}.") as folder:
-                staged = Path(folder) / target.name
-                self._write(staged, weights.name)
                 # The weights first: a model whose weights are not there yet would be worse than none.
-                if (Path(folder) / weights.name).exists():
-                    (Path(folder) / weights.name).replace(weights)
-                staged.replace(target)
+                staged = self._write(Path(folder) / target.name)
+                written = [file.replace(target.with_name(file.name)) for file in reversed(staged)]
+            _remove_older(target, {*written, *self.sources})
         except OSError as error:
             raise UsageError(f"cannot write '{target}': {error.strerror}", slug="output") from error
+        return tuple(reversed(written))
 
-    def _write(self, target: Path, weights: str) -> None:
+    def _write(self, target: Path) -> list[Path]:
+        """The model's file, and that of its weights if they get one."""
         sizes = [
             value.const_value.nbytes
             for graph in self.graph.graphs()
@@ -99,11 +111,57 @@ class Pruned:
         ]
         if sizes or self.plan.after.bytes > EXTERNAL_BYTES:
             least = min(sizes, default=INLINE_BYTES) - 1  # larger than this goes outside
-            ir.save(  # pyright: ignore[reportUnknownMemberType]
-                _bare(self.graph), target, external_data=weights, size_threshold_bytes=least
-            )
-        else:
-            target.write_bytes(self.model.SerializeToString())
+            return _write_apart(_bare(self.graph), target, least)
+        target.write_bytes(self.model.SerializeToString())
+        return [target]
+
+
+def _write_apart(model: ir.Model, target: Path, least: int) -> list[Path]:
+    """Weights larger than ``least`` bytes to a file beside the target that bears the hash of its content."""
+    unnamed = f"{target.name}.data"
+    ir.external_data.unload_from_model(model, target.parent, unnamed, size_threshold_bytes=least)
+    moved = [
+        value
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+        if isinstance(value.const_value, ir.ExternalTensor)
+    ]
+    if not moved:
+        ir.save(model, target)  # pyright: ignore[reportUnknownMemberType]
+        return [target]
+    with (target.parent / unnamed).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    weights = (target.parent / unnamed).replace(target.with_name(f"{target.name}.{digest[:HASH_DIGITS]}.data"))
+    for value in moved:
+        value.const_value = _at(value.const_value, weights)
+    ir.save(model, target)  # pyright: ignore[reportUnknownMemberType]
+    return [target, weights]
+
+
+def _at(tensor: object, file: Path) -> ir.ExternalTensor:
+    """The same numbers in a file that was renamed."""
+    if not isinstance(tensor, ir.ExternalTensor):
+        raise TypeError("a weight that is not in a file")
+    return ir.ExternalTensor(
+        file.name,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=tensor.name or "",
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+        base_dir=file.parent,
+    )
+
+
+def _remove_older(target: Path, keep: Collection[Path]) -> None:
+    """Weights that an earlier result of this name had, once nothing refers to them; what cannot be removed stays."""
+    ours = re.compile(rf"{re.escape(target.name)}\.[0-9a-f]{{{HASH_DIGITS}}}\.data")
+    for file in target.parent.iterdir():
+        if ours.fullmatch(file.name) and file.resolve() not in keep and file.is_file():
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def _bare(model: ir.Model) -> ir.Model:

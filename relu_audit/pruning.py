@@ -171,7 +171,10 @@ def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
     plan = _cut(case, planned, wanted.align)
     verification = None if original is None else _compared(case, planned, original, counterpart)
     example = case.samples[-1] if case.samples else made_up(case.inputs, case.audit.data, 1, seed=1)
-    return Pruned(plan, verification, case.audit, model, case.outside, example)
+    folder = case.network.folder
+    files = () if folder is None else case.audit.model.external
+    sources = frozenset((folder / file.location).resolve() for file in files if folder is not None)
+    return Pruned(plan, verification, case.audit, model, case.outside, sources, example)
 
 
 def _cut(case: Case, planned: Planned, align: int) -> Plan:

@@ -175,8 +175,20 @@ def test_weights_beside_the_model_stay_beside_it() -> None:
         size_threshold=16,
     )
     assert run(["prune", "e.onnx", "--data", "d.npz", "-o", "s.onnx", "--align", "1", "--no-latency"]) == 0
-    assert Path("s.onnx.data").exists()
+    (weights,) = Path().glob("s.onnx.*.data")
     np.testing.assert_allclose(outputs("s.onnx"), outputs("e.onnx"), rtol=1e-5, atol=1e-5)
+    assert run(["prune", "e.onnx", "--data", "d.npz", "-o", "s.onnx", "--json", "p.json", "--no-latency"]) == 0
+    sizes = json.loads(Path("p.json").read_text())["files"]
+    (weights,) = Path().glob("s.onnx.*.data")
+    assert sizes["after"] == Path("s.onnx").stat().st_size + weights.stat().st_size
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="a folder in which nobody can write")
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_nothing_is_written_where_one_target_cannot_be(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pruned("--data", "d.npz", "-o", "s.onnx", option, "/sys/kernel/x") == 2
+    assert "[output]" in capsys.readouterr().err
+    assert not Path("s.onnx").exists()
 
 
 def test_settings_of_the_audit_do_not_disturb_it(folder: Path) -> None:

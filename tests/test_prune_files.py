@@ -50,6 +50,52 @@ def test_result_beside_the_original_leaves_it_alone(tmp_path: Path) -> None:
     assert_same_function(str(path), str(tmp_path / "s.onnx"), [DATA], limit=1e-5)
 
 
+def located(path: Path) -> set[str]:
+    """Files that a model says its weights are in."""
+    model = onnx.load(path, load_external_data=False)
+    return {e.value for w in model.graph.initializer for e in w.external_data if e.key == "location"}
+
+
+def test_an_interrupted_overwrite_leaves_a_model_with_its_own_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, target = external(tmp_path), tmp_path / "s.onnx"
+    audit = relu_audit.audit(path, DATA)
+    relu_audit.prune(path, audit, data=DATA, align=8).save(target)
+    (before,) = located(target)
+    content = {name: (tmp_path / name).read_bytes() for name in ("s.onnx", before)}
+    other = relu_audit.prune(path, audit, data=DATA, align=1)
+    real = Path.replace
+
+    def interrupted(self: Path, to: Path) -> Path:
+        if to == target:
+            raise KeyboardInterrupt
+        return real(self, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            other.save(target)
+    assert {name: (tmp_path / name).read_bytes() for name in content} == content
+    assert_same_function(str(path), str(target), [DATA], limit=1e-5)
+    written = other.save(target)
+    (after,) = located(target)
+    assert after != before
+    assert [file.name for file in written] == ["s.onnx", after]
+    assert {file.name for file in tmp_path.iterdir()} == {"m.onnx", "m.weights", "s.onnx", after}
+    assert_same_function(str(path), str(target), [DATA], limit=1e-5)
+
+
+def test_weights_that_the_original_reads_are_never_removed(tmp_path: Path) -> None:
+    """An earlier result is pruned further, from a copy of its file, to its own name."""
+    path, target, copy = external(tmp_path), tmp_path / "s.onnx", tmp_path / "copy.onnx"
+    relu_audit.prune(path, relu_audit.audit(path, DATA), data=DATA, align=8).save(target)
+    copy.write_bytes(target.read_bytes())
+    relu_audit.prune(copy, relu_audit.audit(copy, DATA), data=DATA, align=1).save(target)
+    assert located(copy) != located(target)
+    assert_same_function(str(copy), str(target), [DATA], limit=1e-5)
+
+
 def test_audit_of_another_model_is_refused() -> None:
     audit = relu_audit.audit(gemm_chain(Numbers(1)), DATA)
     with pytest.raises(relu_audit.AuditError) as caught:

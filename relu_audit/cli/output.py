@@ -90,7 +90,7 @@ def _attempt(path: Path, action: Callable[[], object]) -> None:
 
 
 def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
-    """Refuse targets that cannot work, or that are what is read, before minutes are spent on the audit.
+    """Refuse targets that cannot work, or that are what is read, before minutes are spent or another file is written.
 
     Raises:
         UsageError: ``output``.
@@ -122,7 +122,15 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
         if target != "-" and (path.is_dir() or not path.parent.is_dir()):
             what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
             raise UsageError(f"{option} '{target}' {what}", slug="output", hint="Name a file in an existing folder.")
+        if target != "-" and (path.is_file() or not path.exists()):
+            _attempt(path, lambda path=path: _try_folder(path.parent))
         seen[path] = option
+
+
+def _try_folder(folder: Path) -> None:
+    """Make a file there and let it go: permissions say less, above all to an administrator."""
+    with tempfile.TemporaryFile(dir=folder, prefix=".relu-audit."):
+        pass
 
 
 def _cannot_write(path: Path, error: OSError) -> UsageError:

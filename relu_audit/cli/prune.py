@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,9 +133,10 @@ def write_pruned(
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
     with contextlib.redirect_stdout(sys.stderr):
         pruned = run(model, audit, data=data, verify=output is not None, **same, **(options or {}))
+    written: tuple[Path, ...] = ()
     if output is not None:
-        pruned.save(output)
-    files = None if output is None else _files(model, audit, Path(output))
+        written = pruned.save(output)
+    files = _files(model, audit, written) if written else None
     measured = None
     if output is not None and timing and pruned.plan.cuts:
         measured = _latency(model, Path(output), pruned, running)
@@ -183,17 +184,15 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
 
 
 def _spare_weights(model: Path, audit: Audit, targets: Mapping[str, str]) -> None:
-    """Refuse to write over the files that the original keeps its weights in, or over what is written beside it."""
-    beside = {"its weights beside it": f"{targets['--output']}.data"}
-    check_writable({**targets, **beside}, [str(model.parent / file.location) for file in audit.model.external])
+    """Refuse to write over the files that the original keeps its weights in."""
+    check_writable(targets, [str(model.parent / file.location) for file in audit.model.external])
 
 
-def _files(model: Path, audit: Audit, output: Path) -> Files:
+def _files(model: Path, audit: Audit, written: Sequence[Path]) -> Files:
     from relu_audit.surgery.plan import Files
 
-    weights = output.with_name(f"{output.name}.data")
     beside = [model.parent / file.location for file in audit.model.external]
     return Files(
         before=sum(path.stat().st_size for path in (model, *beside)),
-        after=sum(path.stat().st_size for path in (output, weights) if path.exists()),
+        after=sum(path.stat().st_size for path in written),
     )
