@@ -119,7 +119,9 @@ class Pruned:
 def _write_apart(model: ir.Model, target: Path, least: int) -> list[Path]:
     """Weights larger than ``least`` bytes to a file beside the target that bears the hash of its content."""
     unnamed = f"{target.name}.data"
-    ir.external_data.unload_from_model(model, target.parent, unnamed, size_threshold_bytes=least)
+    ir.external_data.unload_from_model(  # pyright: ignore[reportUnknownMemberType]
+        model, target.parent, unnamed, size_threshold_bytes=least
+    )
     moved = [
         value
         for graph in model.graphs()
