@@ -25,6 +25,7 @@ from relu_audit.surgery.plan import Plan, Verification
 from relu_audit.surgery.planning import Planned, Wanted, plan_cuts
 from relu_audit.surgery.provenance import provenance
 from relu_audit.surgery.rehearsal import made_up
+from relu_audit.surgery.relied import account
 from relu_audit.surgery.rewrite import rewrite
 from relu_audit.surgery.verify import Trial
 from relu_audit.surgery.verify import verify as compare
@@ -169,7 +170,7 @@ def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
     counterpart = {} if original is None else twins(model, original)
     planned = plan_cuts(case, wanted)
     plan = _cut(case, planned, wanted.align)
-    verification = None if original is None else _compared(case, planned, original, counterpart)
+    verification = None if original is None else _compared(case, planned, plan, original, counterpart)
     example = case.samples[-1] if case.samples else made_up(case.inputs, case.audit.data, 1, seed=1)
     folder = case.network.folder
     files = () if folder is None else case.audit.model.external
@@ -201,7 +202,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
 
 
 def _compared(
-    case: Case, planned: Planned, original: ir.Model, counterpart: Mapping[ir.Value, ir.Value]
+    case: Case, planned: Planned, plan: Plan, original: ir.Model, counterpart: Mapping[ir.Value, ir.Value]
 ) -> Verification:
     """Original and result side by side.
 
@@ -209,14 +210,17 @@ def _compared(
         VerificationError: They compute something else.
     """
     result, decision = case.network.model, planned.decision
-    relied = [replace(one, value=counterpart[one.value]) for one in (*planned.replaced, *decision.silent)]
+    places = account(plan, decision, (*case.premise.silent, *case.premise.spared))
+    relied = [replace(one, value=counterpart[one.value]) for one in places.relied]
+    free = [replace(one, value=counterpart[one.value]) for one in places.free]
     passing = [(counterpart[source], counterpart[value]) for source, value in case.on if value in planned.linear]
-    staying = decision.staying()
     trial = Trial(
         original=original,
         held=hold(original, relied, passing),
         result=result,
-        held_result=hold(result, staying) if staying else result,
+        held_result=hold(result, places.relied_left) if places.relied_left else result,
+        woken=hold(original, relied, passing, free) if free else None,
+        woken_result=hold(result, places.relied_left, woken=places.free_left),
         folder=case.network.folder,
         engine=case.engine,
         inputs=case.inputs,

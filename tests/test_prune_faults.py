@@ -20,7 +20,7 @@ from relu_audit.surgery.blame import blame
 from relu_audit.surgery.plan import Comparison
 from tests.graphs import graph
 from tests.prune_checks import assert_same_function, weights
-from tests.prune_kit import DEAD, STEM, Numbers, after_stem
+from tests.prune_kit import DEAD, NORM, STEM, Numbers, after_stem
 from tests.prune_patterns import PATTERNS
 
 LIVING = [unit for unit in range(8) if unit not in DEAD]
@@ -292,3 +292,38 @@ def test_what_rounding_excuses_has_an_end() -> None:
     assert msgspec.structs.replace(one, own=1e-3).within(1e-5)
     assert not msgspec.structs.replace(one, own=1e-4).within(1e-5)
     assert not one.within(1e-5)
+
+
+def carrying() -> onnx.ModelProto:
+    """Constants of dead units that reach a padded convolution: one unit stays and carries the others."""
+    some = Numbers(7)
+    body = f"n = {NORM} (r, s, t, m, v)\n y = Conv<pads = [1, 1, 1, 1]> (n, w1, b1)"
+    return after_stem(some, "float[n, 3, a, b] y", body, **some.norm(), **some.layer(1, 3, 8, 3, 3))
+
+
+def test_a_unit_that_carries_others_is_part_of_the_premise() -> None:
+    audit = relu_audit.audit(carrying(), data_for())
+    pruned = relu_audit.prune(carrying(), audit, data=data_for(), align=1)
+    (carrier,) = pruned.plan.kept
+    assert (carrier.slug, carrier.relied) == ("border-constant", True)
+    assert len(pruned.plan.removed) == len(DEAD) - 1
+    told = {one.key: one.value for one in pruned.model.metadata_props}
+    assert told["relu_audit.relied"] == f'{{"r": [{carrier.unit}]}}'
+    assert "1 kept but relied on was silent" in told["relu_audit.premise"]
+
+
+def test_verification_catches_a_forgotten_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planner relies on a unit that stays, and the plan does not say so."""
+    monkeypatch.setattr("relu_audit.surgery.fates._told", lambda unit: unit)
+    audit = relu_audit.audit(carrying(), data_for())
+    with pytest.raises(VerificationError, match="computes something else"):
+        relu_audit.prune(carrying(), audit, data=data_for(), align=1)
+
+
+def test_units_that_stay_and_are_not_relied_on_are_woken() -> None:
+    audit = relu_audit.audit(fan(), data_for())
+    pruned = relu_audit.prune(fan(), audit, data=data_for(), align=8)
+    assert not any(one.relied for one in pruned.plan.kept)
+    assert pruned.plan.kept
+    assert pruned.verification is not None
+    assert "woken" in {one.inputs for one in pruned.verification.comparisons}

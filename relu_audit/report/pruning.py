@@ -135,5 +135,6 @@ def rounding(verification: Verification) -> Iterator[str]:
 INPUTS = {
     "calibration": "the calibration data",
     "random": "random inputs on which the cut units are silent",
-    "held": "random inputs with the cut units held silent",
+    "held": "random inputs with the units relied on held silent",
+    "woken": "the same with all dead units that stay woken",
 }

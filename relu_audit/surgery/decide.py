@@ -42,16 +42,6 @@ class Decision:
     first: tuple[Silent, ...]
     known_zero: Bools
 
-    def staying(self) -> list[Silent]:
-        """What is relied on and stays all the same, as it lies in the result: constants that carry others."""
-        found: list[Silent] = []
-        for one in self.silent:
-            atoms = self.facts.atoms.along(one.value, one.axis)
-            if atoms is not None and len(atoms) == len(one.units):
-                stays = ~self.solution.removed[atoms]
-                found.append(replace(one, units=one.units[stays], numbers=one.numbers[stays]))
-        return [one for one in found if len(one.indices) and one.value.graph is not None]
-
 
 @dataclass(frozen=True)
 class Settled:

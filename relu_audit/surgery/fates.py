@@ -15,7 +15,11 @@ from relu_audit.surgery.plan import KeptUnit, RemovedUnit
 
 
 def fates(
-    audit: Audit, silent: Collection[Silent], decision: Decision, merged: Collection[ir.Value] = ()
+    audit: Audit,
+    silent: Collection[Silent],
+    decision: Decision,
+    merged: Collection[ir.Value] = (),
+    replaced: Collection[Silent] = (),
 ) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
     """The units that go and the dead and constant ones that stay. One that goes, goes everywhere.
 
@@ -24,9 +28,11 @@ def fates(
         silent: All of their places.
         decision: What goes.
         merged: Rectified values that went as their layer was merged with the next.
+        replaced: Places that were relied on before the decision.
     """
     removed: list[RemovedUnit] = []
     kept: list[KeptUnit] = []
+    relied = {(one.tensor, int(unit)) for one in (*decision.silent, *replaced) for unit in one.units[one.indices]}
     for site in audit.sites:
         places = [one for one in silent if one.tensor == site.tensor]
         whole = "merged" if any(one.value in merged for one in places) else "unread"
@@ -37,7 +43,8 @@ def fates(
                 removed.append(RemovedUnit(tensor=site.tensor, unit=unit, why=why))
             elif why in ("dead", "constant"):
                 first = next((atoms for atoms in own if atoms is None or not _is_gone(decision, atoms)), None)
-                kept.append(_kept(site, unit, why, decision, first))
+                one = _kept(site, unit, why, decision, first)
+                kept.append(_told(one) if (site.tensor, unit) in relied else one)
     return tuple(removed), tuple(kept)
 
 
@@ -48,6 +55,11 @@ def hinted(kept: Collection[KeptUnit], removed: Collection[RemovedUnit], hint: s
         msgspec.structs.replace(one, detail=f"{one.detail}; {hint}") if (one.tensor, one.unit) in could else one
         for one in kept
     )
+
+
+def _told(one: KeptUnit) -> KeptUnit:
+    """A unit that stays, whose silence what goes depends on."""
+    return msgspec.structs.replace(one, relied=True, detail=f"{one.detail}; the result relies on its silence")
 
 
 def _of_unit(places: Collection[Silent], decision: Decision, unit: int) -> list[Ints | None]:

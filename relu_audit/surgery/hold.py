@@ -54,13 +54,19 @@ def twins(model: ir.Model, copy: ir.Model) -> dict[ir.Value, ir.Value]:
     }
 
 
-def hold(model: ir.Model, silent: Sequence[Silent], on: Sequence[tuple[ir.Value, ir.Value]] = ()) -> ir.Model:
+def hold(
+    model: ir.Model,
+    silent: Sequence[Silent],
+    on: Sequence[tuple[ir.Value, ir.Value]] = (),
+    woken: Sequence[Silent] = (),
+) -> ir.Model:
     """A copy of the model in which silent units have their value on every input.
 
     Args:
         model: The model.
         silent: Those units.
         on: Pre-activations, each with its rectified value, that the copy passes on as they are.
+        woken: Other units, which are silent by themselves, and in the copy are one above what they are.
     """
     copy = model.clone()
     counterpart = twins(model, copy)
@@ -68,6 +74,8 @@ def hold(model: ir.Model, silent: Sequence[Silent], on: Sequence[tuple[ir.Value,
         for node, index in list(counterpart[value].uses()):
             node.replace_input_with(index, counterpart[source])
     editor = Editor(copy)
+    for one in woken:
+        _wake(editor, counterpart[one.value], one)
     for one in silent:
         if not len(one.indices):
             continue
@@ -87,3 +95,17 @@ def hold(model: ir.Model, silent: Sequence[Silent], on: Sequence[tuple[ir.Value,
             level = np.where(alive, 0, one.numbers).astype(dtype).reshape(shape)
             editor.redirect(value, "Add", editor.constant(level, f"{like}_level"))
     return copy
+
+
+def _wake(editor: Editor, value: ir.Value, one: Silent) -> None:
+    dtype, wake = np.dtype(one.dtype.numpy()), ~np.isnan(one.numbers)
+    shape = [1] * (one.rank - one.axis)
+    shape[0] = -1
+    like = f"{one.value.name or 'woken'}_woken"
+    if dtype.kind in "iu":
+        other = np.nan_to_num(one.numbers).astype(np.int64)
+        other += np.where(other < np.iinfo(dtype).max, 1, -1)
+        codes = editor.constant(other.astype(dtype).reshape(shape), like)
+        editor.choose(value, editor.constant(wake.reshape(shape), f"{like}_mask"), codes)
+    else:
+        editor.redirect(value, "Add", editor.constant(wake.astype(dtype).reshape(shape), like))

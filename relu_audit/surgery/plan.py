@@ -16,13 +16,17 @@ class RemovedUnit(Record, frozen=True, kw_only=True):
 
 
 class KeptUnit(Record, frozen=True, kw_only=True):
-    """A unit that is ``dead`` or ``constant`` and stays, with the reason: a slug, and what stands in the way."""
+    """A unit that is ``dead`` or ``constant`` and stays, with the reason: a slug, and what stands in the way.
+
+    ``relied`` units are part of the premise all the same, as those that carry the constants of others are.
+    """
 
     tensor: str
     unit: int
     why: str
     slug: str
     detail: str
+    relied: bool = False
 
 
 class Cut(Record, frozen=True, kw_only=True):
@@ -78,7 +82,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     """Original and result on the same inputs.
 
     Attributes:
-        inputs: What was fed: ``calibration``, ``random`` or ``held``.
+        inputs: What was fed: ``calibration``, ``random``, ``held`` or ``woken``.
         optimized: Whether onnxruntime's graph optimisation was on.
         runs: Runs compared, of a batch each.
         max_abs_difference: Largest difference of any output.

@@ -89,7 +89,7 @@ def plan_cuts(case: Case, wanted: Wanted) -> Planned:
         ground, facts = _look(case, present)
     settled = Settled(ground, decide(ground, facts, present, wanted.align))
     linear = {value for one in merged for value in one.values}
-    settled, removed, kept = _with_detours(case, wanted, settled, present, linear)
+    settled, removed, kept = _with_detours(case, wanted, settled, present, linear, replaced)
     return Planned(
         ground=settled.ground,
         decision=settled.decision,
@@ -119,7 +119,12 @@ def _merge_all(case: Case, ground: Ground, facts: Facts) -> tuple[Ground, Facts,
 
 
 def _with_detours(
-    case: Case, wanted: Wanted, plain: Settled, present: tuple[Silent, ...], linear: Collection[ir.Value]
+    case: Case,
+    wanted: Wanted,
+    plain: Settled,
+    present: tuple[Silent, ...],
+    linear: Collection[ir.Value],
+    replaced: tuple[Silent, ...],
 ) -> tuple[Settled, tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
     """What goes with the detours that pay, where they are asked for; else without, with a word on what they add."""
 
@@ -127,12 +132,15 @@ def _with_detours(
         ground, facts = _look(case, present, picking)
         return Settled(ground, decide(ground, facts, present, wanted.align))
 
+    def told(settled: Settled) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
+        return fates(case.audit, case.premise.silent, settled.decision, linear, replaced)
+
     detoured = attempt(plain, settle)
     if detoured is not None and wanted.scatter:
-        return detoured.settled, *fates(case.audit, case.premise.silent, detoured.settled.decision, linear)
+        return detoured.settled, *told(detoured.settled)
     could = tuple[RemovedUnit, ...]()
     if detoured is not None:
-        could, _ = fates(case.audit, case.premise.silent, detoured.settled.decision, linear)
+        could, _ = told(detoured.settled)
         detoured.undo()
-    removed, kept = fates(case.audit, case.premise.silent, plain.decision, linear)
+    removed, kept = told(plain)
     return plain, removed, hinted(kept, could, "--scatter would remove it")

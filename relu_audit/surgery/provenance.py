@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit
-from relu_audit.surgery.plan import Plan
+from relu_audit.surgery.plan import KeptUnit, Plan, RemovedUnit
 from relu_audit.version import tool_name
 
 
@@ -19,6 +19,9 @@ def premise_in_words(audit: Audit, plan: Plan) -> str:
         for why, done, seen in (("dead", "cut", "silent"), ("merged", "merged", "always on"))
         if counted[why]
     ]
+    relied = sum(one.relied for one in plan.kept)
+    if relied:
+        said.append(f"{relied} kept but relied on {'was' if relied == 1 else 'were'} silent")
     if not said:
         return "none: nothing was cut for its silence"
     data = audit.data
@@ -27,12 +30,18 @@ def premise_in_words(audit: Audit, plan: Plan) -> str:
 
 def provenance(audit: Audit, plan: Plan) -> Mapping[str, str]:
     """What the file says of itself: by what, on what premise, what is gone."""
-    units: dict[str, list[int]] = {}
-    for one in plan.removed:
-        units.setdefault(one.tensor, []).append(one.unit)
     return {
         "relu_audit.tool": tool_name(),
         "relu_audit.original": audit.model.sha256,
         "relu_audit.premise": premise_in_words(audit, plan),
-        "relu_audit.removed": json.dumps(units, sort_keys=True),
+        "relu_audit.removed": _units(plan.removed),
+        "relu_audit.relied": _units([one for one in plan.kept if one.relied]),
     }
+
+
+def _units(ones: Iterable[RemovedUnit | KeptUnit]) -> str:
+    """Numbers by tensor, as JSON."""
+    units: dict[str, list[int]] = {}
+    for one in ones:
+        units.setdefault(one.tensor, []).append(one.unit)
+    return json.dumps(units, sort_keys=True)
