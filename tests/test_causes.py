@@ -148,7 +148,8 @@ def test_a_unit_fires_once_raised_by_its_margin_and_not_before(kind: Kind) -> No
 def test_margins_of_the_samples_are_what_revives_their_units(name: str) -> None:
     model = onnx.load(ROOT / "sample_models" / f"{name}.onnx")
     data = ROOT / "sample_models" / ("digits.npz" if name == "mlp_dead" else "digits_images.npz")
-    check_margins(model, dict(np.load(data)), relu_audit.audit(model, data))
+    with np.load(data) as arrays:
+        check_margins(model, dict(arrays), relu_audit.audit(model, data))
 
 
 def check_margins(model: onnx.ModelProto, data: Arrays, audit: Audit, rtol: float = 1e-4, most: int = 2) -> None:
@@ -205,6 +206,7 @@ def test_nothing_within_what_was_seen_fires_a_certain_unit(kind: Kind) -> None:
 def test_margins_of_strangers_models_are_what_revives_their_units(name: str) -> None:
     if not (CORPUS / f"{name}.onnx").exists():
         pytest.skip("the corpus is not here")
-    data = dict(np.load(CORPUS / f"{name}.inputs.npz"))
+    with np.load(CORPUS / f"{name}.inputs.npz") as arrays:
+        data = dict(arrays)
     model = onnx.load(CORPUS / f"{name}.onnx")
     check_margins(model, data, relu_audit.audit(model, data), rtol=1e-3)

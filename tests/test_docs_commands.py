@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import importlib.util
 import io
 import os
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,11 @@ pages = pytest.mark.parametrize("page", PAGES, ids=docs_blocks.name)
 
 
 @pytest.mark.parametrize("page", RUNNING, ids=docs_blocks.name)
-def test_what_the_page_shows_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_page_shows_works(
+    page: Path, names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lay_out(tmp_path)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
     printed: str | None = None
     for block in blocks(page):
         if block.runs:
@@ -79,6 +82,17 @@ def run_bash(block: Block) -> str:
     stated = re.search(r"# exit code (\d+)", block.code)
     assert done.returncode == (int(stated[1]) if stated else 0), f"{where(block)}\n{done.stdout}"
     return done.stdout
+
+
+@pytest.fixture
+def names() -> Iterator[dict[str, Any]]:
+    """What a page's Python defines. Files that it leaves open are closed with it, and no later test is told of them."""
+    defined: dict[str, Any] = {}
+    yield defined
+    defined.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def run_python(block: Block, names: dict[str, Any]) -> str:

@@ -122,7 +122,8 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
         if target != "-" and (path.is_dir() or not path.parent.is_dir()):
             what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
             raise UsageError(f"{option} '{target}' {what}", slug="output", hint="Name a file in an existing folder.")
-        if target != "-" and (path.is_file() or not path.exists()):
+        # An open pipe by its device name is there, though what it resolves to is not.
+        if target != "-" and (path.is_file() or not Path(target).exists()):
             _attempt(path, lambda path=path: _try_folder(path.parent))
         seen[path] = option
 
