@@ -182,7 +182,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
     """Write what was planned into the graph, under the interface that the file had."""
     model, decision = case.network.model, planned.decision
     names = case.initializers
-    written = rewrite(planned.ground, decision.facts, decision.constants, decision.sums, decision.solution)
+    written = rewrite(planned.ground, decision.facts, decision.sums, decision.solution)
     list_again(model, case.listed)
     for value in model.graph.outputs:
         value.type, value.shape = case.declared[value.name]

@@ -12,6 +12,7 @@ IMAGE = "float[n, c, a, b] y"
 OPEN = "float[n, 2, a, b] x"
 SAME = "<pads = [1, 1, 1, 1]>"
 EDGES = whole(0, 1, 1, 0, 0, 2, 1, 0)
+FRAME = whole(0, 0, 1, 1, 0, 0, 1, 1)
 
 
 # Down to one channel
@@ -170,11 +171,52 @@ def pad_and_slice_along_two_axes(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1), **bounds)
 
 
-@pattern(removed=0, kept=["border-constant"])
+@pattern(removed=2, kept=["border-constant"])
 def padded_with_another_number(some: Numbers) -> onnx.ModelProto:
     body = "d = Pad (r, pads, number)\n y = Conv (d, w1, b1)"
-    pads = whole(0, 0, 1, 1, 0, 0, 1, 1)
-    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 3, 3), pads=pads, number=np.array(2, np.float32))
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 3, 3), pads=FRAME, number=np.array(2, np.float32))
+
+
+@pattern(removed=2, kept=["border-constant"])
+def constants_padded_with_nothing(some: Numbers) -> onnx.ModelProto:
+    """Every constant is itself within and zero at the border: multiples of one another, whatever the size."""
+    body = f"n = {NORM} (r, s, t, m, v)\n d = Pad (n, pads)\n y = Conv (d, w1, b1)"
+    weights = some.stem() | some.layer(1, 3, 8, 3, 3) | some.norm() | {"m": np.zeros(8, np.float32)}
+    return graph(OPEN, IMAGE, STEM + body, weights | {"pads": FRAME})
+
+
+@pattern({"r": (1, 2, 4, 6, 7)}, removed=3, kept=["border-constant"])
+def constants_of_two_kinds_at_the_border(some: Numbers) -> onnx.ModelProto:
+    """Of every kind one stays: between the two that were shifted, their ratio at the border is another one."""
+    body = (
+        "a, b = Split<axis = 1> (r, parts)\n c = Add (b, one)\n d = Pad (a, pads, two)\n e = Pad (c, pads, two)\n"
+        "f = Concat<axis = 1> (d, e)\n g = Abs (f)\n y = Conv (g, w1, b1)"
+    )
+    layers = some.stem((1, 2, 4, 6, 7)) | some.layer(1, 3, 8, 3, 3) | {"parts": whole(5, 3), "pads": FRAME}
+    numbers = {"one": np.array(1, np.float32), "two": np.array(2, np.float32)}
+    return graph(X, IMAGE, STEM + body, layers | numbers)
+
+
+@pattern({"r": (1, 2, 5, 6)}, removed=2, kept=["border-constant"])
+def padded_with_another_number_in_every_group(some: Numbers) -> onnx.ModelProto:
+    body = "d = Pad (r, pads, two)\n g = Conv<group = 2> (d, w1, b1)\n y = Conv (g, w2, b2)"
+    layers = some.stem((1, 2, 5, 6)) | some.layer(1, 8, 4, 3, 3) | some.layer(2, 3, 8, 1, 1)
+    return graph(X, IMAGE, STEM + body, layers | {"pads": FRAME, "two": np.array(2, np.float32)})
+
+
+@pattern()
+def padded_with_another_number_and_unrolled(some: Numbers) -> onnx.ModelProto:
+    """Position by position it is a constant like any other."""
+    body = "d = Pad (r, pads, two)\n p = MaxPool<kernel_shape = [5, 5], strides = [5, 5]> (d)\n f = Flatten (p)\n"
+    layers = some.layer(1, 3, 32) | {"pads": FRAME, "two": np.array(2, np.float32)}
+    return after_stem(some, "float[n, 3] y", body + "y = Gemm<transB = 1> (f, w1, b1)", **layers)
+
+
+@pattern()
+def padded_with_another_number_and_averaged(some: Numbers) -> onnx.ModelProto:
+    body = "d = Pad (r, pads, two)\n p = GlobalAveragePool (d)\n f = Flatten (p)\n y = Gemm<transB = 1> (f, w1, b1)"
+    layers = some.layer(1, 3, 8) | {"pads": whole(0, 0, 4, 4, 0, 0, 4, 4), "two": np.array(2, np.float32)}
+    return after_stem(some, "float[n, 3] y", body, **layers)
 
 
 @pattern()

@@ -36,8 +36,10 @@ def mix(some: Facts, data: ir.Value, result: ir.Value, pattern: np.ndarray) -> s
     rows = np.full(len(pattern), ALWAYS) if results is None else results
     node = ir.Node("", "MatMul", [data])
     free = np.zeros((1, len(terms)), bool)
-    nobody = np.full(1, solve.NOBODY)
-    return solve.Sum(Mix(node, 0, 1, pattern[None], rows[None], terms[None]), free, free, nobody)
+    nobody = np.full(free.shape, solve.NOBODY)
+    return solve.Sum(
+        Mix(node, 0, 1, pattern[None], rows[None], terms[None]), free, free, nobody, np.full(free.shape, np.nan)
+    )
 
 
 def test_axes_of_one_and_of_open_size_have_no_atoms() -> None:

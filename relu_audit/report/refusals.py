@@ -50,12 +50,12 @@ EXPLAINED: Mapping[str, Explanation] = {
     ),
     "uneven-groups": Explanation(
         "It feeds an operator that works in groups and wants as many channels of each.",
-        "It can go together with one channel of every other group, or where its whole group is dead.",
+        "It can go together with one channel of every other group.",
     ),
     "border-constant": Explanation(
-        "What it leads to is a constant other than zero, and where the next operator pads, it reads zeros in its "
-        "place: no bias can stand in for that.",
-        "It can go if that operator does not pad, or if the constant is zero: no bias or shift after the unit.",
+        "What it leads to is a constant that is not the same everywhere: it is padded, here or in the next operator, "
+        "with another number, and no bias can stand in for that.",
+        "It can go if nothing is padded, or if the constant is zero: no bias or shift after the unit.",
     ),
     "not-by-structure": Explanation(
         "It showed one value on all data, but the graph does not say that it can have no other.",

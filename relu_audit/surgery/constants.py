@@ -36,6 +36,7 @@ class Constants:
         number: That number; NaN for all others.
         whole: Values no element of which depends on the input.
         uneven: Which atoms are constant, but not one number, as where a padding puts another one at the border.
+            Constants made of these are still constant, and often one number again.
     """
 
     known: Bools
@@ -164,11 +165,15 @@ class _Finder:
                     self.known[at], self.number[at] = True, seed.numbers[seed.indices]
                 elif len(seed.indices) == len(seed.units):
                     self.whole.add(value)  # its only unit
-            if any(self.known[atoms].all() for _, atoms in self.atoms.of(value)):
+            if any(self._constant(atoms).all() for _, atoms in self.atoms.of(value)):
                 self.whole.add(value)
         inputs = [value for value in node.inputs if value is not None]
         if inputs and all(value in self.whole for value in inputs):
             self.whole.update(node.outputs)
+
+    def _constant(self, atoms: Ints) -> Bools:
+        """Which follow from the graph alone, be they one number or not."""
+        return self.known[atoms] | self.uneven[atoms]
 
     def _set(self, value: ir.Value, atoms: Ints, made: tuple[Bools, np.ndarray] | None) -> None:
         """Note what is constant by structure, where a run gives it one value at all positions."""
@@ -202,7 +207,7 @@ class _Finder:
             same = next((p for p in read.places if p.operand == index and p.letters == place.letters), None)
             atoms = None if same is None else self.atoms.along(value, same.axis)
             if atoms is not None and len(atoms) == size:
-                constant &= self.known[atoms]
+                constant &= self._constant(atoms)
                 zero |= self.known[atoms] & (self.number[atoms] == 0)
             elif value not in self.whole:
                 constant &= self._summed(node, index, output, axis, size)
@@ -220,7 +225,7 @@ class _Finder:
         results = self.atoms.along(node.outputs[output], axis)
         for mix in self.mixes.get(node, ()):
             if mix.operand == operand and results is not None and np.array_equal(mix.results.ravel(), results):
-                return ~(mix.pattern & ~self.known[mix.terms][:, None, :]).any(axis=2).ravel()
+                return ~(mix.pattern & ~self._constant(mix.terms)[:, None, :]).any(axis=2).ravel()
         return np.zeros(size, bool)
 
     def _moved(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
@@ -254,7 +259,7 @@ class _Finder:
             return np.zeros(size, bool), number
         covered = np.zeros(size, bool)
         covered[route.target] = True
-        live = ~self.known[atoms[route.source]]
+        live = ~self._constant(atoms[route.source])
         covered[route.target[live]] = False
         number = number.copy()
         number[route.target] = np.where(covered[route.target], self.number[atoms[route.source]], number[route.target])

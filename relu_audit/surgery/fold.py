@@ -3,7 +3,8 @@
 What a constant adds is found by running the operator by itself on nothing but the constants. It can be folded into a
 bias if it is the same at all positions; at the padded border of a convolution, a constant other than zero is not. There
 one constant channel can carry all others: the operator is linear, so the weights of a channel of value a may go to one
-of value b times a / b, border and all.
+of value b times a / b, border and all. So it is with channels that are not one number everywhere, as long as one is a
+multiple of the other.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from relu_audit.observe.session import Session
 from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.constants import SPREAD, Constants
 from relu_audit.surgery.facts import Facts, Mix
+from relu_audit.surgery.fields import ALONE, Fields, fields
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.signature import Place
 from relu_audit.surgery.solve import NOBODY, Sum
@@ -52,27 +54,47 @@ def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
     free = known & (number == _zero(ground, mix))
     for partner in mix.partners:
         free |= constants.known[partner] & (constants.number[partner] == 0)
-    nothing = Sum(mix, free, np.zeros_like(free), np.full(len(free), NOBODY))
     levels = known & ~free & np.isfinite(number)
+    uneven = constants.uneven[mix.terms] & ~free
+    none, nobody = np.zeros_like(free), np.full_like(mix.terms, NOBODY)
     law = ground.law(mix.node)
-    linear = Linear.of(ground, facts, mix) if law is not None and law.linear and levels.any() else None
-    if linear is None:
-        return nothing
+    if law is None or not law.linear or not (levels.any() or uneven.any()):
+        return Sum(mix, free, none, nobody, number)
+    linear = Linear.of(ground, facts, mix)
+    at_border = levels if linear is None else _uneven_behind(linear, levels, number)
+    free |= levels & ~at_border
+    if linear is None or not can_carry(mix):
+        return Sum(mix, free, none, nobody, number)
+    alike = _alike(ground, facts, mix, uneven)
+    number = np.where(uneven, alike.factor, number)
+    kinds = np.where(at_border, len(alike.number), np.where(uneven, alike.number, ALONE))
+    return Sum(mix, free, kinds != ALONE, _carriers(number, kinds), number)
+
+
+def _uneven_behind(linear: Linear, levels: Bools, number: np.ndarray) -> Bools:
+    """Which constants add something to the result that is not the same at all positions."""
     together = linear.respond(levels * np.nan_to_num(number))
+    found = np.zeros_like(levels)
     if together is None:
-        return nothing
+        return levels
     if together.even.all():
-        return Sum(mix, free | levels, nothing.carried, nothing.carrier)
-    uneven = np.zeros_like(levels)
+        return found
     for group, term in np.argwhere(levels):
         one = np.zeros(levels.shape)
         one[group, term] = number[group, term]
         alone = linear.respond(one)
-        uneven[group, term] = alone is None or not alone.even.all()
-    free |= levels & ~uneven
-    if not can_carry(mix):
-        return Sum(mix, free, nothing.carried, nothing.carrier)
-    return Sum(mix, free, uneven, _carriers(number, uneven))
+        found[group, term] = alone is None or not alone.even.all()
+    return found
+
+
+def _alike(ground: Ground, facts: Facts, mix: Mix, uneven: Bools) -> Fields:
+    """Which constants of a sum, not one number themselves, are multiples of one another: [group, term]."""
+    data = mix.node.inputs[mix.operand]
+    axis = None if data is None else next((a for a, own in facts.atoms.of(data) if _same(own, mix.terms)), None)
+    if data is None or axis is None or np.count_nonzero(uneven) < 2:
+        return Fields(np.full(uneven.shape, ALONE), np.full(uneven.shape, np.nan))
+    found = fields(ground, data, axis, uneven.ravel())
+    return Fields(found.number.reshape(uneven.shape), found.factor.reshape(uneven.shape))
 
 
 def can_carry(mix: Mix) -> bool:
@@ -83,18 +105,22 @@ def can_carry(mix: Mix) -> bool:
     return value.const_value.dtype.is_floating_point() and len(list(value.uses())) == 1
 
 
-def _carriers(number: np.ndarray, able: Bools) -> Ints:
-    """A carrier for every group: the same position in all where one is able in all, since positions go together."""
-    together = np.asarray(able.all(axis=0))
-    if len(number) > 1 and together.any():
-        return np.full(len(number), _carrier(np.abs(number).min(axis=0), together))
-    return np.array([_carrier(*group) for group in zip(number, able, strict=True)])
+def _carriers(number: np.ndarray, kinds: Ints) -> Ints:
+    """For every term the one that carries it: of its kind, and the same position in all groups where that can be."""
+    found = np.full(kinds.shape, NOBODY)
+    for kind in np.unique(kinds[kinds != ALONE]):
+        able = kinds == kind
+        together = np.asarray(able.all(axis=0))
+        if len(number) > 1 and together.any():
+            found[able] = _carrier(np.abs(number).min(axis=0), together)
+            continue
+        for group in np.flatnonzero(able.any(axis=1)):
+            found[group, able[group]] = _carrier(number[group], able[group])
+    return found
 
 
 def _carrier(number: np.ndarray, able: Bools) -> int:
     """The constant that carries the others: of whole numbers the least, which most often divides, else the largest."""
-    if not able.any():
-        return NOBODY
     size = np.where(able, np.abs(number), np.nan)
     whole = bool((number[able] == np.rint(number[able])).all())
     return int(np.nanargmin(size) if whole else np.nanargmax(size))
@@ -211,41 +237,46 @@ def _session(ground: Ground, mix: Mix, shape: tuple[int, ...], numbers: np.ndarr
     return Session(ir.Model(graph, ir_version=8), None, ground.rehearsal.engine, optimize=False)
 
 
-def carry(facts: Facts, mix: Mix, number: np.ndarray, carried: Bools, carrier: Ints) -> np.ndarray | None:
+def carry(facts: Facts, one: Sum, gone: Bools) -> np.ndarray | None:
     """The weights once the carriers take up what other constants add; None if nothing is carried.
 
     Args:
         facts: The graph's facts.
-        mix: The sum; its weight is an initializer of its own.
-        number: The value of every term: [group, term].
-        carried: The terms that go: [group, term].
-        carrier: For every group the term that takes them up.
+        one: The sum; its weight is an initializer of its own.
+        gone: Those of the carried terms that go: [group, term].
     """
+    mix = one.mix
     value = None if mix.weight is None else mix.node.inputs[mix.weight]
-    if value is None or value.const_value is None or not carried.any():
+    if value is None or value.const_value is None or not gone.any():
         return None
     read = facts.signatures[mix.node]
     summed = next(p for p in read.places if p.operand == mix.weight and set(p.letters) & read.contracted)
     old = value.const_value.numpy()
     new = np.moveaxis(old.astype(np.float64), summed.axis, 0)
-    groups, terms = carried.shape
+    groups, terms = gone.shape
     by_result = next(
         (p.axis for p in read.places if p.operand == mix.weight and len(p.letters) > 1 and p.axis != summed.axis), None
     )
-    for group in range(groups):
-        gone = np.flatnonzero(carried[group])
-        if not len(gone):
-            continue
-        to = int(carrier[group])
-        share = number[group, gone] / number[group, to]
+    for group, to in _pairs(one, gone):
+        going = np.flatnonzero(gone[group] & (one.carrier[group] == to))
+        share = one.number[group, going] / one.number[group, to]
         # With groups, a weight either has a row of terms for each, or has its results in a row.
         first = group * terms if len(summed.letters) > 1 else 0
         if by_result is None or len(summed.letters) > 1:
-            new[first + to] += np.tensordot(share, new[first + gone], axes=1)
+            new[first + to] += np.tensordot(share, new[first + going], axes=1)
         else:
             axis = by_result if by_result > summed.axis else by_result + 1
             rows = np.moveaxis(new, axis, 1)
             each = rows.shape[1] // groups
             part = slice(group * each, (group + 1) * each)
-            rows[to, part] += np.tensordot(share, rows[gone][:, part], axes=1)
+            rows[to, part] += np.tensordot(share, rows[going][:, part], axes=1)
     return np.ascontiguousarray(np.moveaxis(new, 0, summed.axis)).astype(old.dtype)
+
+
+def _pairs(one: Sum, gone: Bools) -> list[tuple[int, int]]:
+    """Every group with every carrier in it that has something to carry."""
+    return [(g, int(to)) for g in range(len(gone)) for to in np.unique(one.carrier[g, gone[g]])]
+
+
+def _same(left: Ints, right: Ints) -> bool:
+    return np.array_equal(left.ravel(), right.ravel())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,7 +78,9 @@ class Reasons:
         for step in path:
             law, read = self._ground.law(step.node), self._facts.signatures.get(step.node)
             if law is not None and law.sums and (slug in ("partner-alive", "border-constant") or step.sideways):
-                return self._at_sum(step, slug), f"{detail}; they meet in {named(step.node)}"
+                others = [v for v in step.node.inputs if v not in (None, step.before) and not self._is_even(v)]
+                if others or slug != "border-constant":
+                    return self._at_sum(others, slug), f"{detail}; they meet in {named(step.node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
                 return "uneven-groups", f"{named(step.node)} wants as much of every group, and {detail}"
         values = [step.after for step in reversed(path)]
@@ -90,14 +93,18 @@ class Reasons:
             return slug, f"{detail}; it is one and the same in '{fork.name}', which {readers} read"
         return slug, detail
 
-    def _at_sum(self, step: _Step, slug: str) -> str:
+    def _at_sum(self, others: Sequence[ir.Value | None], slug: str) -> str:
         """What stands in the way where operands are added up: an input, a constant of many numbers, another unit."""
         if slug in ("graph-input", "graph-output"):
             return slug
-        others = [v for v in step.node.inputs if v is not None and v is not step.before]
         return "uneven-constant" if all(map(self._is_constant, others)) else "residual-partner-alive"
 
-    def _is_constant(self, value: ir.Value) -> bool:
+    def _is_even(self, value: ir.Value | None) -> bool:
+        """Whether it is a constant, and one number for each of the entries along one of its axes."""
+        rows = [] if value is None else [self._constants.number[atoms] for _, atoms in self._ground.atoms.of(value)]
+        return self._is_constant(value) and (not rows or any(not np.isnan(row).any() for row in rows))
+
+    def _is_constant(self, value: ir.Value | None) -> bool:
         """Whether the graph's inputs decide no more of a value than its size."""
         known = self._constants.whole, self._ground.measured
         return self._ground.constant(value) is not None or any(value in those for those in known)

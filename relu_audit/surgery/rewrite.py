@@ -11,7 +11,6 @@ import onnx_ir.passes.common as passes
 from relu_audit.graph.scopes import walk
 from relu_audit.surgery.atoms import Bools
 from relu_audit.surgery.biases import Addition, Biases
-from relu_audit.surgery.constants import Constants
 from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import ALWAYS, Facts
 from relu_audit.surgery.fold import Linear, carry
@@ -31,17 +30,16 @@ class Written:
     folds: list[Fold] = field(default_factory=list)
 
 
-def rewrite(ground: Ground, facts: Facts, constants: Constants, sums: list[Sum], solution: Solution) -> Written:
+def rewrite(ground: Ground, facts: Facts, sums: list[Sum], solution: Solution) -> Written:
     """Change the network's graph.
 
     Args:
         ground: The graph; it is changed.
         facts: Its facts.
-        constants: Its constants.
-        sums: Its mixes.
+        sums: Its mixes, with their constants.
         solution: What goes.
     """
-    writer = _Writer(ground, facts, constants, solution)
+    writer = _Writer(ground, facts, solution)
     writer.note_folds(sums)
     writer.cut_tensors()
     writer.patch_nodes()
@@ -60,8 +58,8 @@ def clean(model: ir.Model) -> None:
 
 
 class _Writer:
-    def __init__(self, ground: Ground, facts: Facts, constants: Constants, solution: Solution) -> None:
-        self.ground, self.facts, self.constants, self.solution = ground, facts, constants, solution
+    def __init__(self, ground: Ground, facts: Facts, solution: Solution) -> None:
+        self.ground, self.facts, self.solution = ground, facts, solution
         self.atoms = ground.atoms
         self.editor = Editor(ground.network.model)
         self.written = Written()
@@ -81,10 +79,10 @@ class _Writer:
         removed = self.solution.removed
         for one in sums:
             mix, law = one.mix, self.ground.law(one.mix.node)
-            number = self.constants.number[mix.terms]
+            number = one.number
             stays = (mix.results == ALWAYS) | ~removed[mix.results]
             needed = (mix.pattern & stays[:, :, None]).any(axis=1)
-            gone = removed[mix.terms] & needed & self.constants.known[mix.terms] & (number != 0)
+            gone = removed[mix.terms] & needed & np.isfinite(number) & (number != 0)
             if law is None or not law.linear or not gone.any():
                 continue
             self._carry(one, gone & one.carried)
@@ -99,7 +97,7 @@ class _Writer:
 
     def _carry(self, one: Sum, gone: Bools) -> None:
         mix = one.mix
-        new = carry(self.facts, mix, self.constants.number[mix.terms], gone, one.carrier)
+        new = carry(self.facts, one, gone)
         weight = None if mix.weight is None else mix.node.inputs[mix.weight]
         if new is not None and weight is not None:
             weight.const_value = ir.Tensor(new, name=weight.name)

@@ -32,19 +32,23 @@ class Sum:
     Attributes:
         mix: The mix.
         free: Zeros, and constants that fold into a bias: [group, term].
-        carried: Constants that may go as long as their group's carrier stays: [group, term].
-        carrier: That term, for every group; ``NOBODY`` without one.
+        carried: Constants that may go as long as their carrier stays: [group, term].
+        carrier: That term of the same group, itself among the carried; ``NOBODY`` where none is: [group, term].
+        number: What is constant: its number, or which multiple it is of what its carrier is one of; else NaN:
+            [group, term].
     """
 
     mix: Mix
     free: Bools
     carried: Bools
     carrier: Ints
+    number: np.ndarray
 
     def carriers(self, label: Ints, removed: Bools) -> list[int]:
         """Classes of the terms that carry others which go."""
-        stay: list[int] = np.flatnonzero((removed[self.mix.terms] & self.carried).any(axis=1)).tolist()
-        return [int(label[self.mix.terms[group, self.carrier[group]]]) for group in stay]
+        groups, terms = np.nonzero(removed[self.mix.terms] & self.carried)
+        found: list[int] = np.unique(label[self.mix.terms[groups, self.carrier[groups, terms]]]).tolist()
+        return found
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,9 @@ class _Solver:
             stays = (mix.results == ALWAYS) | ~self.out[self.label[mix.results]]
             wanted = (mix.pattern & stays[:, :, None]).any(axis=1)
             needed = gone & wanted & ~one.carried
-            for group in np.flatnonzero((gone & wanted & one.carried).any(axis=1)):
-                needed[group, one.carrier[group]] = gone[group, one.carrier[group]]
+            groups, terms = np.nonzero(gone & wanted & one.carried)
+            carriers = groups, one.carrier[groups, terms]
+            needed[carriers] = gone[carriers]
             for atom in mix.terms[needed].tolist():
                 label = int(self.label[atom])
                 if self.out[label]:
