@@ -288,6 +288,22 @@ def constant_for_any_size(some: Numbers) -> onnx.ModelProto:
     return dead_branch(some, body, **some.norm())
 
 
+@pattern()
+def divided_by_how_many_there_are(some: Numbers) -> onnx.ModelProto:
+    """As many as there were: a multiple of it comes back. Powers of two, so that nothing is rounded."""
+    body = "k = Size (r)\n f = Cast<to = 1> (k)\n d = Div (r, f)\n y = Conv (d, w1, b1)"
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1))
+
+
+@pattern()
+def divided_by_a_length(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "k = Shape (r)\n p = Gather (k, at)\n f = Cast<to = 1> (p)\n d = Div (r, f)\n e = Add (d, one)\n"
+        "y = Conv (e, w1, b1)"
+    )
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1), at=np.array(1), one=np.array(1, np.float32))
+
+
 # Who stands in the way
 
 

@@ -368,32 +368,32 @@ def least_over_channels(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, axes=whole(1), one=np.float32(1), **some.layer(1, 3, 8, 1, 1))
 
 
-@pattern(removed=0, exact=False)
+@pattern(removed=0, kept=["combined-axis"], exact=False)
 def softmax_over_channels(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, "m = Softmax<axis = 1> (r)\n y = Conv (m, w1, b1)", **some.layer(1, 3, 8, 1, 1))
 
 
-@pattern(removed=0, exact=False)
+@pattern(removed=0, kept=["combined-axis"], exact=False)
 def layer_normalisation(some: Numbers) -> onnx.ModelProto:
     body = "h = Gemm (x, w0, b0)\n r = Relu (h)\n l = LayerNormalization (r, scale)\n y = MatMul (l, w1)"
     weights = {"w0": some.weights(6, 8), "b0": some.bias(8, (1, 4, 6)), "w1": some.weights(8, 3)}
     return graph("float[n, 6] x", "float[n, 3] y", body, weights | {"scale": some.bias(8)})
 
 
-@pattern(removed=0, exact=False)
+@pattern(removed=0, kept=["combined-axis"], exact=False)
 def local_response_normalisation(some: Numbers) -> onnx.ModelProto:
     """Every channel is divided by its neighbours."""
     return after_stem(some, IMAGE, "m = LRN<size = 3> (r)\n y = Conv (m, w1, b1)", **some.layer(1, 3, 8, 1, 1))
 
 
-@pattern(removed=0, exact=False)
+@pattern(removed=0, kept=["combined-axis"], exact=False)
 def instance_normalisation(some: Numbers) -> onnx.ModelProto:
     """A dead channel becomes the shift, a constant without a premise of its own."""
     body = "m = InstanceNormalization (r, scale, shift)\n y = Conv (m, w1, b1)"
     return after_stem(some, IMAGE, body, scale=some.bias(8), shift=some.bias(8), **some.layer(1, 3, 8, 1, 1))
 
 
-@pattern(removed=0, exact=False)
+@pattern(removed=0, kept=["combined-axis"], exact=False)
 def group_normalisation(some: Numbers) -> onnx.ModelProto:
     body = "m = GroupNormalization<num_groups = 2> (r, gs, gb)\n y = Conv (m, w1, b1)"
     groups = {"gs": some.bias(8), "gb": some.bias(8)}
@@ -428,7 +428,7 @@ def pixels_traded_for_channels(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, **some.layer(1, 3, 2, 3, 3))
 
 
-@pattern(removed=0, exact=False)
+@pattern(removed=0, kept=["combined-axis"], exact=False)
 def read_by_a_recurrent_layer(some: Numbers) -> onnx.ModelProto:
     body = (
         "h = MatMul (x, w0)\n hb = Add (h, b0)\n r = Relu (hb)\n u, v = GRU<hidden_size = 2> (r, w1, k1)\n"

@@ -32,7 +32,7 @@ def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
         node, law = step.node, ground.law(step.node)
         if bodies(node):
             _through_bodies(ground, facts, node)
-        elif law is not None and law.measures:
+        elif law is not None and law.measures is not None:
             for value in node.outputs:
                 facts.pin_value(value, "shape", f"its size is read, {named(node)}")
         elif not node.inputs and _is_constant(ground, node):

@@ -209,7 +209,7 @@ class _Finder:
             if atoms is not None and len(atoms) == size:
                 constant &= self._constant(atoms)
                 zero |= self.known[atoms] & (self.number[atoms] == 0)
-            elif value not in self.whole:
+            elif value not in self.whole and value not in self.ground.measured:
                 constant &= self._summed(node, index, output, axis, size)
         if law.absorbs:
             constant |= zero

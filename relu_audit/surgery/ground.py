@@ -184,7 +184,7 @@ def _classes(network: Network, nodes: list[ir.Node]) -> tuple[set[ir.Value], set
         inputs = [value for value in node.inputs if value is not None]
         if bodies(node) or not inputs:
             continue
-        if (rule is not None and rule.measures) or (
+        if (rule is not None and rule.measures is not None) or (
             all(value in measured or value in constants for value in inputs)
             and any(value in measured for value in inputs)
         ):

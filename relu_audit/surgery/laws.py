@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL, REDUCE
 from relu_audit.surgery import patches
-from relu_audit.surgery.patches import Patch
+from relu_audit.surgery.patches import Patch, Restore
 
 Joins = Callable[[Operation, int], set[int]]
 """The axes of the first operand, of the given rank, whose entries are computed from one another."""
@@ -42,7 +42,7 @@ class Law:
         along: Attribute that names the axis of the first operand to which operands of rank one belong, and its default.
         only: Letters of the signature that may be cut; all of them where empty.
         counts: Results that say where something was found by its number among all entries.
-        measures: The result depends on the operand's shape alone.
+        measures: For results that depend on the operand's shape alone: puts right what is measured after a cut.
         spreads: It repeats entries along axes of size one, as often as its patched target says.
         fills: It puts entries of its own beside those it moves, as many as are told.
         sums: Operands are added up, so that one of them may lack what another has.
@@ -70,7 +70,7 @@ class Law:
     along: tuple[str, int] | None = None
     only: str = ""
     counts: tuple[int, ...] = ()
-    measures: bool = False
+    measures: Restore | None = None
     spreads: bool = False
     fills: bool = False
     sums: bool = False
@@ -152,7 +152,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Mul"): Law(absorbs=True),
     **{("", op): Law(joins=axis_of(-1)) for op in ("Softmax", "LogSoftmax", "Hardmax")},
     **{
-        ("", op): Law(signature="*, _+ -> *", joins=axis_to_end(-1))
+        ("", op): Law(signature="*, _+ -> *", joins=axis_to_end(-1), private=(1, 2))
         for op in ("LayerNormalization", "RMSNormalization")
     },
     ("", "LpNormalization"): Law(joins=axis_of(-1)),
@@ -187,7 +187,8 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Slice"): Law(moves=True, patch=patches.bounds, rewrites=True),
     ("", "Gather"): Law(moves=True, patch=patches.indices),
     ("", "Pad"): Law(moves=True, fills=True, patch=patches.pads, rewrites=True),
-    ("", "Shape"): Law(measures=True),
+    ("", "Shape"): Law(measures=patches.restore_lengths),
+    ("", "Size"): Law(measures=patches.restore_count),
     (_MS, "QLinearAdd"): Law(sums=True),
     **{(_MS, op): PLAIN for op in ("QLinearMul", "QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool")},
     (_MS, "QLinearAveragePool"): Law(windows=True),

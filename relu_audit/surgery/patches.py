@@ -307,3 +307,24 @@ def _ends(cutting: Cutting, axis: int, cropped: int) -> tuple[int, int] | None:
     filled = outside[: int(route.target.min())].sum(), outside[int(route.target.max()) + 1 :].sum()
     taken = inside[:first].sum(), inside[last + 1 :].sum()
     return int(filled[0] - taken[0]), int(filled[1] - taken[1])
+
+
+Restore = Callable[[Editor, ir.Node, "tuple[int | None, ...]", Mapping[int, int]], None]
+"""Puts right what a node measures, by the operand's sizes before the cut and how much each axis loses of them."""
+
+
+def restore_lengths(editor: Editor, node: ir.Node, sizes: tuple[int | None, ...], lost: Mapping[int, int]) -> None:
+    """``Shape``: what is lost is added again."""
+    change = np.array([lost.get(axis, 0) for axis in range(len(sizes))], np.int64)
+    start, end = (node.attributes.get(name) for name in ("start", "end"))
+    change = change[(0 if start is None else start.as_int()) : (None if end is None else end.as_int())]
+    if change.any():
+        editor.redirect(node.outputs[0], "Add", editor.constant(change, node.name or "shape"))
+
+
+def restore_count(editor: Editor, node: ir.Node, sizes: tuple[int | None, ...], lost: Mapping[int, int]) -> None:
+    """``Size``: divided by the lengths that are left, which it is a multiple of, and multiplied by those there were."""
+    before = [size for axis in lost if (size := sizes[axis]) is not None]
+    left = [size - lost[axis] for axis in lost if (size := sizes[axis]) is not None]
+    whole = editor.redirect(node.outputs[0], "Div", editor.constant(np.array(np.prod(left), np.int64), "left"))
+    editor.redirect(whole, "Mul", editor.constant(np.array(np.prod(before), np.int64), "before"))

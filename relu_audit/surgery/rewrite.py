@@ -15,7 +15,7 @@ from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import ALWAYS, Facts
 from relu_audit.surgery.fold import Linear, carry
 from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.patches import Cutting
+from relu_audit.surgery.patches import Cutting, Restore
 from relu_audit.surgery.plan import Cut, Fold
 from relu_audit.surgery.reach import reading
 from relu_audit.surgery.shuffles import write_shuffle
@@ -137,8 +137,8 @@ class _Writer:
             kept = None if shuffle is None else self.kept(shuffle.source).get(shuffle.axis)
             if shuffle is not None and kept is not None:
                 write_shuffle(self.editor, shuffle, kept)
-            elif law.measures:
-                self._restore_shape(node)
+            elif law.measures is not None:
+                self._restore(node, law.measures)
             elif node in self.facts.moved and law.patch is not None:
                 moved = self.facts.moved[node]
                 cutting = Cutting(
@@ -170,18 +170,13 @@ class _Writer:
                 if not whole.all():
                     node.attributes[name] = ir.AttrInt64(name, int(whole.sum()))
 
-    def _restore_shape(self, node: ir.Node) -> None:
-        """Let everything computed from a shape see the one there was: where it is used, the difference is taken off."""
+    def _restore(self, node: ir.Node, restore: Restore) -> None:
+        """Let everything that is computed from a size see the one there was."""
         value = node.inputs[0]
         lost = {axis: int((~kept).sum()) for axis, kept in self.kept(value).items()}
         shape = None if value is None else self.atoms.shape(value)
-        if not lost or shape is None or not any(True for _ in node.outputs[0].uses()):
-            return
-        change = np.array([lost.get(axis, 0) for axis in range(len(shape))], np.int64)
-        start, end = (node.attributes.get(name) for name in ("start", "end"))
-        change = change[(0 if start is None else start.as_int()) : (None if end is None else end.as_int())]
-        if change.any():
-            self.editor.redirect(node.outputs[0], "Add", self.editor.constant(change, node.name or "shape"))
+        if lost and shape is not None and any(True for _ in node.outputs[0].uses()):
+            restore(self.editor, node, shape, lost)
 
 
 def _cut(tensor: ir.TensorProtocol, kept: dict[int, Bools]) -> ir.TensorProtocol:
