@@ -157,7 +157,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     },
     ("", "LpNormalization"): Law(joins=axis_of(-1)),
     ("", "MeanVarianceNormalization"): Law(joins=axes_listed(0, 2, 3)),
-    ("", "GroupNormalization"): Law(signature="n c ~, _, _ -> n c ~", joins=everything),
+    ("", "GroupNormalization"): Law(signature="n c ~, _, _ -> n c ~", joins=everything, private=(1, 2)),
     ("", "LRN"): Law(joins=fixed(1)),
     ("", "Trilu"): Law(joins=fixed(-1, -2)),
     ("", "CumSum"): Law(joins=everything),
