@@ -17,7 +17,8 @@ import onnx_ir as ir
 from relu_audit import records
 from relu_audit.audited import Audit, load
 from relu_audit.errors import AuditError, DataError, RunError
-from relu_audit.examine import explained
+from relu_audit.examine.prospects import with_prospect
+from relu_audit.examine.why import explained
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
@@ -35,7 +36,6 @@ from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrume
 from relu_audit.observe.probe import rows
 from relu_audit.observe.session import Engine, Session, engine, refused
 from relu_audit.observe.stream import OnProgress, Progress, stream
-from relu_audit.prospects import with_prospect
 from relu_audit.records import Baseline, DataInfo, Policy, RuntimeInfo, SiteAudit, as_text
 from relu_audit.version import tool_name
 

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import relu_audit
-from relu_audit import examine
 from relu_audit.judge.causes import NEGLIGIBLE, TABLE
 from relu_audit.records import CAUSES, Audit, Causes, Cost, Prospect, SiteAudit
 from relu_audit.report import html, json, text
@@ -54,7 +53,7 @@ def test_the_table_is_in_the_order_of_the_record_and_every_row_is_documented() -
 
 
 def test_a_model_without_dead_units_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine, "Spans", None)
+    monkeypatch.setattr("relu_audit.examine.why.Spans", None)
     audit = relu_audit.audit(mlp(), fed(6))
     assert audit.dead == 0
     assert all(site.causes is None and site.tied is None for site in audit.sites)
@@ -197,7 +196,7 @@ def test_a_bug_in_here_costs_nobody_an_audit(monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(examine, "seen", broken)
+    monkeypatch.setattr("relu_audit.examine.why.seen", broken)
     _, found = last(relu_audit.audit(mlp((6, 8, 3), dead={0: (2,)}), fed(6)))
     assert found.not_examined == (2,)
     assert "RuntimeError" in (found.obstacle or "")
@@ -264,7 +263,7 @@ def test_what_is_tied_up_is_what_pruning_gives_back_where_all_of_it_can_go(dead:
 
 def test_images_are_counted_by_their_positions() -> None:
     w, b = weights(4, 3, 3, 3), np.array([0, -1e3, 0, -1e3], np.float32)
-    held = {"w": w, "b": b, "v": weights(2, 4, 1, 1), "f": weights(2 * 4, 5)}
+    held = {"w": w, "b": b, "v": np.abs(weights(2, 4, 1, 1)), "f": weights(2 * 4, 5)}
     body = """
         p = Conv <pads = [1, 1, 1, 1]> (x, w, b)
         y = Relu (p)
@@ -293,7 +292,7 @@ def test_a_plan_is_made_when_asked_for_and_its_failure_fails_nothing(monkeypatch
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a\nbug")
 
-    monkeypatch.setattr("relu_audit.prospects.plan", broken)
+    monkeypatch.setattr("relu_audit.examine.prospects.plan", broken)
     failed = relu_audit.audit(model, fed(5), costs=True)
     assert failed.prospect is not None
     assert failed.prospect.failure == ("bug", "RuntimeError: a bug")

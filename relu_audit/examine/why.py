@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.examine.tied import Layer, tied
 from relu_audit.graph import bounds
 from relu_audit.graph.bearing import Bearings, Lost, Path
 from relu_audit.graph.condensed import Blurred
@@ -21,7 +22,6 @@ from relu_audit.graph.unit_axes import of_units, per_unit
 from relu_audit.judge.causes import Facts, causes
 from relu_audit.records import SiteAudit
 from relu_audit.records.causes import Causes
-from relu_audit.tied import Layer, tied
 
 TYPICAL = 256
 """Living units of a layer that are looked at to say what is usual there, at most."""
