@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,9 @@ _STATES: dict[str, Mapping[str, Any]] = {}
 
 
 @pytest.fixture(autouse=True)
-def _numbers_of_its_own(request: pytest.FixtureRequest) -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+def numbers_of_its_own(request: pytest.FixtureRequest) -> None:
     """A module's ``RNG`` begins anew with every test: what a test draws does not depend on which ran before it."""
     rng = getattr(request.module, "RNG", None)
     if isinstance(rng, np.random.Generator):
         generator = rng.bit_generator
         generator.state = _STATES.setdefault(request.module.__name__, generator.state)
-    yield
