@@ -127,9 +127,11 @@ class _Writer:
         """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
         main = self.ground.network.model.graph
         still_read = reading(self.ground)(self.solution.removed)
-        # Before anything is mended: what an operand is told by may be put aside for something new.
+        nodes = [step.node for step in walk(main)]
+        # Before anything is mended: what an operand is may be put aside for something new, of which nothing is known.
+        operands = {node: node.inputs for node in nodes}
         numbers = {node: [None, *map(self.ground.steady, node.inputs[1:])] for node in self.facts.moved}
-        for node in [step.node for step in walk(main)]:
+        for node in nodes:
             law = self.ground.law(node)
             if law is None or not any(value in still_read for value in node.outputs):
                 continue
@@ -138,14 +140,14 @@ class _Writer:
             if shuffle is not None and kept is not None:
                 write_shuffle(self.editor, shuffle, kept)
             elif law.measures is not None:
-                self._restore(node, law.measures)
+                self._restore(node, operands[node][0], law.measures)
             elif node in self.facts.moved and law.patch is not None:
                 moved = self.facts.moved[node]
                 cutting = Cutting(
                     node=node,
                     routes=moved.routes,
                     shown={axis: chosen for (i, axis, o), chosen in moved.shown.items() if i == o == 0},
-                    kept_in={(i, a): k for i, v in enumerate(node.inputs) for a, k in self.kept(v).items()},
+                    kept_in={(i, a): k for i, v in enumerate(operands[node]) for a, k in self.kept(v).items()},
                     kept_out={(o, a): k for o, v in enumerate(node.outputs) for a, k in self.kept(v).items()},
                     sizes=[self.atoms.shape(value) or () for value in node.outputs],
                     numbers=numbers[node],
@@ -170,9 +172,8 @@ class _Writer:
                 if not whole.all():
                     node.attributes[name] = ir.AttrInt64(name, int(whole.sum()))
 
-    def _restore(self, node: ir.Node, restore: Restore) -> None:
-        """Let everything that is computed from a size see the one there was."""
-        value = node.inputs[0]
+    def _restore(self, node: ir.Node, value: ir.Value | None, restore: Restore) -> None:
+        """Let everything that is computed from a value's size see the one there was."""
         lost = {axis: int((~kept).sum()) for axis, kept in self.kept(value).items()}
         shape = None if value is None else self.atoms.shape(value)
         if lost and shape is not None and any(True for _ in node.outputs[0].uses()):
