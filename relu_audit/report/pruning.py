@@ -16,6 +16,9 @@ from relu_audit.report.names import short
 from relu_audit.report.numbers import change, count
 from relu_audit.surgery.plan import KeptUnit, Plan, PruningRecord, Verification
 
+FIXED_SHOWN = 3
+"""Names of weights that can no longer be fed, at most; the JSON and the page have all."""
+
 
 def write(record: PruningRecord) -> str:
     """The record as indented JSON with sorted keys."""
@@ -31,6 +34,7 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     parts += [Text(line) for line in _refusals(plan.kept)]
     if plan.cuts:
         parts.append(_costs(record))
+    parts += [Text(line) for line in _no_longer_fed(plan)]
     parts += [Text(line) for line in _checks(record.verification)]
     parts.append(Text(f"Premise: {record.premise}."))
     if record.data.synthetic:
@@ -102,6 +106,14 @@ def _costs(record: PruningRecord) -> Table:
         gain = f"{old / new:.2f} times as fast" if record.latency.clear else "no clear difference"
         table.add_row("milliseconds a run", f"{old:.3g}", f"{new:.3g}", gain)
     return table
+
+
+def _no_longer_fed(plan: Plan) -> Iterator[str]:
+    """The weights of which a caller can no longer feed other numbers, the first few by name."""
+    if plan.fixed:
+        names = ", ".join(short(name) for name in plan.fixed[:FIXED_SHOWN])
+        more = f" and {count(len(plan.fixed) - FIXED_SHOWN)} more" if len(plan.fixed) > FIXED_SHOWN else ""
+        yield f"No longer an input that can be fed, as it changed or is gone: {names}{more}"
 
 
 def _checks(verification: Verification | None) -> Iterator[str]:

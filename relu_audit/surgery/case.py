@@ -18,7 +18,7 @@ from relu_audit.surgery.collect import collect
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground, survey
 from relu_audit.surgery.hold import Silent, hold
-from relu_audit.surgery.listed import unlist
+from relu_audit.surgery.listed import Listed, unlist
 from relu_audit.surgery.rehearsal import Feeds, able, rehearse
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
 
@@ -36,7 +36,7 @@ class Case:
         declared: Type and shape of every output as the file states them.
         initializers: Names of the initializers there were.
         outside: Those that lie in files of their own.
-        listed: Names of all inputs, where initializers were listed among them.
+        listed: The inputs, where initializers were listed among them.
         engine: What runs it.
         inputs: What it is fed.
         data: Calibration data, unless there is none.
@@ -51,7 +51,7 @@ class Case:
     declared: Mapping[str | None, tuple[ir.TypeProtocol | None, ir.Shape | None]]
     initializers: frozenset[str]
     outside: frozenset[str]
-    listed: tuple[str | None, ...]
+    listed: Listed
     engine: Engine
     inputs: Sequence[GraphInput]
     data: Dataset | None
