@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -60,7 +60,8 @@ class Case:
     def survey(self, silent: Sequence[Silent]) -> Ground:
         """Sizes and numbers of the graph as it stands, from runs in which units are held silent."""
         network, held = self.network, hold(self.network.model, silent)
-        return survey(network, *rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, self.samples))
+        run = rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, self.samples)
+        return replace(survey(network, *run), staying=self.premise.untouched)
 
     def collect(self, ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
         """The facts of the graph, in which units that are spared stay whatever else goes."""

@@ -33,6 +33,7 @@ class Ground:
         numbers: Numbers of constants, and of small measured values.
         others: Shapes in a run in which open sizes differ.
         varying: Small measured values that hold other numbers then.
+        staying: Values that stay even if nobody reads them.
     """
 
     network: Network
@@ -43,6 +44,7 @@ class Ground:
     numbers: Mapping[ir.Value, np.ndarray]
     others: Mapping[ir.Value, tuple[int, ...]] = field(default_factory=dict["ir.Value", "tuple[int, ...]"])
     varying: frozenset[ir.Value] = frozenset()
+    staying: tuple[ir.Value, ...] = ()
     _read: dict[ir.Value, np.ndarray] = field(default_factory=dict)
 
     @property

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 
 from relu_audit.graph.scopes import walk
 from relu_audit.surgery.atoms import Bools
@@ -20,6 +20,7 @@ from relu_audit.surgery.plan import Cut, Fold
 from relu_audit.surgery.reach import reading
 from relu_audit.surgery.shuffles import write_shuffle
 from relu_audit.surgery.solve import Solution, Sum
+from relu_audit.surgery.sweep import sweep
 
 
 @dataclass
@@ -44,13 +45,13 @@ def rewrite(ground: Ground, facts: Facts, sums: list[Sum], solution: Solution) -
     writer.cut_tensors()
     writer.patch_nodes()
     writer.written.folds += Biases(ground, writer.editor).add(writer.additions)
-    clean(ground.network.model)
+    clean(ground.network.model, ground.staying)
     return writer.written
 
 
-def clean(model: ir.Model) -> None:
+def clean(model: ir.Model, staying: Sequence[ir.Value]) -> None:
     """Drop what nobody reads, and shapes that may not hold any more."""
-    passes.RemoveUnusedNodesPass()(model)
+    sweep(model, staying)
     for node in (step.node for step in walk(model.graph)):
         for value in node.outputs:
             if not value.is_graph_output() or node.graph is not model.graph:
