@@ -135,7 +135,10 @@ def _with_detours(
     def told(settled: Settled) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
         return fates(case.audit, case.premise.silent, settled.decision, linear, replaced)
 
-    detoured = attempt(plain, settle)
+    def gone(settled: Settled) -> list[tuple[str, int]]:
+        return [(one.tensor, one.unit) for one in told(settled)[0]]
+
+    detoured = attempt(plain, settle, gone)
     if detoured is not None and wanted.scatter:
         return detoured.settled, *told(detoured.settled)
     could = tuple[RemovedUnit, ...]()
