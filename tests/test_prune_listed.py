@@ -154,7 +154,7 @@ def test_the_terminal_and_the_page_name_what_can_no_longer_be_fed() -> None:
     console = Console(width=120)
     with console.capture() as capture:
         console.print(pruning.render(done.record(), done.audit))
-    assert "No longer an input that can be fed, as it changed or is gone: b0, b1, w0 and 2 more" in capture.get()
+    assert "No longer inputs that can be fed, as they changed or are gone: b0, b1, w0 and 2 more" in capture.get()
     assert "5 initializers that the original lists among its inputs" in pruning_html.write(done.record(), done.audit)
     silent = pruned(listing((), 8))
     assert "among its inputs" not in pruning_html.write(silent.record(), silent.audit)

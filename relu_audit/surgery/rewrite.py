@@ -102,7 +102,8 @@ class _Writer:
         weight = None if mix.weight is None else mix.node.inputs[mix.weight]
         if new is not None and weight is not None:
             weight.const_value = ir.Tensor(new, name=weight.name)
-            note = f"{int(gone.sum())} constants carried by one"
+            count = int(gone.sum())
+            note = f"{count} constant{'s' * (count > 1)} carried by one"
             self.written.folds.append(Fold(initializer=weight.name or "", note=note))
 
     def cut_tensors(self) -> None:
