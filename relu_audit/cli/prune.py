@@ -19,7 +19,7 @@ from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.pruning import How, pruning_options
 
 if TYPE_CHECKING:
-    from relu_audit.pruned import Pruned
+    from relu_audit.pruned import Pruned, Staged
     from relu_audit.records import Audit
     from relu_audit.surgery.plan import Files, Latency, PruningRecord
 
@@ -107,15 +107,13 @@ def write_pruned(
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
     with contextlib.redirect_stdout(sys.stderr):
         pruned = run(model, audit, data=data, verify=output is not None, **same, **how.options)
-    written: tuple[Path, ...] = ()
-    if output is not None:
-        written = pruned.save(output)
-    files = _files(model, audit, written) if written else None
-    measured = None
-    if output is not None and how.latency and pruned.plan.cuts:
-        measured = _latency(model, Path(output), pruned, running)
-    record = pruned.record(files, measured)
-    deliver({target: _report(name, record, audit) for name, target in (reports or {}).items()})
+    # Model and reports are complete, each beside its place, before the first of them moves in.
+    with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
+        record = pruned.record() if staged is None else _measured(model, pruned, staged, running, timing=how.latency)
+        written = {target: _report(name, record, audit) for name, target in (reports or {}).items()}
+        deliver(written, () if staged is None else staged.moves)
+        if staged is not None:
+            staged.settle()
     if not shown.quiet:
         from rich.console import Console
 
@@ -123,6 +121,14 @@ def write_pruned(
         if not console.is_terminal:
             console.width = 120
         console.print(pruning.render(record, audit))
+
+
+def _measured(
+    model: Path, pruned: Pruned, staged: Staged, running: Mapping[str, Any], *, timing: bool
+) -> PruningRecord:
+    """The record, with what was measured of the result's file."""
+    latency = _latency(model, staged.files[0], pruned, running) if timing and pruned.plan.cuts else None
+    return pruned.record(_files(model, pruned.audit, staged.files), latency)
 
 
 def _report(option_name: str, record: PruningRecord, audit: Audit) -> str:
