@@ -66,7 +66,7 @@ def test_a_full_disk_leaves_everything_as_it_was(
     name: str, earlier: bool, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if earlier:
-        assert prune("--align", "16", "--no-latency") == 0
+        assert prune("--align", "1", "--no-latency") == 0
     before = contents(folder)
     with monkeypatch.context() as patch:
         fill_up(name, patch)
