@@ -16,9 +16,10 @@ from relu_audit.observe.session import Engine
 from relu_audit.records import Audit
 from relu_audit.surgery.collect import collect
 from relu_audit.surgery.facts import Facts
-from relu_audit.surgery.ground import Ground, survey
+from relu_audit.surgery.ground import Ground, measurable, survey
 from relu_audit.surgery.hold import Silent, hold
 from relu_audit.surgery.listed import Listed, unlist
+from relu_audit.surgery.ranges import Copy
 from relu_audit.surgery.rehearsal import Feeds, able, rehearse
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
 
@@ -60,8 +61,21 @@ class Case:
     def survey(self, silent: Sequence[Silent]) -> Ground:
         """Sizes and numbers of the graph as it stands, from runs in which units are held silent."""
         network, held = self.network, hold(self.network.model, silent)
-        run = rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, self.samples)
-        return replace(survey(network, *run), staying=self.premise.untouched)
+        names = measurable(network)
+        rehearsal = rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, names, self.samples)
+        return replace(survey(network, rehearsal), staying=self.premise.untouched)
+
+    def survey_again(self, ground: Ground, silent: Sequence[Silent], copies: Sequence[Copy]) -> Ground:
+        """The same of a graph that only has some values once more; nothing has to be run for that.
+
+        Args:
+            ground: The ground of the graph before.
+            silent: The units that were held then.
+            copies: The values that there are now.
+        """
+        held = {one.value.name or "": (one.axis, one.held) for one in silent}
+        rehearsal = ground.rehearsal.with_copies(hold(self.network.model, silent), copies, held)
+        return replace(survey(self.network, rehearsal, ground), staying=self.premise.untouched)
 
     def collect(self, ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
         """The facts of the graph, in which units that are spared stay whatever else goes."""

@@ -21,6 +21,7 @@ from relu_audit.surgery.decide import Decision, Settled
 from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.ranges import Copy
 from relu_audit.surgery.reach import Edge
 from relu_audit.surgery.solve import ALIGNED, LAST
 
@@ -59,6 +60,13 @@ class Detour:
     def restores(self) -> bool:
         """Whether it puts zeros in the place of what the source lacks."""
         return len(self.nodes) > 1
+
+    def copies(self) -> Iterator[Copy]:
+        """What its nodes make of the source as long as nothing goes: the source again, in between with zeros behind."""
+        if self.source.graph is self.picking.graph or self.source.is_graph_input():
+            names = [made.outputs[0].name or "" for made in self.nodes]
+            for name in names:
+                yield Copy(name, self.source.name or "", self.axis, zeros=int(name != names[-1]))
 
     def spares(self, facts: Facts, removed: Bools) -> Ints:
         """The atoms that go as the detour does without their channels."""
@@ -197,19 +205,19 @@ class Attempt:
 
 def attempt(
     plain: Settled,
-    settle: Callable[[Collection[ir.Node]], Settled],
+    settle: Callable[[Sequence[Detour]], Settled],
     gone: Callable[[Settled], Collection[Unit]],
 ) -> Attempt | None:
     """Put the detours into the graph that pay, and by which units go that would stay without; None if there are none.
 
     Args:
         plain: The graph, which is changed, and what goes without.
-        settle: Finds out what goes, for the graph as it stands and nodes that pick.
+        settle: Finds out what goes, for the graph as it stands with these detours in it.
         gone: The units that go then.
     """
     detours, before = propose(plain.ground, plain.decision), set(gone(plain))
     while detours:
-        settled = settle([one.picking for one in detours])
+        settled = settle(detours)
         poor = unpaid(detours, settled.decision.facts, settled.decision.solution.removed)
         if not poor:
             useful = freeing(detours, settled.decision, set(gone(settled)) - before)
