@@ -95,7 +95,7 @@ class Reasons:
             law, read = self._ground.law(step.node), self._facts.signatures.get(step.node)
             if law is not None and law.sums and (slug in ("partner-alive", "border-constant") or step.sideways):
                 others = [v for v in step.node.inputs if v not in (None, step.before) and not self._is_even(v)]
-                if others or slug != "border-constant":
+                if others:
                     return self._at_sum(others, slug), f"{detail}; they meet in {named(step.node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
                 return "uneven-groups", f"{named(step.node)} wants as much of every group, and {detail}"
