@@ -27,6 +27,7 @@ from relu_audit.surgery.provenance import provenance
 from relu_audit.surgery.rehearsal import made_up
 from relu_audit.surgery.relied import account
 from relu_audit.surgery.rewrite import rewrite
+from relu_audit.surgery.shared import reunite
 from relu_audit.surgery.verify import Trial
 from relu_audit.surgery.verify import verify as compare
 
@@ -183,6 +184,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
     model, decision = case.network.model, planned.decision
     names = case.initializers
     written = rewrite(planned.ground, decision.facts, decision.sums, decision.solution)
+    written, parts = reunite(model, case.shared, written)
     fixed = list_again(model, case.listed)
     for value in model.graph.outputs:
         value.type, value.shape = case.declared[value.name]
@@ -196,6 +198,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
         before=planned.before,
         after=msgspec.structs.replace(size(model), multiply_adds=planned.multiply_adds),
         spared=case.spared,
+        parts=parts,
         fixed=fixed,
     )
     model.metadata_props.update(provenance(case.audit, plan))

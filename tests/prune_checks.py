@@ -107,6 +107,10 @@ def assert_cuts_make_the_weights(before: onnx.ModelProto, pruned: Any) -> None:
         if name in new:
             assert new[name].shape == expected.shape
             assert name in folded or np.array_equal(new[name], expected), name
+    for part in pruned.plan.parts:
+        expected = np.delete(old[part.initializer], part.indices, part.axis)
+        assert part.size == old[part.initializer].shape[part.axis]
+        assert part.name in folded or np.array_equal(new[part.name], expected), part.name
 
 
 def weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:

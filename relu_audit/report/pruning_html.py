@@ -28,7 +28,8 @@ def write(record: PruningRecord, audit: Audit) -> str:
         changes=sections.changes(record),
         layers=layers,
         refusals=sections.refusals(record.plan, layers, audit),
-        cuts=sections.cuts(record.plan),
+        cuts=sections.cut_rows(record.plan.cuts),
+        parts=sections.cut_rows(record.plan.parts),
         inputs=INPUTS,
         rounding=[] if record.verification is None else list(rounding(record.verification)),
     )

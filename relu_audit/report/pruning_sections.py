@@ -11,7 +11,7 @@ from relu_audit.records import Audit
 from relu_audit.report.numbers import change, listed
 from relu_audit.report.refusals import EXPLAINED, UNKNOWN, Explanation
 from relu_audit.report.sections import SHOWN_RUNS, Kind, Segment, bar
-from relu_audit.surgery.plan import Cut, KeptUnit, Latency, Plan, PruningRecord
+from relu_audit.surgery.plan import Cut, KeptUnit, Latency, Part, Plan, PruningRecord
 
 MOST_RUNS = 20_000
 """Unit numbers and indices are listed as runs of neighbours; the rows of a section share so many of them equally."""
@@ -305,9 +305,9 @@ def _held(rows: Sequence[tuple[tuple[str, str], list[int]]], known: Mapping[str,
 
 @dataclass(frozen=True)
 class CutRow:
-    """A cut with its indices as runs of neighbours."""
+    """A cut, or a part with what leaves it, with its indices as runs of neighbours."""
 
-    cut: Cut
+    cut: Cut | Part
     runs: tuple[str, ...]
     unlisted: int
 
@@ -317,7 +317,7 @@ class CutRow:
         return len(self.runs) > SHOWN_RUNS
 
 
-def cuts(plan: Plan) -> tuple[CutRow, ...]:
+def cut_rows(cuts: Sequence[Cut | Part]) -> tuple[CutRow, ...]:
     """What leaves which initializer, in the plan's order."""
-    most = max(1, MOST_RUNS // max(1, len(plan.cuts)))
-    return tuple(CutRow(one, *listed(sorted(one.indices), most)) for one in plan.cuts)
+    most = max(1, MOST_RUNS // max(1, len(cuts)))
+    return tuple(CutRow(one, *listed(sorted(one.indices), most)) for one in cuts)

@@ -21,6 +21,7 @@ from relu_audit.surgery.hold import Silent, hold
 from relu_audit.surgery.listed import Listed, unlist
 from relu_audit.surgery.ranges import Copy
 from relu_audit.surgery.rehearsal import Feeds, able, rehearse
+from relu_audit.surgery.shared import Shared, part
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
 
 
@@ -38,6 +39,7 @@ class Case:
         initializers: Names of the initializers there were.
         outside: Those that lie in files of their own.
         listed: The inputs, where initializers were listed among them.
+        shared: The initializers of which each place has its own for now.
         engine: What runs it.
         inputs: What it is fed.
         data: Calibration data, unless there is none.
@@ -53,6 +55,7 @@ class Case:
     initializers: frozenset[str]
     outside: frozenset[str]
     listed: Listed
+    shared: Shared
     engine: Engine
     inputs: Sequence[GraphInput]
     data: Dataset | None
@@ -117,8 +120,10 @@ def open_case(
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
     listed = unlist(network.model)
+    initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network)
     census = locate(network, inputs, unit_axes(audit.sites))
+    network, shared = part(network)
     dataset = None if data is None else Dataset(data, inputs, keys, limit)
     samples = () if dataset is None else (dataset.two_that_differ(), dataset.first_feed())
     return Case(
@@ -128,9 +133,10 @@ def open_case(
         spared=tuple(sorted(spared)),
         on=tuple(pair for tensor, pair in always_on(audit, census) if tensor not in spared),
         declared=declared,
-        initializers=frozenset(network.model.graph.initializers),
-        outside=outside,
+        initializers=initializers,
+        outside=outside | {copy for copy, name in shared.copies.items() if name in outside},
         listed=listed,
+        shared=shared,
         engine=able(network.model, network.folder, engine),
         inputs=inputs,
         data=dataset,

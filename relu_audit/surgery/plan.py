@@ -38,6 +38,24 @@ class Cut(Record, frozen=True, kw_only=True):
     size: int
 
 
+class Part(Record, frozen=True, kw_only=True):
+    """One of several that became of an initializer which served several places, each cut otherwise.
+
+    Attributes:
+        name: Its name in the result.
+        initializer: What it was in the original.
+        axis: Along which it is cut.
+        indices: What leaves it; nothing, where another one was cut.
+        size: How many there were.
+    """
+
+    name: str
+    initializer: str
+    axis: int
+    indices: tuple[int, ...]
+    size: int
+
+
 class Fold(Record, frozen=True, kw_only=True):
     """An initializer whose numbers take up what removed constants added."""
 
@@ -52,6 +70,7 @@ class Plan(Record, frozen=True, kw_only=True):
         removed: Units of audited rectifiers that go.
         kept: Dead and constant units that stay.
         cuts: What leaves which initializer.
+        parts: What became of initializers that served several places, beside what has kept their name.
         dropped: Initializers that go altogether.
         folds: Initializers that take up constants.
         align: Lengths that were multiples of this still are.
@@ -70,6 +89,7 @@ class Plan(Record, frozen=True, kw_only=True):
     before: Cost
     after: Cost
     spared: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     fixed: tuple[str, ...] = ()
 
 
