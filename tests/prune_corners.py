@@ -304,6 +304,35 @@ def divided_by_a_length(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 1, 1), at=np.array(1), one=np.array(1, np.float32))
 
 
+@pattern()
+def masked_with_zeros(some: Numbers) -> onnx.ModelProto:
+    """Zero where the mask is, and zero where it is not."""
+    body = (
+        "s = ReduceSum<keepdims = 1> (x, axis)\n k = Greater (s, zero)\n m = Where (k, r, zero)\n y = Conv (m, w1, b1)"
+    )
+    layers = some.stem() | some.layer(1, 3, 8, 1, 1) | {"axis": whole(1), "zero": np.array(0, np.float32)}
+    return graph(X, IMAGE, f"{STEM}{body}", layers)
+
+
+@pattern()
+def picked_between_a_constant_and_the_same(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "s = ReduceSum<keepdims = 1> (x, axis)\n k = Greater (s, zero)\n a = Add (r, shift)\n"
+        "m = Where (k, shift, a)\n y = Conv (m, w1, b1)"
+    )
+    held = {"axis": whole(1), "zero": np.array(0, np.float32), "shift": some.bias().reshape(8, 1, 1)}
+    return graph(X, IMAGE, f"{STEM}{body}", some.stem() | some.layer(1, 3, 8, 1, 1) | held)
+
+
+@pattern(removed=0, kept=["partner-alive"])
+def picked_between_zero_and_another_number(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "s = ReduceSum<keepdims = 1> (x, axis)\n k = Greater (s, zero)\n m = Where (k, r, one)\n y = Conv (m, w1, b1)"
+    )
+    held = {"axis": whole(1), "zero": np.array(0, np.float32), "one": np.array(1, np.float32)}
+    return graph(X, IMAGE, f"{STEM}{body}", some.stem() | some.layer(1, 3, 8, 1, 1) | held)
+
+
 # Who stands in the way
 
 

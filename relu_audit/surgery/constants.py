@@ -22,7 +22,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
-from relu_audit.surgery.signature import operation
+from relu_audit.surgery.signature import Place, Signature, operation
 
 SPREAD = 2.0**-20
 """Positions of one constant may differ by this share of it: kernels round differently at the ends of a row."""
@@ -186,9 +186,25 @@ class _Follower(ABC):
                 zero |= self.known[atoms] & (self.number[atoms] == 0)
             elif value not in self.whole and value not in self.ground.measured:
                 constant &= self._summed(node, index, output, axis, size)
+        number = np.full(size, np.nan)
         if law.absorbs:
             constant |= zero
-        return constant, np.where(zero & law.absorbs, 0.0, np.nan)
+            number[zero] = 0.0
+        if law.picks:
+            alike = self._agreed([self._numbers(read, index, place, size) for index in law.picks])
+            constant |= ~np.isnan(alike)
+            number = np.where(np.isnan(alike), number, alike)
+        return constant, number
+
+    def _numbers(self, read: Signature, operand: int, place: Place, size: int) -> np.ndarray:
+        """The constants that an operand brings to the entries of a result; NaN where it brings none."""
+        value = read.node.inputs[operand]
+        same = next((p for p in read.places if p.operand == operand and p.letters == place.letters), None)
+        atoms = None if same is None or value is None else self.atoms.along(value, same.axis)
+        if atoms is not None and len(atoms) == size:
+            return self.number[atoms]
+        given = self.ground.constant(value)
+        return np.full(size, float(given.ravel()[0]) if given is not None and given.size == 1 else np.nan)
 
     def _joins(self, node: ir.Node, law: Law) -> bool:
         """Whether the operator computes entries from one another."""

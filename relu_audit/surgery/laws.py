@@ -33,6 +33,7 @@ class Law:
         moves: It only moves entries: where each goes is found by running it on indices.
         many: All its operands are moved, not only the first.
         absorbs: A slice of zeros in one operand makes the same slice of the result zero.
+        picks: Operands among which every entry of the result is picked, so that what is alike in all needs no choice.
         linear: The result is a constant weight times the first operand, plus a bias.
         bias: Number of the input that is added to the result, for linear operators that have one.
         bias_spreads: The bias may have any shape that broadcasts to the result's; else it has one entry per channel.
@@ -61,6 +62,7 @@ class Law:
     moves: bool = False
     many: bool = False
     absorbs: bool = False
+    picks: tuple[int, ...] = ()
     linear: bool = False
     bias: int | None = None
     bias_spreads: bool = False
@@ -150,6 +152,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Add"): Law(sums=True, adds=True),
     **{("", op): Law(sums=True) for op in ("Sub", "Sum", "Mean")},
     ("", "Mul"): Law(absorbs=True),
+    ("", "Where"): Law(picks=(1, 2)),
     **{("", op): Law(joins=axis_of(-1)) for op in ("Softmax", "LogSoftmax", "Hardmax")},
     **{
         ("", op): Law(signature="*, _+ -> *", joins=axis_to_end(-1), private=(1, 2))
