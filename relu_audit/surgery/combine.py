@@ -143,7 +143,7 @@ def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -
     if law.only and letter not in law.only:
         return
     operands = [p for p in read.of(letter, results=False) if p.operand is not None]
-    weights = {p.operand: _factors(ground, node, law, p) for p in operands}
+    weights = {p.operand: _factors(ground, read, law, p) for p in operands}
     data = [p for p in operands if weights[p.operand] is None]
     weight = next((p for p in operands if weights[p.operand] is not None), None)
     grids = {p.operand: _terms(facts, read, p, letter) for p in data}
@@ -161,22 +161,23 @@ def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -
         )
 
 
-def _factors(ground: Ground, node: ir.Node, law: Law, place: Place) -> np.ndarray | None:
+def _factors(ground: Ground, read: Signature, law: Law, place: Place) -> np.ndarray | None:
     """The numbers of a constant operand, counted from its zero point if it holds codes; None for a computed one."""
-    numbers = ground.constant(place.value)
+    node, numbers = read.node, ground.constant(place.value)
     index = law.zero_points.get(place.operand or 0)
     zero = node.inputs[index] if index is not None and index < len(node.inputs) else None
     if numbers is None or zero is None:
         return numbers
     point = ground.constant(zero)
-    if point is None:
-        return np.ones(numbers.shape)  # any code may count
-    rank_one = point.size > 1
     shape = [1] * numbers.ndim
-    if rank_one:
-        # One zero point per output: along the first axis of a kernel, the last one of a matrix.
-        shape[0 if index is not None and numbers.ndim > 2 else -1] = -1
-    return numbers.astype(np.int64) - point.astype(np.int64).reshape(shape if rank_one else [1] * numbers.ndim)
+    if point is not None and point.size > 1:
+        # One per output: along the weight's axis that has its letters.
+        letters = [p.letters for p in read.places if p.operand == index]
+        along = [p.axis for p in read.places if p.operand == place.operand and [p.letters] == letters]
+        shape = [-1 if axis in along else 1 for axis in range(numbers.ndim)] if along else []
+    if point is None or not shape:
+        return np.ones(numbers.shape)  # any code may count
+    return numbers.astype(np.int64) - point.astype(np.int64).reshape(shape)
 
 
 def _terms(facts: Facts, read: Signature, place: Place, letter: str) -> Ints | None:

@@ -120,7 +120,7 @@ class _Finder:
     def _spreads_constants(self, node: ir.Node) -> bool:
         """Whether all that an operator moves is in the file, and only sizes are not."""
         law = self.ground.law(node)
-        data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and (law.many or i == 0)]
+        data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and i in law.data]
         return law is not None and law.moves and bool(data) and all(value in self.whole for value in data)
 
     def _read_off(self, reached: Iterable[ir.Value]) -> None:
@@ -208,12 +208,13 @@ class _Finder:
             atoms = None if same is None else self.atoms.along(value, same.axis)
             if atoms is not None and len(atoms) == size:
                 constant &= self._constant(atoms)
-                zero |= self.known[atoms] & (self.number[atoms] == 0)
+                zero |= self.known[atoms] & (self.number[atoms] == self.ground.zero(node, index))
             elif value not in self.whole and value not in self.ground.measured:
                 constant &= self._summed(node, index, output, axis, size)
         if law.absorbs:
             constant |= zero
-        return constant, np.where(zero & law.absorbs, 0.0, np.nan)
+        # Codes are read off, as all numbers of the main graph are.
+        return constant, np.where(zero & law.absorbs & (not law.zero_points), 0.0, np.nan)
 
     def _joins(self, node: ir.Node, law: Law) -> bool:
         """Whether the operator computes entries from one another."""
@@ -236,12 +237,13 @@ class _Finder:
             return None
         here = [r for r in moved.routes if r.output == output and r.output_axis == axis]
         constant, number = np.ones(size, bool), np.full(size, np.nan)
-        sources = node.inputs if law.many else node.inputs[:1] if shuffle is None else [shuffle.source]
-        for operand, value in enumerate(sources):
+        sources = enumerate(node.inputs) if shuffle is None else [(0, shuffle.source)]
+        many = len(law.data) > 1
+        for operand, value in sources:
             own = [r for r in here if r.operand == operand]
-            if value is None or value in self.whole:
+            if value is None or value in self.whole or operand not in law.data:
                 continue
-            if not own and not law.many:
+            if not own and not many:
                 return None
             if not own:  # it lies side by side with the others: what they do not make may be its own
                 constant[moved.unmade(output, axis, size)] = False

@@ -51,7 +51,7 @@ def sums(ground: Ground, facts: Facts, constants: Constants) -> list[Sum]:
 
 def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
     known, number = constants.known[mix.terms], constants.number[mix.terms]
-    free = known & (number == _zero(ground, mix))
+    free = known & (number == ground.zero(mix.node, mix.operand))
     for partner in mix.partners:
         free |= constants.known[partner] & (constants.number[partner] == 0)
     levels = known & ~free & np.isfinite(number)
@@ -124,17 +124,6 @@ def _carrier(number: np.ndarray, able: Bools) -> int:
     size = np.where(able, np.abs(number), np.nan)
     whole = bool((number[able] == np.rint(number[able])).all())
     return int(np.nanargmin(size) if whole else np.nanargmax(size))
-
-
-def _zero(ground: Ground, mix: Mix) -> float:
-    """The number that adds nothing: zero, or the code that stands for it. NaN where that is not known."""
-    law = ground.law(mix.node)
-    index = None if law is None else law.zero_points.get(mix.operand)
-    value = mix.node.inputs[index] if index is not None and index < len(mix.node.inputs) else None
-    if value is None:
-        return 0.0
-    point = ground.constant(value)
-    return float(point.ravel()[0]) if point is not None and point.size == 1 else float("nan")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,16 @@ class Ground:
         """The node's law."""
         return law(node.domain, node.op_type, self.network.opsets.get("", 0))
 
+    def zero(self, node: ir.Node, operand: int) -> float:
+        """What stands for zero in an operand: zero, or the code that does. NaN where that is not known."""
+        rule = self.law(node)
+        index = None if rule is None else rule.zero_points.get(operand)
+        value = node.inputs[index] if index is not None and index < len(node.inputs) else None
+        if value is None:
+            return 0.0
+        point = self.constant(value)
+        return float(point.ravel()[0]) if point is not None and point.size == 1 else float("nan")
+
     def likely(self, value: ir.Value | None, *, ones: bool = False) -> tuple[int, ...] | None:
         """The value's shape in a run; in a body, one it may have: open sizes are primes, or ones where asked for."""
         if value is None or value in self.shapes:

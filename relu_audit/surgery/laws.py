@@ -31,8 +31,10 @@ class Law:
         zero_points: For operands that hold codes the number of the operand that says which code is zero.
         joins: Axes of the first operand along which entries are combined or taken apart, so that none may go.
         moves: It only moves entries: where each goes is found by running it on indices.
-        many: All its operands are moved, not only the first.
-        absorbs: A slice of zeros in one operand makes the same slice of the result zero.
+        data: Which operands are moved; the others say how.
+        like: Operator of ONNX that moves these operands in the same way and does nothing else, for one that computes
+            their codes anew on the way.
+        absorbs: A slice of zeros in one operand makes the same slice of the result zero. Codes: their zero points.
         linear: The result is a constant weight times the first operand, plus a bias.
         bias: Number of the input that is added to the result, for linear operators that have one.
         bias_spreads: The bias may have any shape that broadcasts to the result's; else it has one entry per channel.
@@ -59,7 +61,8 @@ class Law:
     zero_points: Mapping[int, int] = field(default_factory=dict[int, int])
     joins: Joins | None = None
     moves: bool = False
-    many: bool = False
+    data: range = range(1)
+    like: str = ""
     absorbs: bool = False
     linear: bool = False
     bias: int | None = None
@@ -119,6 +122,11 @@ def fixed(*axes: int) -> Joins:
     return joins
 
 
+def softmax_of_codes(op: Operation, rank: int) -> set[int]:
+    """QLinearSoftmax says as an attribute which opset's Softmax it is: before 13, all axes from the given one on."""
+    return axis_of(-1)(op, rank) if op.integer("opset", 1) >= SOFTMAX_BY_AXIS else axis_to_end(1)(op, rank)
+
+
 def everything(op: Operation, rank: int) -> set[int]:
     """All axes."""
     del op
@@ -130,7 +138,12 @@ def when_blocked(op: Operation, rank: int) -> set[int]:
     return set(range(rank)) if op.integer("block_size", 0) else set()
 
 
+SOFTMAX_BY_AXIS = 13
+"""Opset since when Softmax is along one axis."""
+
 PLAIN = Law()
+ALL = range(1 << 10)
+"""Every operand of an operator."""
 
 _PARAMETERS = ("CastLike", "Clip", "BatchNormalization", "InstanceNormalization")
 _PLACES = ("ArgMax", "ArgMin")
@@ -139,9 +152,11 @@ _PLAIN = (*ENTRY_BY_ENTRY, *ELEMENTWISE, *_PARAMETERS, *GLOBAL_POOL, *REDUCE, *_
 """What their rows of the axis table say is all there is to say, unless a law below says more."""
 
 _MS = "com.microsoft"
+_QUANTIZED = ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool", "QLinearWhere")
 _QLINEAR_CONV = "n (g c) ~, _, _, (g o) c _, (g o), (g o), _, _, (g o) -> n (g o) ~"
 _CONV_INTEGER = "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~"
 _QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
+_QGEMM = "m k, _, _, k n, n, n, m n, _, _ -> m n"
 
 LAWS: Mapping[tuple[str, str], Law] = {
     **{("", op): PLAIN for op in _PLAIN},
@@ -178,7 +193,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "QLinearMatMul"): Law(signature=_QLINEAR_MATMUL, zero_points={0: 2, 3: 5}),
     **{("", op): Law(moves=True) for op in ("Transpose", "Flatten", "Squeeze", "Unsqueeze", "Tile")},
     **{("", op): Law(moves=True, joins=fixed(2, 3)) for op in ("DepthToSpace", "SpaceToDepth")},
-    ("", "Concat"): Law(moves=True, many=True, drops=axis_of(1), patch=patches.operands),
+    ("", "Concat"): Law(moves=True, data=ALL, drops=axis_of(1), patch=patches.operands(1)),
     ("", "Reshape"): Law(moves=True, patch=patches.target(1, "shape")),
     ("", "Expand"): Law(moves=True, spreads=True, patch=patches.target(1, "shape")),
     ("", "Resize"): Law(moves=True, resamples=True, patch=patches.target(3, "")),
@@ -190,13 +205,17 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Shape"): Law(measures=patches.restore_lengths),
     ("", "Size"): Law(measures=patches.restore_count),
     (_MS, "QLinearAdd"): Law(sums=True),
-    **{(_MS, op): PLAIN for op in ("QLinearMul", "QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool")},
+    **{(_MS, op): PLAIN for op in _QUANTIZED},
+    (_MS, "QLinearMul"): Law(absorbs=True, zero_points={0: 2, 3: 5}),
+    (_MS, "QGemm"): Law(signature=_QGEMM, zero_points={0: 2, 3: 5}),
+    (_MS, "QLinearConcat"): Law(moves=True, data=ALL[2::3], like="Concat", drops=axis_of(1), patch=patches.operands(3)),
+    (_MS, "QLinearSoftmax"): Law(joins=softmax_of_codes),
     (_MS, "QLinearAveragePool"): Law(windows=True),
 }
 
 
 EARLIER: Mapping[tuple[str, str], tuple[int, Law]] = {
-    ("", op): (13, Law(joins=axis_to_end(1))) for op in ("Softmax", "LogSoftmax", "Hardmax")
+    ("", op): (SOFTMAX_BY_AXIS, Law(joins=axis_to_end(1))) for op in ("Softmax", "LogSoftmax", "Hardmax")
 }
 """Laws that held before the given opset."""
 
