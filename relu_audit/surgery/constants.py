@@ -21,7 +21,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
-from relu_audit.surgery.signature import operation
+from relu_audit.surgery.signature import Place, Signature
 
 SPREAD = 2.0**-20
 """Positions of one constant may differ by this share of it: kernels round differently at the ends of a row."""
@@ -111,10 +111,8 @@ class _Finder:
 
     def _has_zeros(self, node: ir.Node) -> bool:
         """Whether an operator that absorbs is given a slice of zeros by the file."""
-        law = self.ground.law(node)
-        if law is None or not law.absorbs:
-            return False
-        constants = [value for value in node.inputs if value is not None and value in self.whole]
+        absorbing = self.ground.absorbing(node)
+        constants = [v for i, v in enumerate(node.inputs) if i in absorbing and v is not None and v in self.whole]
         return any((self.number[atoms] == 0).any() for value in constants for _, atoms in self.atoms.of(value))
 
     def _spreads_constants(self, node: ir.Node) -> bool:
@@ -192,15 +190,16 @@ class _Finder:
 
     def _combined(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
         """Constant where every operand is, or where one is zero and the operator absorbs."""
-        if self._joins(node, law) and node.inputs[0] not in self.whole:
-            return None  # an entry is made of its neighbours as well
         read = self.facts.signatures.get(node)
         place = None
         if read is not None:
             place = next((p for p in read.places if p.output == output and p.axis == axis), None)
         if read is None or place is None or any(letter[0] == "~" for letter in place.letters):
             return None
-        constant, zero = np.ones(size, bool), np.zeros(size, bool)
+        # An entry that is made of its neighbours as well is none; if it is zero, it may stay so.
+        alone = node.inputs[0] in self.whole or not self._joins(node, law, read, place)
+        constant, zero = np.full(size, alone), np.zeros(size, bool)
+        absorbing = self.ground.absorbing(node)
         for index, value in enumerate(node.inputs):
             if value is None:
                 continue
@@ -208,18 +207,21 @@ class _Finder:
             atoms = None if same is None else self.atoms.along(value, same.axis)
             if atoms is not None and len(atoms) == size:
                 constant &= self._constant(atoms)
-                zero |= self.known[atoms] & (self.number[atoms] == self.ground.zero(node, index))
+                if index in absorbing:
+                    zero |= self.known[atoms] & (self.number[atoms] == self.ground.zero(node, index))
             elif value not in self.whole and value not in self.ground.measured:
                 constant &= self._summed(node, index, output, axis, size)
-        if law.absorbs:
-            constant |= zero
         # Codes are read off, as all numbers of the main graph are.
-        return constant, np.where(zero & law.absorbs & (not law.zero_points), 0.0, np.nan)
+        return constant | zero, np.where(zero & (not law.zero_points), 0.0, np.nan)
 
-    def _joins(self, node: ir.Node, law: Law) -> bool:
-        """Whether the operator computes entries from one another."""
+    def _joins(self, node: ir.Node, law: Law, read: Signature, place: Place) -> bool:
+        """Whether the operator computes entries along an axis of its result from one another."""
         shape = None if node.inputs[0] is None else self.atoms.shape(node.inputs[0])
-        return law.joins is not None and (shape is None or bool(law.joins(operation(node), len(shape))))
+        rules = [rule for rule in (law.joins, law.zeros) if rule is not None]
+        if shape is None:
+            return bool(rules)
+        axes = set[int]().union(*(rule(self.ground.operation(node), len(shape)) for rule in rules))
+        return any(p.operand == 0 and p.axis in axes and set(p.letters) & set(place.letters) for p in read.places)
 
     def _summed(self, node: ir.Node, operand: int, output: int, axis: int, size: int) -> Bools:
         """Results whose every term with a factor other than zero is constant."""

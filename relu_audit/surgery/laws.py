@@ -34,7 +34,12 @@ class Law:
         data: Which operands are moved; the others say how.
         like: Operator of ONNX that moves these operands in the same way and does nothing else, for one that computes
             their codes anew on the way.
-        absorbs: A slice of zeros in one operand makes the same slice of the result zero. Codes: their zero points.
+        zeros: Axes of the first operand along which all entries count for one another, or for a result without them,
+            but zeros change nothing: they may go.
+        least: That holds only where the first operand is never negative, as the largest of its entries is then no less.
+        absorbs: Operands of which a slice of zeros makes the same slice of the result zero. Codes: their zero points.
+        divisor: Operand that must never be zero for that.
+        own_zero: Result that holds the zero point of the codes in the first, where the operator finds it out itself.
         linear: The result is a constant weight times the first operand, plus a bias.
         bias: Number of the input that is added to the result, for linear operators that have one.
         bias_spreads: The bias may have any shape that broadcasts to the result's; else it has one entry per channel.
@@ -63,7 +68,11 @@ class Law:
     moves: bool = False
     data: range = range(1)
     like: str = ""
-    absorbs: bool = False
+    zeros: Joins | None = None
+    least: bool = False
+    absorbs: range = range(0)
+    divisor: int | None = None
+    own_zero: int | None = None
     linear: bool = False
     bias: int | None = None
     bias_spreads: bool = False
@@ -112,6 +121,20 @@ def axes_listed(*default: int) -> Joins:
     return joins
 
 
+def reduced(op: Operation, rank: int) -> set[int]:
+    """The axes that a reduction takes away; none where they are not known."""
+    axes = op.integers("axes", 1)
+    if not axes and (op.given(1) or op.integer("noop_with_empty_axes", 0)):
+        return set()
+    return {axis % rank for axis in axes} if axes else set(range(rank))
+
+
+def cumulated(op: Operation, rank: int) -> set[int]:
+    """The axis that CumSum is told; all of them where it is not known."""
+    axis = op.constants[1]
+    return set(range(rank)) if axis is None else {int(axis.ravel()[0]) % rank}
+
+
 def fixed(*axes: int) -> Joins:
     """Always the same axes."""
 
@@ -147,6 +170,7 @@ ALL = range(1 << 10)
 
 _PARAMETERS = ("CastLike", "Clip", "BatchNormalization", "InstanceNormalization")
 _PLACES = ("ArgMax", "ArgMin")
+_SUMS = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum")
 
 _PLAIN = (*ENTRY_BY_ENTRY, *ELEMENTWISE, *_PARAMETERS, *GLOBAL_POOL, *REDUCE, *_PLACES)
 """What their rows of the axis table say is all there is to say, unless a law below says more."""
@@ -164,28 +188,32 @@ LAWS: Mapping[tuple[str, str], Law] = {
     **{("", op): Law(windows=True) for op in ("AveragePool", "LpPool")},
     ("", "Add"): Law(sums=True, adds=True),
     **{("", op): Law(sums=True) for op in ("Sub", "Sum", "Mean")},
-    ("", "Mul"): Law(absorbs=True),
+    ("", "Mul"): Law(absorbs=ALL),
+    ("", "Div"): Law(absorbs=ALL[:1], divisor=1),
+    **{("", op): Law(zeros=reduced) for op in _SUMS},
+    ("", "ReduceMax"): Law(zeros=reduced, least=True),
     **{("", op): Law(joins=axis_of(-1)) for op in ("Softmax", "LogSoftmax", "Hardmax")},
     **{
         ("", op): Law(signature="*, _+ -> *", joins=axis_to_end(-1), private=(1, 2))
         for op in ("LayerNormalization", "RMSNormalization")
     },
-    ("", "LpNormalization"): Law(joins=axis_of(-1)),
+    ("", "LpNormalization"): Law(zeros=axis_of(-1), absorbs=ALL),
     ("", "MeanVarianceNormalization"): Law(joins=axes_listed(0, 2, 3)),
     ("", "GroupNormalization"): Law(signature="n c ~, _, _ -> n c ~", joins=everything, private=(1, 2)),
     ("", "LRN"): Law(joins=fixed(1)),
     ("", "Trilu"): Law(joins=fixed(-1, -2)),
-    ("", "CumSum"): Law(joins=everything),
+    ("", "CumSum"): Law(joins=cumulated),
     ("", "TopK"): Law(joins=axis_of(-1)),
     ("", "QuantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
+    ("", "DynamicQuantizeLinear"): Law(zeros=everything, own_zero=2),
     ("", "DequantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
     ("", "Conv"): Law(linear=True, bias=2, groups="group", private=(1,), windows=True),
     ("", "ConvTranspose"): Law(linear=True, bias=2, groups="group", private=(1,)),
     ("", "Gemm"): Law(
         signature="m k, k n, m n -> m n", linear=True, bias=2, scale="alpha", bias_scale="beta", bias_spreads=True
     ),
-    ("", "MatMul"): Law(linear=True, absorbs=True),
-    ("", "Einsum"): Law(absorbs=True),
+    ("", "MatMul"): Law(linear=True, absorbs=ALL),
+    ("", "Einsum"): Law(absorbs=ALL),
     **{("", op): Law(only="k", private=tuple(range(8))) for op in ("LSTM", "GRU", "RNN")},
     ("", "ConvInteger"): Law(signature=_CONV_INTEGER, zero_points={0: 2, 1: 3}, groups="group", private=(1,)),
     ("", "MatMulInteger"): Law(signature="* m k, * k n, _, n -> * m n", zero_points={0: 2, 1: 3}),
@@ -206,7 +234,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Size"): Law(measures=patches.restore_count),
     (_MS, "QLinearAdd"): Law(sums=True),
     **{(_MS, op): PLAIN for op in _QUANTIZED},
-    (_MS, "QLinearMul"): Law(absorbs=True, zero_points={0: 2, 3: 5}),
+    (_MS, "QLinearMul"): Law(absorbs=ALL, zero_points={0: 2, 3: 5}),
     (_MS, "QGemm"): Law(signature=_QGEMM, zero_points={0: 2, 3: 5}),
     (_MS, "QLinearConcat"): Law(moves=True, data=ALL[2::3], like="Concat", drops=axis_of(1), patch=patches.operands(3)),
     (_MS, "QLinearSoftmax"): Law(joins=softmax_of_codes),

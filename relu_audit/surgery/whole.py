@@ -167,11 +167,10 @@ def _relied(
     law = ground.law(node)
     if law is None or bodies(node):
         return None
-    if law.absorbs:
-        zeros = (ground.zero(node, index) for index in range(len(node.inputs)))
-        for value, zero in zip(node.inputs, zeros, strict=True):
-            if value is not None and value in relied and _is_all(ground, constants, value, zero):
-                return relied[value]
+    for index in ground.absorbing(node)[: len(node.inputs)]:
+        value = node.inputs[index]
+        if value is not None and value in relied and _is_all(ground, constants, value, ground.zero(node, index)):
+            return relied[value]
     found: set[ir.Value] = set()
     for value in node.inputs:
         if value is None or ground.constant(value) is not None or (law.moves and value in ground.measured):
