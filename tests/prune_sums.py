@@ -7,7 +7,7 @@ import onnx
 
 from tests.graphs import graph
 from tests.prune_formats import IMAGE
-from tests.prune_kit import DEAD, NORM, Numbers, Weights, after_stem, pattern, whole
+from tests.prune_kit import DEAD, NORM, STEM, Numbers, Weights, X, after_stem, pattern, whole
 
 FLAT = "float[n, 6] x"
 THREE = "float[n, 3] y"
@@ -169,6 +169,25 @@ def codes_found_out_for_a_convolution(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, w1=some.weights(3, 8, 3, 3).astype(np.int8))
 
 
+@pattern(exact=False, shapes={"w0": (6, 5), "w1": (5, 3)})
+def codes_found_out_for_a_product_in_floats(some: Numbers) -> onnx.ModelProto:
+    """As onnxruntime writes down what it has optimised, with zero points of the weight's own."""
+    own = integer_weights(some, 8, 3) | {"z1": np.array([1, 0, -2], np.int8), "b1": some.bias(3)}
+    body = found_out("r", "q") + "y = com.microsoft.MatMulIntegerToFloat (q, w1, s_q, s1, z_q, z1, b1)"
+    return graph(FLAT, THREE, LAYER + body, layer(some) | own)
+
+
+@pattern(exact=False, shapes={"w1": (6, 5), "w2": (5, 3), "s1": (5,), "b1": (5,)})
+def codes_found_out_within_a_product(some: Numbers) -> onnx.ModelProto:
+    own = integer_weights(some, 6, 8) | {"b1": some.bias(8, DEAD)}
+    second = {"w2": some.weights(8, 3).astype(np.int8), "s2": np.float32(1), "z2": np.int8(1)}
+    body = (
+        "h = com.microsoft.DynamicQuantizeMatMul (x, w1, s1, z1, b1)\n r = Relu (h)\n"
+        "y = com.microsoft.DynamicQuantizeMatMul (r, w2, s2, z2)"
+    )
+    return graph(FLAT, THREE, body, own | second)
+
+
 @pattern(exact=False, removed=0, kept=["combined-axis"])
 def codes_found_out_for_another_number(some: Numbers) -> onnx.ModelProto:
     """It might be the largest of all."""
@@ -192,3 +211,48 @@ def codes_found_out_read_from_another_zero_point(some: Numbers) -> onnx.ModelPro
         "i = MatMulInteger (q, w1, z_o, z1)\n f = Cast <to = 1> (i)\n s = Mul (s_q, s1)\n y = Mul (f, s)"
     )
     return graph(FLAT, THREE, body, layer(some) | integer_weights(some, 8, 3))
+
+
+# Positions and constants as large as the data
+
+
+@pattern()
+def picked_at_places_that_the_data_decides(some: Numbers) -> onnx.ModelProto:
+    """Every channel is read at the same places."""
+    body = 'k = GridSample <mode = "nearest", padding_mode = "zeros"> (r, g)\n y = Conv (k, w1, b1)'
+    weights = some.stem() | some.layer(1, 3, 8, 1, 1)
+    return graph(f"{X}, float[n, 4, 4, 2] g", IMAGE, STEM + body, weights)
+
+
+@pattern(removed=0, kept=["partner-alive"])
+def picked_at_places_beyond_the_border(some: Numbers) -> onnx.ModelProto:
+    """A number that is not zero there is zero here, as the data has it."""
+    body = f'c = {NORM} (r, s, t, m, v)\n k = GridSample <mode = "nearest"> (c, g)\n y = Conv (k, w1, b1)'
+    weights = some.stem() | some.norm() | some.layer(1, 3, 8, 1, 1)
+    return graph(f"{X}, float[n, 4, 4, 2] g", IMAGE, STEM + body, weights)
+
+
+@pattern(shapes={"w1": (3, 5, 3, 3)})
+def one_number_as_large_as_the_units(some: Numbers) -> onnx.ModelProto:
+    body = "s = Shape (r)\n o = ConstantOfShape <value = float[1] {2}> (s)\n k = Add (r, o)\n y = Conv (k, w1, b1)"
+    return after_stem(some, IMAGE, body, **some.layer(1, 3, 8, 3, 3))
+
+
+@pattern({"r": DEAD, "k": DEAD}, shapes={"w1": (3, 5, 3, 3)})
+def zeros_as_many_as_a_list_says(some: Numbers) -> onnx.ModelProto:
+    """Only the number of samples is the data's; the units are rectified twice."""
+    body = (
+        "s = Shape (x)\n n = Gather <axis = 0> (s, front)\n l = Concat <axis = 0> (n, rest)\n"
+        "z = ConstantOfShape (l)\n k = Max (r, z)\n y = Conv (k, w1, b1)"
+    )
+    return after_stem(some, IMAGE, body, front=whole(0), rest=whole(8, 8, 8), **some.layer(1, 3, 8, 3, 3))
+
+
+@pattern(shapes={"w1": (3, 5, 3, 3)})
+def channels_of_zeros_beside_the_units(some: Numbers) -> onnx.ModelProto:
+    """As a shortcut to a wider layer: they go altogether."""
+    body = (
+        "s = Shape (x)\n n = Gather <axis = 0> (s, front)\n l = Concat <axis = 0> (n, rest)\n"
+        "z = ConstantOfShape (l)\n k = Concat <axis = 1> (r, z)\n y = Conv (k, w1, b1)"
+    )
+    return after_stem(some, IMAGE, body, front=whole(0), rest=whole(4, 8, 8), **some.layer(1, 3, 12, 3, 3))

@@ -119,7 +119,7 @@ class _Finder:
         """Whether all that an operator moves is in the file, and only sizes are not."""
         law = self.ground.law(node)
         data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and i in law.data]
-        return law is not None and law.moves and bool(data) and all(value in self.whole for value in data)
+        return law is not None and law.moves and all(value in self.whole for value in data)
 
     def _read_off(self, reached: Iterable[ir.Value]) -> None:
         graph = self.ground.network.model.graph

@@ -180,6 +180,8 @@ _QUANTIZED = ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool", 
 _QLINEAR_CONV = "n (g c) ~, _, _, (g o) c _, (g o), (g o), _, _, (g o) -> n (g o) ~"
 _CONV_INTEGER = "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~"
 _QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
+_INTO_FLOATS = "* m k, * k n, _, n, _, n, n -> * m n"
+_FROM_FLOATS = "* m k, * k n, n, n, n -> * m n"
 _QGEMM = "m k, _, _, k n, n, n, m n, _, _ -> m n"
 
 LAWS: Mapping[tuple[str, str], Law] = {
@@ -224,6 +226,8 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Concat"): Law(moves=True, data=ALL, drops=axis_of(1), patch=patches.operands(1)),
     ("", "Reshape"): Law(moves=True, patch=patches.target(1, "shape")),
     ("", "Expand"): Law(moves=True, spreads=True, patch=patches.target(1, "shape")),
+    ("", "ConstantOfShape"): Law(moves=True, data=ALL[:0], spreads=True, patch=patches.target(0, "")),
+    ("", "GridSample"): Law(signature="n c _, n _ -> n c ~", absorbs=ALL[:1], private=(0, 1)),
     ("", "Resize"): Law(moves=True, resamples=True, patch=patches.target(3, "")),
     ("", "Upsample"): Law(moves=True, resamples=True),
     ("", "Split"): Law(moves=True, patch=patches.parts),
@@ -237,6 +241,8 @@ LAWS: Mapping[tuple[str, str], Law] = {
     (_MS, "QLinearMul"): Law(absorbs=ALL, zero_points={0: 2, 3: 5}),
     (_MS, "QGemm"): Law(signature=_QGEMM, zero_points={0: 2, 3: 5}),
     (_MS, "QLinearConcat"): Law(moves=True, data=ALL[2::3], like="Concat", drops=axis_of(1), patch=patches.operands(3)),
+    (_MS, "MatMulIntegerToFloat"): Law(signature=_INTO_FLOATS, zero_points={0: 4, 1: 5}),
+    (_MS, "DynamicQuantizeMatMul"): Law(signature=_FROM_FLOATS, zeros=everything, zero_points={1: 3}),
     (_MS, "QLinearSoftmax"): Law(joins=softmax_of_codes),
     (_MS, "QLinearAveragePool"): Law(windows=True),
 }
