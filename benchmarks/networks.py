@@ -42,6 +42,18 @@ class _Builder:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def convolutions(height: int | str, width: int | str, every: int = 3) -> onnx.ModelProto:
+    """Four convolutions to ``input`` [batch, 3, height, width] float32, every so many units of which are dead."""
+    net = _Builder()
+    x, before = "input", 3
+    for channels in (16, 32, 32, 16):
+        x, before = net.node("Relu", net.conv(x, before, channels, 3)), channels
+        bias = numpy_helper.to_array(net.weights[-1]).copy()
+        bias[::every] = -1e4
+        net.weights[-1].CopyFrom(numpy_helper.from_array(bias, net.weights[-1].name))
+    return net.model(["batch", 3, height, width], x, ["batch", before, height, width])
+
+
 def resnet18(seed: int = 0) -> onnx.ModelProto:
     """ResNet-18 as deployed (BatchNorm folded): ``input`` [batch, 3, 224, 224] float32, 17 rectifiers."""
     net = _Builder(seed)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,18 +88,29 @@ class Pruned:
         Raises:
             UsageError: ``output`` if the file cannot be written.
         """
+        with self.staged(path) as staged:
+            for file, place in staged.moves:
+                with _writing(staged.target):
+                    file.replace(place)
+            staged.settle()
+        return tuple(place for _, place in reversed(staged.moves))
+
+    @contextlib.contextmanager
+    def staged(self, path: str | os.PathLike[str]) -> Generator[Staged]:
+        """The model's files, complete in a folder beside their place; what is not moved there by the end is gone.
+
+        Raises:
+            UsageError: ``output`` if the files cannot be written.
+        """
         target = Path(path).resolve()  # a link stays a link
         if target.exists() and not target.is_file():
             raise UsageError(f"'{path}' is not a file", slug="output", hint="Name a new file.")
-        try:
-            with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name[:100]}.") as folder:
-                # The weights first: a model whose weights are not there yet would be worse than none.
-                staged = self._write(Path(folder) / target.name)
-                written = [file.replace(target.with_name(file.name)) for file in reversed(staged)]
-            _remove_older(target, {*written, *self.sources})
-        except OSError as error:
-            raise UsageError(f"cannot write '{target}': {error.strerror}", slug="output") from error
-        return tuple(reversed(written))
+        with contextlib.ExitStack() as stack:
+            with _writing(target):
+                prefix = f".{target.name[:100]}."
+                folder = stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix))
+                files = self._write(Path(folder) / target.name)
+            yield Staged(target=target, files=tuple(files), sources=self.sources)
 
     def _write(self, target: Path) -> list[Path]:
         """The model's file, and that of its weights if they get one."""
@@ -114,6 +125,39 @@ class Pruned:
             return _write_apart(_bare(self.graph), target, least)
         target.write_bytes(self.model.SerializeToString())
         return [target]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A model's files before they are in their place.
+
+    Attributes:
+        target: Where the model goes.
+        files: Its files, the model first.
+        sources: Files of the original's weights.
+    """
+
+    target: Path
+    files: tuple[Path, ...]
+    sources: frozenset[Path]
+
+    @property
+    def moves(self) -> tuple[tuple[Path, Path], ...]:
+        """Every file and its place, weights first: a model whose weights are not there yet would be worse than none."""
+        return tuple((file, self.target.with_name(file.name)) for file in reversed(self.files))
+
+    def settle(self) -> None:
+        """Once all are in their place: remove the weights of an earlier model of that name."""
+        with _writing(self.target):
+            _remove_older(self.target, {*(place for _, place in self.moves), *self.sources})
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write '{target}': {error.strerror}", slug="output") from error
 
 
 def _write_apart(model: ir.Model, target: Path, least: int) -> list[Path]:

@@ -183,7 +183,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
     model, decision = case.network.model, planned.decision
     names = case.initializers
     written = rewrite(planned.ground, decision.facts, decision.sums, decision.solution)
-    list_again(model, case.listed)
+    fixed = list_again(model, case.listed)
     for value in model.graph.outputs:
         value.type, value.shape = case.declared[value.name]
     plan = Plan(
@@ -196,6 +196,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
         before=planned.before,
         after=msgspec.structs.replace(size(model), multiply_adds=planned.multiply_adds),
         spared=case.spared,
+        fixed=fixed,
     )
     model.metadata_props.update(provenance(case.audit, plan))
     return plan

@@ -97,6 +97,16 @@ def in_an_old_opset(some: Numbers) -> onnx.ModelProto:
     return graph(X, IMAGE, f"{STEM} {body}", weights, opset=9)
 
 
+def one_weight_at_two_places(some: Numbers) -> onnx.ModelProto:
+    """What reads the second could do without the dead channels, but the weight needs them at the first: none goes."""
+    body = (
+        f"h = Conv{SAME} (x, w0, b0)\n q = Relu (h)\n k = Conv{SAME} (q, w1, b1)\n r = Relu (k)\n"
+        f"l = Conv{SAME} (r, w1, b1)\n z = Relu (l)\n p = GlobalMaxPool (z)\n y = Conv (p, w2, b2)"
+    )
+    weights = some.stem(dead=()) | some.layer(1, 8, 8, 3, 3, dead=(1, 4, 6)) | some.layer(2, 3, 8, 1, 1)
+    return graph(X, IMAGE, body, weights)
+
+
 DETOURS = (
     Pattern(dead_in_a_branch, {"r": (1, 4, 6), "z": ()}, 3),
     Pattern(dead_in_the_first_summand_of_a_difference, {"r": (1, 4, 6)}, 3),
@@ -106,5 +116,8 @@ DETOURS = (
     Pattern(dead_behind_one_of_two_depthwise_convolutions, {"r": (), "q": (1, 4, 6), "z": (0, 4)}, 5),
     Pattern(dead_behind_a_depthwise_convolution_of_a_concat, {"r": (), "q": (2, 3, 9)}, 3),
     Pattern(dead_in_a_body, {"z": (1, 4, 6)}, 3, feed={"flag": np.bool_(True)}),
+    Pattern(
+        one_weight_at_two_places, {"q": (), "r": (1, 4, 6)}, 0, kept=frozenset({"shared-weights", "partner-alive"})
+    ),
     Pattern(in_an_old_opset, {"r": (1, 4, 6)}, 3),
 )

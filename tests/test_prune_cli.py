@@ -81,6 +81,28 @@ def test_audits_and_prunes_in_one_go_and_leaves_with_the_gates_word(
     assert width("s.onnx") == 16  # 20 is no multiple of 8, so there is nothing to keep
 
 
+def test_one_go_takes_the_options_of_pruning_and_their_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_go = ["m.onnx", "--data", "d.npz", "-q", "--no-latency", "--prune"]
+    assert run([*one_go, "spared.onnx", "--spare", "r0", "--align", "1"]) == 0
+    assert width("spared.onnx") == 20
+    assert run([*one_go, "few.onnx", "--align", "5"]) == 0
+    assert width("few.onnx") == 20  # four of them are dead, and one multiple is five
+    monkeypatch.setenv("RELU_AUDIT_ALIGN", "5")
+    assert run([*one_go, "set.onnx"]) == 0
+    assert width("set.onnx") == 20
+
+
+@pytest.mark.parametrize("command", [[], ["each"]], ids=["audit", "each"])
+@pytest.mark.parametrize("options", [["--align", "1"], ["--merge-linear"], ["--spare", "r0"], ["--no-latency"]])
+def test_options_of_pruning_are_refused_where_nothing_is_pruned(
+    command: list[str], options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([*command, "m.onnx", "--data", "d.npz", *options]) == 2
+    assert "nothing is pruned here; add --prune FILE" in capsys.readouterr().err
+    monkeypatch.setenv("RELU_AUDIT_ALIGN", "1")
+    assert run([*command, "m.onnx", "--data", "d.npz", "-q"]) == 0
+
+
 def test_a_dry_run_writes_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     before = set(Path().iterdir())
     assert pruned("--data", "d.npz", "--dry-run", "--json", "p.json") == 0

@@ -51,3 +51,12 @@ def test_families_are_equal_bit_by_bit(family: str, align: int) -> None:
     judged = prune(model, data, align=align, scatter=True)
     assert_same_function(model, judged.pruned.model, [data])
     assert judged.dead_removed >= without.dead_removed
+    if judged.removed == without.removed:
+        assert judged.pruned.model.graph == without.pruned.model.graph
+
+
+@pytest.mark.parametrize("pattern", [pytest.param(one, id=one.name) for one in DETOURS if not one.removed])
+def test_a_detour_by_which_no_unit_goes_is_not_taken(pattern: Pattern) -> None:
+    data = pattern.data(0)
+    plain, scattered = (prune(pattern.model, data, align=1, scatter=scatter) for scatter in (False, True))
+    assert scattered.pruned.model.graph == plain.pruned.model.graph

@@ -19,6 +19,7 @@ from relu_audit.cli.gate import gate_options
 from relu_audit.cli.options import Shares, option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.prune import Shown, write_pruned
+from relu_audit.cli.pruning import How, pruning_options, refuse_idle
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
     metavar="FILE",
     help="Write the model with what was found on its nodes, as viewers of models show it.",
 )
-@option(
-    "--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units; see the command prune."
-)
+@option("--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units.")
 @gate_options
 @option(
     "--bands",
@@ -80,6 +79,7 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
     help="Also plan a pruning, to tell what it would give back; takes as long as prune --dry-run.",
 )
 @running_options
+@pruning_options
 @option("--exit-zero", is_flag=True, help="Exit with 0 whatever the gate says.")
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")
 @option("--verbose", "-v", is_flag=True, help="Also list the dead units of every layer.")
@@ -94,11 +94,14 @@ def audit(
     quiet: bool,
     verbose: bool,
     debug: bool,
+    how: How,
     **options: Any,
 ) -> int:
     """Audit MODEL: which rectifier units never fire on DATA, and how sure that is."""
     given = {"--annotate": annotated_file, "--prune": pruned_file}
     models = {name: file for name, file in given.items() if file is not None}
+    if pruned_file is None:
+        refuse_idle()
     try:
         check_formats(reports)
         read = [str(model), data, *([] if options["baseline"] is None else [options["baseline"]])]
@@ -108,7 +111,7 @@ def audit(
         result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
         if pruned_file is not None and not result.partial:
             shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
-            write_pruned(model, result, pruned_file, data=data, shown=shown, running=options)
+            write_pruned(model, result, pruned_file, data=data, shown=shown, running=options, how=how)
         click.get_current_context().meta[INTERRUPTED] = result.partial
         return _exit_code(result, exit_zero=exit_zero)
     except Exception:

@@ -13,8 +13,12 @@ from pathlib import Path
 from relu_audit.errors import UsageError
 
 
-def deliver(reports: Mapping[str, str | bytes]) -> None:
+def deliver(reports: Mapping[str, str | bytes], files: Collection[tuple[Path, Path]] = ()) -> None:
     """Write reports by target, all of them or none: every file is complete beside its place before the first moves in.
+
+    Args:
+        reports: What to write.
+        files: Others that are complete already, each with its place; they move in first, in their order.
 
     Raises:
         UsageError: ``output`` if a target cannot be written.
@@ -29,7 +33,7 @@ def deliver(reports: Mapping[str, str | bytes]) -> None:
             else:
                 path = Path(target).resolve()
                 staged.append((_staged(path, content), path))
-        for temporary, path in staged:
+        for temporary, path in (*files, *staged):
             _attempt(path, lambda temporary=temporary, path=path: temporary.replace(path))
         for target, content in direct:
             _write_directly(target, content)

@@ -16,9 +16,10 @@ from relu_audit.cli import Exit
 from relu_audit.cli.command import Configured, progress, running_options
 from relu_audit.cli.options import option
 from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.pruning import How, pruning_options
 
 if TYPE_CHECKING:
-    from relu_audit.pruned import Pruned
+    from relu_audit.pruned import Pruned, Staged
     from relu_audit.records import Audit
     from relu_audit.surgery.plan import Files, Latency, PruningRecord
 
@@ -36,18 +37,7 @@ Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 i
 @option("--dry-run", is_flag=True, help="Print the plan and what it would save; write no model.")
 @click.option("--json", "json_file", metavar="FILE", help="Write plan and verification as JSON; - is standard output.")
 @click.option("--html", "html_file", metavar="FILE", help="Write the same as one HTML page; - is standard output.")
-@option(
-    "--align",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Keep channel counts that were multiples of N so: odd ones lose the runtime's fast kernels. 1 for size.",
-)
-@option("--merge-linear", is_flag=True, help="Also merge layers whose units are all always on.")
-@option("--scatter", is_flag=True, help="Also compute residual branches narrower and scatter them back.")
-@option("--spare", multiple=True, metavar="TENSOR", help="Leave the units of this layer alone; may be repeated.")
-@option("--latency/--no-latency", default=True, show_default=True, help="Time original and result.")
+@pruning_options
 @running_options
 @option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -61,11 +51,7 @@ def prune(
     html_file: str | None,
     quiet: bool,
     debug: bool,
-    latency: bool,
-    align: int,
-    merge_linear: bool,
-    scatter: bool,
-    spare: tuple[str, ...],
+    how: How,
     **running: Any,
 ) -> int:
     """Remove every dead unit of MODEL that can go without changing what it computes."""
@@ -77,7 +63,6 @@ def prune(
     models = {} if output is None else {"--output": output}
     if output == "-":
         raise click.UsageError("a model is not written to standard output; name a file")
-    options = {"align": align, "merge_linear": merge_linear, "scatter": scatter, "spare": spare}
     shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
     try:
         read = [str(path) for path in (model, data, audit_file) if path is not None]
@@ -86,17 +71,7 @@ def prune(
         if found.partial:
             click.echo("interrupted: what part of the data did not wake may not be cut", err=True)
             return Exit.INCONCLUSIVE
-        write_pruned(
-            model,
-            found,
-            output,
-            data=data,
-            reports=reports,
-            shown=shown,
-            timing=latency,
-            running=running,
-            options=options,
-        )
+        write_pruned(model, found, output, data=data, reports=reports, shown=shown, running=running, how=how)
     except Exception:
         if debug:
             traceback.print_exc()
@@ -120,9 +95,8 @@ def write_pruned(
     data: str | None,
     shown: Shown,
     running: Mapping[str, Any],
+    how: How,
     reports: Mapping[str, str] | None = None,
-    timing: bool = True,
-    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Prune by an audit, write the model if there is a name for it, time it, and say what was done."""
     from relu_audit.pruning import prune as run
@@ -132,16 +106,14 @@ def write_pruned(
         _spare_weights(model, audit, {"--output": output, **(reports or {})})
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
     with contextlib.redirect_stdout(sys.stderr):
-        pruned = run(model, audit, data=data, verify=output is not None, **same, **(options or {}))
-    written: tuple[Path, ...] = ()
-    if output is not None:
-        written = pruned.save(output)
-    files = _files(model, audit, written) if written else None
-    measured = None
-    if output is not None and timing and pruned.plan.cuts:
-        measured = _latency(model, Path(output), pruned, running)
-    record = pruned.record(files, measured)
-    deliver({target: _report(name, record, audit) for name, target in (reports or {}).items()})
+        pruned = run(model, audit, data=data, verify=output is not None, **same, **how.options)
+    # Model and reports are complete, each beside its place, before the first of them moves in.
+    with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
+        record = pruned.record() if staged is None else _measured(model, pruned, staged, running, timing=how.latency)
+        written = {target: _report(name, record, audit) for name, target in (reports or {}).items()}
+        deliver(written, () if staged is None else staged.moves)
+        if staged is not None:
+            staged.settle()
     if not shown.quiet:
         from rich.console import Console
 
@@ -149,6 +121,14 @@ def write_pruned(
         if not console.is_terminal:
             console.width = 120
         console.print(pruning.render(record, audit))
+
+
+def _measured(
+    model: Path, pruned: Pruned, staged: Staged, running: Mapping[str, Any], *, timing: bool
+) -> PruningRecord:
+    """The record, with what was measured of the result's file."""
+    latency = _latency(model, staged.files[0], pruned, running) if timing and pruned.plan.cuts else None
+    return pruned.record(_files(model, pruned.audit, staged.files), latency)
 
 
 def _report(option_name: str, record: PruningRecord, audit: Audit) -> str:

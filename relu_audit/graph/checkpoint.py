@@ -17,6 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError, UsageError
+from relu_audit.graph.parameters import parameters
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo, as_text
@@ -41,7 +42,7 @@ class Checkpoint:
         producer: Producer name and version as the file gives them.
         ir_version: Version of the ONNX file format.
         opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
-        parameters: Elements in all floating-point initializers, shared ones counted once.
+        parameters: Elements of its weights; :func:`relu_audit.graph.parameters.parameters` says which they are.
     """
 
     model: ir.Model
@@ -153,7 +154,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
-        parameters=_parameters(model),
+        parameters=parameters(model),
     )
 
 
@@ -369,11 +370,6 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 if attribute.HasField("g"):
                     graphs.append(attribute.g)
                 graphs.extend(attribute.graphs)
-
-
-def _parameters(model: ir.Model) -> int:
-    tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
-    return sum(math.prod(t.shape.numpy()) for t in tensors if t is not None and t.dtype.is_floating_point())
 
 
 def _first_line(error: BaseException) -> str:

@@ -31,8 +31,14 @@ MAXIMUM = Monoid("Max", "ReduceMax", -np.inf)
 MINIMUM = Monoid("Min", "ReduceMin", np.inf)
 
 
+UNITED_SINCE = 11
+"""The opset from which branches may give results of different shapes; before it, all known sizes must agree."""
+
+
 class NodeWriter(Protocol):
     """What lifting needs of a writer of nodes."""
+
+    opset: int
 
     def node(
         self,
@@ -103,8 +109,24 @@ def _out_of_branch(
         if branch is not home:
             given = _constant(writer, monoid.identity, value, rank)
             branch.extend(writer.taken())
-        branch.outputs.append(given)
+        branch.outputs.append(_of_unsaid_shape(writer, given, rank, owner))
+        branch.extend(writer.taken())
     return _last_output(writer, owner, value)
+
+
+def _of_unsaid_shape(writer: NodeWriter, value: ir.Value, rank: int, owner: ir.Node) -> ir.Value:
+    """The value, where the opset wants it so behind a reshape whose target is known to nobody before the model runs.
+
+    The target is zero for each axis, which means that the axis stays as it is; it is made of the condition, as that is
+    no constant.
+    """
+    if writer.opset >= UNITED_SINCE or rank == 0:
+        return value
+    number = writer.node("Cast", owner.inputs[0], dtype=ir.DataType.INT64, to=int(ir.DataType.INT64))
+    nothing = writer.node("Sub", number, number, dtype=ir.DataType.INT64)
+    entry = writer.node("Reshape", nothing, writer.integers([1]), dtype=ir.DataType.INT64)
+    target = writer.node("Concat", *[entry] * rank, dtype=ir.DataType.INT64, axis=0)
+    return writer.node("Reshape", value, target, dtype=value.dtype)
 
 
 def _out_of_loop(

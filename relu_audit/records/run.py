@@ -24,7 +24,8 @@ class ModelInfo(Record, frozen=True, kw_only=True):
         producer: Producer name and version as the file gives them.
         ir_version: Version of the ONNX file format.
         opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
-        parameters: Elements in all floating-point initializers, shared ones counted once.
+        parameters: Elements of its weights, in initializers and Constant nodes, in bodies and functions too: floating
+            point of any width, quantized codes and quantized biases. What serves several places counts once.
     """
 
     name: str

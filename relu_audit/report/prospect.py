@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit, Cost, share
-from relu_audit.report.numbers import count, percent
+from relu_audit.report.numbers import count, percent, plural
 
 
 def given_back(audit: Audit) -> str:
@@ -16,9 +16,13 @@ def given_back(audit: Audit) -> str:
         slug, why = found.failure
         return f"what pruning would give back could not be planned: {one_line(why)} [{one_line(slug)}]"
     if found.before is None or found.after is None or found.before == found.after:
-        return f"pruning would give back: nothing, 0 of {count(audit.dead)} dead units"
-    parts = [f"{count(found.removed)} of {count(audit.dead)} dead units", *_less(found.before, found.after)]
+        return f"pruning would give back: nothing, 0 of {_dead(audit)}"
+    parts = [f"{count(found.removed)} of {_dead(audit)}", *_less(found.before, found.after)]
     return f"pruning would give back: {', '.join(parts)}"
+
+
+def _dead(audit: Audit) -> str:
+    return plural(audit.dead, "dead unit", "dead units")
 
 
 def _less(before: Cost, after: Cost) -> list[str]:

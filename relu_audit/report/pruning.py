@@ -13,8 +13,11 @@ from rich.text import Text
 from relu_audit.errors import one_line
 from relu_audit.records import Audit
 from relu_audit.report.names import short
-from relu_audit.report.numbers import change, count
+from relu_audit.report.numbers import change, count, plural
 from relu_audit.surgery.plan import KeptUnit, Plan, PruningRecord, Verification
+
+FIXED_SHOWN = 3
+"""Names of weights that can no longer be fed, at most; the JSON and the page have all."""
 
 
 def write(record: PruningRecord) -> str:
@@ -31,6 +34,7 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     parts += [Text(line) for line in _refusals(plan.kept)]
     if plan.cuts:
         parts.append(_costs(record))
+    parts += [Text(line) for line in _no_longer_fed(plan)]
     parts += [Text(line) for line in _checks(record.verification)]
     parts.append(Text(f"Premise: {record.premise}."))
     if record.data.synthetic:
@@ -40,17 +44,23 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
 
 def _heading(record: PruningRecord) -> Text:
     plan = record.plan
-    dead = sum(one.why == "dead" for one in plan.removed)
-    other = len(plan.removed) - dead
     done = "removed" if record.verification is not None else "can be removed"
-    parts = [f"{count(dead)} dead units {done}"] if plan.removed else []
-    if other:
-        parts.append(f"{count(other)} that nobody reads or that are constant")
-    if not plan.removed:
-        parts.append("only what no unit reads is cut" if plan.cuts else "nothing to remove")
     stay = Counter(one.why for one in plan.kept)
     left = " and ".join(f"{count(number)} {why}" for why, number in sorted(stay.items(), reverse=True))
-    return Text(f"{one_line(record.model)}: {' and '.join(parts)}" + (f"; {left} stay" if left else ""))
+    stays = f"; {left} {'stays' if len(plan.kept) == 1 else 'stay'}" if left else ""
+    return Text(f"{one_line(record.model)}: {_gone(plan, done)}{stays}")
+
+
+def _gone(plan: Plan, done: str) -> str:
+    """How many units went, by what they were."""
+    dead = sum(one.why == "dead" for one in plan.removed)
+    other = len(plan.removed) - dead
+    if not plan.removed:
+        return "only what no unit reads is cut" if plan.cuts else "nothing to remove"
+    others = f"that nobody reads or that {'is' if other == 1 else 'are'} constant"
+    if not dead:
+        return f"{plural(other, 'unit', 'units')} {others} {done}"
+    return f"{plural(dead, 'dead unit', 'dead units')} {done}" + (f" and {count(other)} {others}" if other else "")
 
 
 def _layers(plan: Plan, audit: Audit) -> Table:
@@ -79,8 +89,8 @@ def _refusals(kept: Sequence[KeptUnit]) -> Iterator[str]:
     for one in kept:
         first.setdefault(one.slug, one)
     for slug, one in first.items():
-        place = f"unit {one.unit} of {short(one.tensor)}"
-        yield f"kept [{slug}] {count(number[slug])}: for example {place}: {one_line(one.detail)}"
+        place = f"{'for example ' * (number[slug] > 1)}unit {one.unit} of {short(one.tensor)}"
+        yield f"kept [{slug}] {count(number[slug])}: {place}: {one_line(one.detail)}"
 
 
 def _costs(record: PruningRecord) -> Table:
@@ -102,6 +112,16 @@ def _costs(record: PruningRecord) -> Table:
         gain = f"{old / new:.2f} times as fast" if record.latency.clear else "no clear difference"
         table.add_row("milliseconds a run", f"{old:.3g}", f"{new:.3g}", gain)
     return table
+
+
+def _no_longer_fed(plan: Plan) -> Iterator[str]:
+    """The weights of which a caller can no longer feed other numbers, the first few by name."""
+    if plan.fixed:
+        names = ", ".join(short(name) for name in plan.fixed[:FIXED_SHOWN])
+        more = f" and {count(len(plan.fixed) - FIXED_SHOWN)} more" if len(plan.fixed) > FIXED_SHOWN else ""
+        one = len(plan.fixed) == 1
+        which = "No longer an input that can be fed, as it" if one else "No longer inputs that can be fed, as they"
+        yield f"{which} changed or {'is' if one else 'are'} gone: {names}{more}"
 
 
 def _checks(verification: Verification | None) -> Iterator[str]:

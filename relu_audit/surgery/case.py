@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -16,9 +16,10 @@ from relu_audit.observe.session import Engine
 from relu_audit.records import Audit
 from relu_audit.surgery.collect import collect
 from relu_audit.surgery.facts import Facts
-from relu_audit.surgery.ground import Ground, survey
+from relu_audit.surgery.ground import Ground, measurable, survey
 from relu_audit.surgery.hold import Silent, hold
-from relu_audit.surgery.listed import unlist
+from relu_audit.surgery.listed import Listed, unlist
+from relu_audit.surgery.ranges import Copy
 from relu_audit.surgery.rehearsal import Feeds, able, rehearse
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
 
@@ -36,7 +37,7 @@ class Case:
         declared: Type and shape of every output as the file states them.
         initializers: Names of the initializers there were.
         outside: Those that lie in files of their own.
-        listed: Names of all inputs, where initializers were listed among them.
+        listed: The inputs, where initializers were listed among them.
         engine: What runs it.
         inputs: What it is fed.
         data: Calibration data, unless there is none.
@@ -51,7 +52,7 @@ class Case:
     declared: Mapping[str | None, tuple[ir.TypeProtocol | None, ir.Shape | None]]
     initializers: frozenset[str]
     outside: frozenset[str]
-    listed: tuple[str | None, ...]
+    listed: Listed
     engine: Engine
     inputs: Sequence[GraphInput]
     data: Dataset | None
@@ -60,7 +61,21 @@ class Case:
     def survey(self, silent: Sequence[Silent]) -> Ground:
         """Sizes and numbers of the graph as it stands, from runs in which units are held silent."""
         network, held = self.network, hold(self.network.model, silent)
-        return survey(network, *rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, self.samples))
+        names = measurable(network)
+        rehearsal = rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, names, self.samples)
+        return replace(survey(network, rehearsal), staying=self.premise.untouched)
+
+    def survey_again(self, ground: Ground, silent: Sequence[Silent], copies: Sequence[Copy]) -> Ground:
+        """The same of a graph that only has some values once more; nothing has to be run for that.
+
+        Args:
+            ground: The ground of the graph before.
+            silent: The units that were held then.
+            copies: The values that there are now.
+        """
+        held = {one.value.name or "": (one.axis, one.held) for one in silent}
+        rehearsal = ground.rehearsal.with_copies(hold(self.network.model, silent), copies, held)
+        return replace(survey(self.network, rehearsal, ground), staying=self.premise.untouched)
 
     def collect(self, ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
         """The facts of the graph, in which units that are spared stay whatever else goes."""

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from relu_audit.graph.bodies import BRANCHES
+from relu_audit.graph.parameters import CODES
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.combine import combine
-from relu_audit.surgery.cost import CODES
 from relu_audit.surgery.facts import Facts, named
 from relu_audit.surgery.follow import follow, settle
 from relu_audit.surgery.ground import Ground

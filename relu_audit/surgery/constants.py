@@ -7,6 +7,7 @@ run of the held model, so that it is what the model computes. Two equal samples 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import onnx_ir as ir
 
 from relu_audit.graph.bodies import BRANCHES
 from relu_audit.graph.scopes import bodies, walk
-from relu_audit.surgery.atoms import Atoms, Bools, Ints
+from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.facts import Facts, Mix
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
@@ -47,10 +48,12 @@ class Constants:
 
 def find_constants(ground: Ground, facts: Facts, silent: Sequence[Silent]) -> Constants:
     """Follow what is silent, and what zero weights make, forward through the graph."""
-    return _Finder(ground, facts, silent).run()
+    return _Finder(ground, facts, silent).find(_Structure(ground, facts, silent).find())
 
 
-class _Finder:
+class _Follower(ABC):
+    """Goes through the graph once; what entries that are constant by structure range over is for others to say."""
+
     def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
         self.ground, self.facts, self.atoms = ground, facts, ground.atoms
         self.known = np.zeros(self.atoms.count, bool)
@@ -61,16 +64,13 @@ class _Finder:
         self.mixes: dict[ir.Node, list[Mix]] = {}
         for mix in facts.mixes:
             self.mixes.setdefault(mix.node, []).append(mix)
-        self.low, self.high = np.full(self.atoms.count, np.nan), np.full(self.atoms.count, np.nan)
 
-    def run(self) -> Constants:
-        graph = self.ground.network.model.graph
-        nodes = [step.node for step in walk(graph)]
+    def _follow(self) -> None:
+        nodes = [step.node for step in walk(self.ground.network.model.graph)]
         for value in (value for one in self.ground.network.model.graphs() for value in one.initializers.values()):
             if self.ground.constant(value) is not None:
                 self._is_whole(value)
         reached = self._reached(nodes)
-        self._read_off(reached)
         for node in nodes:
             law = self.ground.law(node)
             if all(self.ground.constant(value) is not None for value in node.outputs):
@@ -80,17 +80,14 @@ class _Finder:
                 self._out_of_branches(node)
             elif law is not None and any(value in reached for value in node.outputs):
                 self._node(node, law)
-        return Constants(self.known, self.number, frozenset(self.whole), self.uneven)
 
     def _is_whole(self, value: ir.Value) -> None:
         self.whole.add(value)
-        numbers = self.ground.constant(value)
         for axis, atoms in self.atoms.of(value):
             self.known[atoms] = True
-            if numbers is not None and numbers.dtype.kind in "biuf":
-                rest = tuple(i for i in range(numbers.ndim) if i != axis)
-                low, high = numbers.min(axis=rest), numbers.max(axis=rest)
-                self.number[atoms] = np.where(low == high, low.astype(np.float64), np.nan)
+            level = self.ground.level(value, axis)
+            if level is not None:
+                self.number[atoms] = level
 
     def _reached(self, nodes: Iterable[ir.Node]) -> set[ir.Value]:
         """Values that may hold a constant."""
@@ -120,32 +117,6 @@ class _Finder:
         law = self.ground.law(node)
         data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and i in law.data]
         return law is not None and law.moves and all(value in self.whole for value in data)
-
-    def _read_off(self, reached: Iterable[ir.Value]) -> None:
-        graph = self.ground.network.model.graph
-        wanted = {
-            value.name: value
-            for value in reached
-            if value.name and value.graph is graph and value in self.ground.shapes and any(self.atoms.of(value))
-        }
-        size = {name: 4 * int(np.prod(self.ground.shapes[value])) for name, value in wanted.items()}
-        rehearsal = self.ground.rehearsal
-        # A constant is one at every size: 1 / height is none, nor is what a padding of this height leaves alone.
-        for feeds in (rehearsal.feeds, *rehearsal.further):
-            for name, array in rehearsal.numbers(size, feeds):
-                self._widen(wanted[name], array)
-        rehearsal.close()
-
-    def _widen(self, value: ir.Value, array: np.ndarray) -> None:
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            return
-        for axis, atoms in self.atoms.of(value):
-            rest = tuple(i for i in range(array.ndim) if i != axis)
-            if array.shape[axis] != len(atoms) or not array.size:
-                self.low[atoms] = np.inf
-                continue
-            self.low[atoms] = _least(self.low[atoms], array.min(axis=rest).astype(np.float64))
-            self.high[atoms] = -_least(-self.high[atoms], -array.max(axis=rest).astype(np.float64))
 
     def _node(self, node: ir.Node, law: Law) -> None:
         for output, value in enumerate(node.outputs):
@@ -179,7 +150,7 @@ class _Finder:
             return
         constant, number = made
         if value.graph is self.ground.network.model.graph:
-            low, high = self.low[atoms], self.high[atoms]
+            low, high = self._span(value, atoms, constant)
             even = high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high))
             self.uneven[atoms] = constant & ~even
             constant, number = constant & even, low
@@ -187,6 +158,10 @@ class _Finder:
             constant = constant & ~np.isnan(number)
         self.known[atoms] = constant
         self.number[atoms] = np.where(constant, number, np.nan)
+
+    @abstractmethod
+    def _span(self, value: ir.Value, atoms: Ints, constant: Bools) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest number of entries, of which the given ones are constant by structure."""
 
     def _combined(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
         """Constant where every operand is, or where one is zero and the operator absorbs."""
@@ -276,22 +251,77 @@ class _Finder:
             return
         for index, value in enumerate(node.outputs):
             for axis, atoms in self.atoms.of(value):
-                sides = [_numbers(self.atoms, self.number, body.outputs[index], axis) for _, body in bodies(node)]
-                first = sides[0]
-                if first is None or len(first) != len(atoms):
+                sides = [self.atoms.along(body.outputs[index], axis) for _, body in bodies(node)]
+                if any(side is None or len(side) != len(atoms) for side in sides):
                     continue
-                same = np.ones(len(atoms), bool)
-                for side in sides:
-                    same &= side == first if side is not None and len(side) == len(first) else False
-                self.known[atoms] = same
-                self.number[atoms] = np.where(same, first, np.nan)
+                number = self._agreed([self.number[side] for side in sides])
+                self.known[atoms] = ~np.isnan(number)
+                self.number[atoms] = number
+
+    @abstractmethod
+    def _agreed(self, sides: Sequence[np.ndarray]) -> np.ndarray:
+        """The number that all have; NaN where they do not have one."""
 
 
-def _numbers(atoms: Atoms, number: np.ndarray, value: ir.Value, axis: int) -> np.ndarray | None:
-    own = atoms.along(value, axis)
-    return None if own is None else number[own]
+class _Finder(_Follower):
+    """What is constant, once it is known what may be."""
+
+    def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
+        super().__init__(ground, facts, silent)
+        self.low, self.high = np.full(self.atoms.count, np.nan), np.full(self.atoms.count, np.nan)
+
+    def find(self, structural: Iterable[ir.Value]) -> Constants:
+        """What is constant of values that may be, of which the numbers are read."""
+        self._read_off(structural)
+        self._follow()
+        return Constants(self.known, self.number, frozenset(self.whole), self.uneven)
+
+    def _read_off(self, structural: Iterable[ir.Value]) -> None:
+        graph = self.ground.network.model.graph
+        wanted = {
+            value.name: value
+            for value in structural
+            if value.name and value.graph is graph and value in self.ground.shapes and any(self.atoms.of(value))
+        }
+        rehearsal = self.ground.rehearsal
+        unread = {name: value for name, value in wanted.items() if name not in rehearsal.ranges}
+        size = {name: 4 * int(np.prod(self.ground.shapes[value])) for name, value in unread.items()}
+        # A constant is one at every size: 1 / height is none, nor is what a padding of this height leaves alone.
+        for feeds in rehearsal.runs:
+            for name, array in rehearsal.numbers(size, feeds):
+                lengths = {axis: len(atoms) for axis, atoms in self.atoms.of(unread[name])}
+                rehearsal.ranges.widen(name, lengths, array)
+        rehearsal.close()
+        for name, value in wanted.items():
+            for axis, (low, high) in rehearsal.ranges.of(name).items():
+                atoms = self.atoms.along(value, axis)
+                if atoms is not None:
+                    self.low[atoms], self.high[atoms] = low, high
+
+    def _span(self, value: ir.Value, atoms: Ints, constant: Bools) -> tuple[np.ndarray, np.ndarray]:
+        del value, constant
+        return self.low[atoms], self.high[atoms]
+
+    def _agreed(self, sides: Sequence[np.ndarray]) -> np.ndarray:
+        return np.where(np.all([side == sides[0] for side in sides], axis=0), sides[0], np.nan)
 
 
-def _least(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The lesser one; what is no number in a run that was read stays none, and NaN before the first is none yet."""
-    return np.where(np.isnan(old), new, np.minimum(old, new))
+class _Structure(_Follower):
+    """What may be constant by structure alone, before anything is read: all of it is taken for zeros, which go far."""
+
+    def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
+        super().__init__(ground, facts, silent)
+        self.found: set[ir.Value] = set()
+
+    def find(self) -> set[ir.Value]:
+        """Values any of whose entries may be constant, for what they are made of."""
+        self._follow()
+        return self.found
+
+    def _span(self, value: ir.Value, atoms: Ints, constant: Bools) -> tuple[np.ndarray, np.ndarray]:
+        if constant.any():
+            self.found.add(value)
+        return np.zeros(len(atoms)), np.zeros(len(atoms))
+
+    def _agreed(self, sides: Sequence[np.ndarray]) -> np.ndarray:
+        return np.where(np.any([np.isnan(side) for side in sides], axis=0), np.nan, 0.0)

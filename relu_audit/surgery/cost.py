@@ -8,18 +8,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 import onnx_ir as ir
 
-from relu_audit.graph.scopes import walk
+from relu_audit.graph.parameters import held, parameters
 from relu_audit.records import Cost
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.laws import law
 from relu_audit.surgery.signature import Place, Signature
 from relu_audit.surgery.solve import Solution
-
-CODES = frozenset(
-    {ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4, ir.DataType.INT2, ir.DataType.UINT2}
-)
-"""Integers so short that they are no sizes or indices, but quantized numbers."""
 
 Lengths = Mapping[tuple[ir.Value, int], int]
 
@@ -76,32 +70,9 @@ def _runs_along(weight: list[Place], place: Place, lengths: Lengths) -> bool:
 
 
 def size(model: ir.Model) -> Cost:
-    """Elements and bytes of a model's weights, in initializers and in nodes; quantized ones count like others."""
-    tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
-    held = [step.node.attributes["value"].as_tensor() for step in walk(model.graph) if _holds(step.node)]
-    counted = [tensor for tensor in (*tensors, *held) if tensor is not None]
-    quantized = {id(tensor) for tensor in _biases(model)}
+    """Parameters and bytes of a model's tensors, those in nodes included."""
     return Cost(
-        parameters=sum(
-            math.prod(tensor.shape.numpy())
-            for tensor in counted
-            if tensor.dtype.is_floating_point() or tensor.dtype in CODES or id(tensor) in quantized
-        ),
+        parameters=parameters(model),
         multiply_adds=None,
-        bytes=sum(tensor.nbytes for tensor in counted),
+        bytes=sum(tensor.nbytes for tensor in held(model)),
     )
-
-
-def _holds(node: ir.Node) -> bool:
-    held = node.attributes.get("value")
-    return not node.inputs and held is not None and held.type is ir.AttributeType.TENSOR
-
-
-def _biases(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    """Wider integers that an operator on codes reads: sums of products of codes."""
-    opset = model.opset_imports.get("", 0)
-    for node in (step.node for step in walk(model.graph)):
-        rule = law(node.domain, node.op_type, opset)
-        for value in node.inputs if rule is not None and (rule.zero_points or rule.along is not None) else ():
-            if value is not None and value.const_value is not None and value.const_value.dtype is ir.DataType.INT32:
-                yield value.const_value

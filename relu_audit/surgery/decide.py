@@ -12,7 +12,7 @@ from relu_audit.surgery.constants import Constants, find_constants
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.fold import sums
 from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.hold import Silent, hold
+from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.reach import reading
 from relu_audit.surgery.reasons import Reasons
 from relu_audit.surgery.solve import Solution, Sum, solve
@@ -69,8 +69,6 @@ def decide(ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int)
         if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):
             return Decision(facts, constants, reasons, mixes, solution, silent, first, zero)
         silent = relied
-        held = hold(ground.network.model, silent)
-        ground = replace(ground, rehearsal=replace(ground.rehearsal, model=held))
 
 
 def _relied_on(ground: Ground, one: Silent, solution: Solution, mixes: Sequence[Sum]) -> Bools:

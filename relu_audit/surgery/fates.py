@@ -33,12 +33,13 @@ def fates(
     removed: list[RemovedUnit] = []
     kept: list[KeptUnit] = []
     relied = {(one.tensor, int(unit)) for one in (*decision.silent, *replaced) for unit in one.units[one.indices]}
+    present = {one.value for one in decision.silent}
     for site in audit.sites:
         places = [one for one in silent if one.tensor == site.tensor]
         whole = "merged" if any(one.value in merged for one in places) else "unread"
         for unit in range(site.units) if places else ():
             why = "dead" if unit in site.dead else "constant" if unit in site.constant else whole
-            own = _of_unit(places, decision, unit)
+            own = [_atoms(decision.facts.atoms, one, unit) for one in places if one.value in present]
             if all(atoms is not None and _is_gone(decision, atoms) for atoms in own):
                 removed.append(RemovedUnit(tensor=site.tensor, unit=unit, why=why))
             elif why in ("dead", "constant"):
@@ -60,12 +61,6 @@ def hinted(kept: Collection[KeptUnit], removed: Collection[RemovedUnit], hint: s
 def _told(one: KeptUnit) -> KeptUnit:
     """A unit that stays, whose silence what goes depends on."""
     return msgspec.structs.replace(one, relied=True, detail=f"{one.detail}; the result relies on its silence")
-
-
-def _of_unit(places: Collection[Silent], decision: Decision, unit: int) -> list[Ints | None]:
-    """The atoms of a unit in each of its places; one that is gone went with a layer that was constant as a whole."""
-    present = {one.value for one in decision.silent}
-    return [_atoms(decision.facts.atoms, one, unit) for one in places if one.value in present]
 
 
 def _atoms(atoms: Atoms, one: Silent, unit: int) -> Ints | None:

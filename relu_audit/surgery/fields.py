@@ -69,7 +69,7 @@ def _shown(ground: Ground, value: ir.Value, axis: int, which: Bools) -> np.ndarr
     rehearsal = ground.rehearsal
     wanted = {name: 4 * int(np.prod(shape))}
     rows: list[np.ndarray] = []
-    for feeds in (rehearsal.feeds, *rehearsal.further):
+    for feeds in rehearsal.runs:
         for _, array in rehearsal.numbers(wanted, feeds):
             if array.shape[axis] != len(which) or array.dtype.kind != "f" or not array.size:
                 return None

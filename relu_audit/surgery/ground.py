@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -16,7 +16,9 @@ from relu_audit.graph.normalize import SHAPE_ELEMENTS, Network, sizes
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.atoms import Atoms
 from relu_audit.surgery.laws import Law, law
-from relu_audit.surgery.rehearsal import Feeds, Rehearsal
+from relu_audit.surgery.ranges import extrema
+from relu_audit.surgery.rehearsal import Rehearsal
+from relu_audit.surgery.routes import Traces
 
 PRIMES = (2, 3, 5, 7, 11, 13)
 """Lengths given to open axes: no product of others, so that no regrouping fits by accident."""
@@ -35,6 +37,9 @@ class Ground:
         numbers: Numbers of constants, and of small measured values.
         others: Shapes in a run in which open sizes differ.
         varying: Small measured values that hold other numbers then.
+        staying: Values that stay even if nobody reads them.
+        levels: What :meth:`level` has found.
+        traces: Where nodes were found to move things.
     """
 
     network: Network
@@ -45,7 +50,9 @@ class Ground:
     numbers: Mapping[ir.Value, np.ndarray]
     others: Mapping[ir.Value, tuple[int, ...]] = field(default_factory=dict["ir.Value", "tuple[int, ...]"])
     varying: frozenset[ir.Value] = frozenset()
-    _read: dict[ir.Value, np.ndarray] = field(default_factory=dict)
+    staying: tuple[ir.Value, ...] = ()
+    levels: dict[tuple[ir.Value, int], np.ndarray] = field(default_factory=dict["tuple[ir.Value, int]", "np.ndarray"])
+    traces: Traces = field(default_factory=Traces)
 
     @property
     def opset(self) -> int:
@@ -101,6 +108,16 @@ class Ground:
         found = self.numbers.get(value)
         return None if value in self.measured else found
 
+    def level(self, value: ir.Value, axis: int) -> np.ndarray | None:
+        """The one number of every entry of a constant along an axis, NaN for one of several; None without numbers."""
+        numbers = self.constant(value)
+        if numbers is None or numbers.dtype.kind not in "biuf":
+            return None
+        if (value, axis) not in self.levels:
+            low, high = extrema(numbers, axis)
+            self.levels[value, axis] = np.where(low == high, low, np.nan)
+        return self.levels[value, axis]
+
     def steady(self, value: ir.Value | None) -> np.ndarray | None:
         """The numbers of a small value that no input decides; they may depend on sizes."""
         if value is None:
@@ -114,13 +131,18 @@ def _overridable(value: ir.Value) -> bool:
     return value.is_graph_input()
 
 
-def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Ground:
+def measurable(network: Network) -> list[str]:
+    """Names of the values of the main graph that have a size."""
+    return [value.name or "" for node in network.model.graph for value in node.outputs if _is_tensor(value)]
+
+
+def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None) -> Ground:
     """Find sizes and numbers.
 
     Args:
         network: The graph.
-        rehearsal: The held model with the same names.
-        other: Feeds in which every size that the file leaves open differs from the rehearsal's; None without.
+        rehearsal: The held model with the same names, which was asked for the sizes of all that is measurable.
+        before: What was found when the graph had fewer nodes, and every other value was what it is.
 
     Raises:
         RunError: The model does not run.
@@ -128,17 +150,16 @@ def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Groun
     graph = network.model.graph
     nodes = [step.node for step in walk(graph)]
     measured, constants = _classes(network, nodes)
-    outer = [value for node in graph for value in node.outputs if _is_tensor(value)]
-    names = [value.name or "" for value in outer]
-    first = rehearsal.sizes(names)
-    second = first if other is rehearsal.feeds else None if other is None else rehearsal.sizes(names, other)
+    first, others = rehearsal.shown[0], rehearsal.others
+    other, second = (None, None) if others is None else others
+    inputs = set(graph.inputs)
     known: dict[ir.Value, tuple[int | None, ...]] = {}
     shapes: dict[ir.Value, tuple[int, ...]] = {}
     for value in _all_values(network):
         name = value.name or ""
         if value.const_value is not None:
             known[value] = shapes[value] = tuple(int(i) for i in value.const_value.shape.numpy())
-        elif value in set(graph.inputs) and name in rehearsal.feeds:
+        elif value in inputs and name in rehearsal.feeds:
             shapes[value] = rehearsal.feeds[name].shape
             known[value] = tuple(size if isinstance(size, int) else None for size in sizes(value) or shapes[value])
         elif name in first and value.graph is graph:
@@ -150,12 +171,22 @@ def survey(network: Network, rehearsal: Rehearsal, other: Feeds | None) -> Groun
                 known[value] = tuple(size if isinstance(size, int) else None for size in inferred)
                 if all(isinstance(size, int) for size in inferred):
                     shapes[value] = tuple(size for size in inferred if isinstance(size, int))
-    numbers = _numbers(network, rehearsal, measured, constants, shapes)
-    others = {value: second[value.name or ""] for value in outer if second and value.name in second}
-    others.update({value: other[value.name or ""].shape for value in graph.inputs if other and value.name in other})
+    seen: Mapping[ir.Value, np.ndarray] = {} if before is None else before.numbers
+    numbers = _numbers(network, rehearsal, [v for v in (*measured, *constants) if v not in seen], constants, shapes)
     varying = _varying(rehearsal, {value: numbers[value] for value in measured if value in numbers})
+    elsewhere = {v: second[v.name or ""] for node in graph for v in node.outputs if second and v.name in second}
+    elsewhere.update({value: other[value.name or ""].shape for value in inputs if other and value.name in other})
     rehearsal.close()
-    return Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, others, varying)
+    ground = Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, elsewhere, varying)
+    if before is None:
+        return ground
+    return replace(
+        ground,
+        numbers={**before.numbers, **numbers},
+        varying=varying | before.varying,
+        levels=before.levels,
+        traces=before.traces,
+    )
 
 
 def _varying(rehearsal: Rehearsal, numbers: Mapping[ir.Value, np.ndarray]) -> frozenset[ir.Value]:
@@ -221,14 +252,14 @@ def _classes(network: Network, nodes: list[ir.Node]) -> tuple[set[ir.Value], set
 def _numbers(
     network: Network,
     rehearsal: Rehearsal,
-    measured: set[ir.Value],
+    asked: Iterable[ir.Value],
     constants: set[ir.Value],
     shapes: Mapping[ir.Value, tuple[int, ...]],
 ) -> dict[ir.Value, np.ndarray]:
     graph = network.model.graph
     found: dict[ir.Value, np.ndarray] = {}
     wanted: dict[str, ir.Value] = {}
-    for value in (*measured, *constants):
+    for value in asked:
         if value.const_value is not None:
             continue
         node = value.producer()

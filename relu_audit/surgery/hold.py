@@ -44,6 +44,12 @@ class Silent:
         """Where the silent ones are along the axis."""
         return np.flatnonzero(~np.isnan(self.numbers))
 
+    @property
+    def held(self) -> np.ndarray:
+        """The numbers as the value's element type has them: float64."""
+        alive = np.isnan(self.numbers)
+        return np.where(alive, np.nan, np.where(alive, 0, self.numbers).astype(self.dtype.numpy()).astype(np.float64))
+
 
 def twins(model: ir.Model, copy: ir.Model) -> dict[ir.Value, ir.Value]:
     """For every value that a node computes, the one in a copy of the model; names need not be unique in bodies."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 
 from relu_audit.errors import RunError
 from relu_audit.surgery.biases import Addition, Biases
@@ -20,6 +19,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.plan import Fold
 from relu_audit.surgery.routes import Runner
 from relu_audit.surgery.signature import Place, operation
+from relu_audit.surgery.sweep import sweep
 
 REACH = 1e6
 """A rectifier has to pass on positive numbers up to this, and down to one by it, as they are."""
@@ -80,7 +80,7 @@ def merge(ground: Ground, facts: Facts, on: Collection[tuple[ir.Value, ir.Value]
         values.append(value)
         folds += _write(ground, editor, *pair)
     if values:
-        passes.RemoveUnusedNodesPass()(ground.network.model)
+        sweep(ground.network.model, ground.staying)
     return Merged(tuple(values), tuple(folds))
 
 

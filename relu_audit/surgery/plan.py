@@ -58,6 +58,7 @@ class Plan(Record, frozen=True, kw_only=True):
         before: Cost of the original.
         after: Cost of the result.
         spared: Sites that were left alone because that was asked for.
+        fixed: Initializers that a caller could feed other numbers for, and no longer can, as they changed or are gone.
     """
 
     removed: tuple[RemovedUnit, ...]
@@ -69,6 +70,7 @@ class Plan(Record, frozen=True, kw_only=True):
     before: Cost
     after: Cost
     spared: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 
 OWN_TIMES = 4

@@ -17,7 +17,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.merge import Merged, merge
 from relu_audit.surgery.plan import Cost, Fold, KeptUnit, RemovedUnit
-from relu_audit.surgery.scatter import attempt
+from relu_audit.surgery.scatter import Detour, attempt
 from relu_audit.surgery.whole import replace_whole
 
 
@@ -102,10 +102,10 @@ def plan_cuts(case: Case, wanted: Wanted) -> Planned:
     )
 
 
-def _look(case: Case, silent: Sequence[Silent], picking: Collection[ir.Node] = ()) -> tuple[Ground, Facts]:
+def _look(case: Case, silent: Sequence[Silent]) -> tuple[Ground, Facts]:
     """The graph as it stands."""
     ground = case.survey(silent)
-    return ground, case.collect(ground, picking)
+    return ground, case.collect(ground)
 
 
 def _merge_all(case: Case, ground: Ground, facts: Facts) -> tuple[Ground, Facts, tuple[Merged, ...]]:
@@ -128,14 +128,18 @@ def _with_detours(
 ) -> tuple[Settled, tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
     """What goes with the detours that pay, where they are asked for; else without, with a word on what they add."""
 
-    def settle(picking: Collection[ir.Node]) -> Settled:
-        ground, facts = _look(case, present, picking)
+    def settle(detours: Sequence[Detour]) -> Settled:
+        ground = case.survey_again(plain.ground, present, [copy for one in detours for copy in one.copies()])
+        facts = case.collect(ground, [one.picking for one in detours])
         return Settled(ground, decide(ground, facts, present, wanted.align))
 
     def told(settled: Settled) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
         return fates(case.audit, case.premise.silent, settled.decision, linear, replaced)
 
-    detoured = attempt(plain, settle)
+    def gone(settled: Settled) -> list[tuple[str, int]]:
+        return [(one.tensor, one.unit) for one in told(settled)[0]]
+
+    detoured = attempt(plain, settle, gone)
     if detoured is not None and wanted.scatter:
         return detoured.settled, *told(detoured.settled)
     could = tuple[RemovedUnit, ...]()

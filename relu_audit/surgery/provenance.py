@@ -15,7 +15,8 @@ def premise_in_words(audit: Audit, plan: Plan) -> str:
     """What was observed and is relied on."""
     counted = {why: sum(one.why == why for one in plan.removed) for why in ("dead", "merged")}
     said = [
-        f"{counted[why]} units that were {done} were {seen}"
+        f"{counted[why]} {'unit that was' if counted[why] == 1 else 'units that were'} {done} "
+        f"{'was' if counted[why] == 1 else 'were'} {seen}"
         for why, done, seen in (("dead", "cut", "silent"), ("merged", "merged", "always on"))
         if counted[why]
     ]
@@ -25,7 +26,8 @@ def premise_in_words(audit: Audit, plan: Plan) -> str:
     if not said:
         return "none: nothing was cut for its silence"
     data = audit.data
-    return f"{' and '.join(said)} on all {data.samples} samples of {one_line(data.source)} ({data.sha256})"
+    samples = "the one sample" if data.samples == 1 else f"all {data.samples} samples"
+    return f"{' and '.join(said)} on {samples} of {one_line(data.source)} ({data.sha256})"
 
 
 def provenance(audit: Audit, plan: Plan) -> Mapping[str, str]:

@@ -39,10 +39,10 @@ def live(
     return found
 
 
-def read(graph: ir.Graph, dropped: Collection[Edge] = ()) -> set[ir.Value]:
-    """The values that are given out or read by a live node, by other ways than the dropped edges."""
-    found = set(graph.outputs)
-    for node in live(graph, dropped):
+def read(graph: ir.Graph, dropped: Collection[Edge] = (), staying: Collection[ir.Value] = ()) -> set[ir.Value]:
+    """The values that are given out, stay anyway, or are read by a live node, by other ways than the dropped edges."""
+    found = {*graph.outputs, *staying}
+    for node in live(graph, dropped, found):
         found.update(_read(node, dropped))
         for _, body in bodies(node):
             found.update(body.outputs)
@@ -68,7 +68,7 @@ def reading(ground: Ground) -> Reading:
     def still_read(removed: Bools) -> set[ir.Value]:
         dropped = frozenset(edge for edge, along in able if removed[along].all())
         if dropped not in known:
-            known[dropped] = read(graph, dropped)
+            known[dropped] = read(graph, dropped, ground.staying)
         return known[dropped]
 
     return still_read

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.constants import Constants
-from relu_audit.surgery.facts import Facts, named
+from relu_audit.surgery.facts import Facts, Pin, named
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.lengths import lengths
 from relu_audit.surgery.solve import ALIGNED, LAST, Solution
@@ -28,6 +29,22 @@ class Reasons:
         self._nodes = [link.node for link in facts.links]
         self._of_link = np.repeat(np.arange(len(facts.links)), [len(link.left) for link in facts.links])
 
+    @cached_property
+    def _pins(self) -> dict[int, Pin]:
+        """For every class that is pinned the first pin."""
+        first: dict[int, Pin] = {}
+        for pin in self._facts.pins:
+            for label in np.unique(self._solution.label[pin.atoms]).tolist():
+                first.setdefault(label, pin)
+        return first
+
+    @cached_property
+    def _by_class(self) -> tuple[Ints, Ints]:
+        """The pairs of atoms that are linked, class by class and otherwise in order, and the classes."""
+        label = self._solution.label[self._left]
+        order = np.argsort(label, kind="stable")
+        return order, label[order]
+
     def knows(self, atoms: Ints | None) -> bool:
         """Whether the unit stays in this solution."""
         return atoms is None or not self._solution.removed[atoms].all()
@@ -41,9 +58,8 @@ class Reasons:
             return "not-by-structure", "it had one value on all data, but the graph does not say that it must"
         atom = int(next(a for a in atoms if not solution.removed[a]))
         label = int(solution.label[atom])
-        for pin in self._facts.pins:
-            if (solution.label[pin.atoms] == label).any():
-                return self._blamed(atom, int(pin.atoms[solution.label[pin.atoms] == label][0]), pin.slug, pin.detail)
+        if (pin := self._pins.get(label)) is not None:
+            return self._blamed(atom, int(pin.atoms[solution.label[pin.atoms] == label][0]), pin.slug, pin.detail)
         kept = solution.kept.get(label)
         if kept is None:
             return "needed", "something that stays is computed from it"
@@ -83,7 +99,7 @@ class Reasons:
             law, read = self._ground.law(step.node), self._facts.signatures.get(step.node)
             if law is not None and law.sums and (slug in ("partner-alive", "border-constant") or step.sideways):
                 others = [v for v in step.node.inputs if v not in (None, step.before) and not self._is_even(v)]
-                if others or slug != "border-constant":
+                if others:
                     return self._at_sum(others, slug), f"{detail}; they meet in {named(step.node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
                 return "uneven-groups", f"{named(step.node)} wants as much of every group, and {detail}"
@@ -116,7 +132,8 @@ class Reasons:
     def _path(self, start: int, end: int) -> list[_Step]:
         """A shortest chain of links."""
         label = self._solution.label[start]
-        inside = np.flatnonzero(self._solution.label[self._left] == label)
+        order, labels = self._by_class
+        inside = order[slice(*np.searchsorted(labels, [label, label + 1]))]
         near: dict[int, list[tuple[int, int]]] = {}
         for a, b, link in zip(
             self._left[inside].tolist(), self._right[inside].tolist(), self._of_link[inside].tolist(), strict=True

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 
 from relu_audit.errors import RunError
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.precision import types_to_carry
 from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
+from relu_audit.surgery.ranges import Copy, Ranges
 
 Feeds = Mapping[str, np.ndarray]
+Sizes = Mapping[str, tuple[int, ...]]
+Held = Mapping[str, tuple[int, np.ndarray]]
+"""Values some of whose entries are held, by name: the axis, and for each entry the number; NaN for one that is not."""
 
 OPEN_SIZE = 16
 """Length of an axis of which neither file nor data tell the size."""
@@ -73,6 +78,9 @@ class Rehearsal:
         engine: What runs it.
         feeds: One small batch.
         further: Batches in which open sizes differ, as far as the model takes them.
+        fixed: Whether the model leaves no size open.
+        shown: The shape that every value had, run by run.
+        ranges: What the entries of values were found to range over.
     """
 
     model: ir.Model
@@ -80,11 +88,19 @@ class Rehearsal:
     engine: Engine
     feeds: Feeds
     further: tuple[Feeds, ...] = ()
+    fixed: bool = False
+    shown: tuple[Sizes, ...] = ()
+    ranges: Ranges = field(default_factory=Ranges)
     _opened: dict[tuple[tuple[str, str], ...], Session] = field(
         default_factory=dict[tuple[tuple[str, str], ...], Session], init=False, compare=False
     )
 
-    def sizes(self, names: Sequence[str], feeds: Feeds | None = None) -> dict[str, tuple[int, ...]]:
+    @property
+    def runs(self) -> tuple[Feeds, ...]:
+        """All that is fed."""
+        return (self.feeds, *self.further)
+
+    def sizes(self, names: Sequence[str], feeds: Feeds) -> Sizes:
         """The shape every named value has in a run.
 
         Raises:
@@ -95,7 +111,7 @@ class Rehearsal:
         if not asked:
             return {}
         session = self._session(asked, _measure)
-        found = session.run(self.feeds if feeds is None else feeds, list(asked.values()))
+        found = session.run(feeds, list(asked.values()))
         return {name: tuple(found[size].tolist()) for name, size in asked.items()}
 
     def numbers(self, wanted: Mapping[str, int], feeds: Feeds | None = None) -> Iterator[tuple[str, np.ndarray]]:
@@ -113,6 +129,31 @@ class Rehearsal:
             asked = {name: name for name in names if name in values}
             session = self._session(asked, _bring_out)
             yield from session.run(self.feeds if feeds is None else feeds, list(asked)).items()
+
+    @property
+    def others(self) -> tuple[Feeds, Sizes] | None:
+        """Feeds in which every size that the file leaves open is another one, with what they show; None without."""
+        if self.fixed:
+            return self.feeds, self.shown[0]
+        return (self.further[0], self.shown[1]) if self.further else None
+
+    def with_copies(self, model: ir.Model, copies: Sequence[Copy], held: Held) -> Rehearsal:
+        """What the same runs show of a model that only has some values once more.
+
+        Args:
+            model: The held model with the copies.
+            copies: The copies.
+            held: Which values it holds.
+        """
+        ranges = self.ranges.clone()
+        shown = [dict(sizes) for sizes in self.shown]
+        for copy in copies:
+            ranges.add(copy, held.get(copy.source))
+            for sizes, feeds in zip(shown, self.runs, strict=True):
+                size = feeds[copy.source].shape if copy.source in feeds else sizes.get(copy.source)
+                if size is not None:
+                    sizes[copy.name] = copy.shape(size)
+        return replace(self, model=model, shown=tuple(shown), ranges=ranges)
 
     def close(self) -> None:
         """Give back what the last session holds of the weights; the next question opens another one."""
@@ -139,10 +180,10 @@ def _measure(model: ir.Model, asked: Mapping[str, str]) -> None:
 
 
 def _bring_out(model: ir.Model, asked: Mapping[str, str]) -> None:
-    """Give out values as they are."""
+    """Give out values as they are, and compute nothing but what they are made of."""
     values = _values(model)
-    present = {value.name for value in model.graph.outputs}
-    model.graph.outputs.extend(values[name] for name in asked if name not in present)
+    model.graph.outputs[:] = [values[name] for name in asked]
+    passes.RemoveUnusedNodesPass()(model)
 
 
 def able(model: ir.Model, folder: Path | None, engine: Engine) -> Engine:
@@ -167,9 +208,10 @@ def rehearse(
     engine: Engine,
     inputs: Sequence[GraphInput],
     data: DataInfo,
+    names: Sequence[str],
     samples: Sequence[Feeds] = (),
-) -> tuple[Rehearsal, Feeds | None]:
-    """A rehearsal on one small batch, and feeds of other sizes where the model takes them.
+) -> Rehearsal:
+    """A rehearsal on one small batch, and on feeds of other sizes where the model takes them.
 
     Args:
         model: The held model.
@@ -177,27 +219,29 @@ def rehearse(
         engine: What runs it.
         inputs: Its inputs.
         data: What the audit showed it.
+        names: The values whose sizes matter.
         samples: Real feeds to be tried first; noise does not get everywhere.
 
     Raises:
         RunError: The model does not run at all.
     """
-    names = [value.name or "" for value in model.graph.outputs]
+    asked = list(dict.fromkeys([*(value.name or "" for value in model.graph.outputs), *names]))
     tries = [*samples, made_up(inputs, data, 2), made_up(inputs, data, 1)]
-    for number, feeds in enumerate(tries):
-        rehearsal = Rehearsal(model, folder, engine, feeds)
-        try:
-            rehearsal.sizes(names)
-        except RunError:
-            if number + 1 < len(tries):
-                continue
-            raise
-        fixed = made_up(inputs, data, 3)
-        if all(fixed[name].shape == feeds[name].shape for name in feeds):
-            return rehearsal, feeds
-        further = list(_taken(rehearsal, names, _other_sizes(inputs, data)))
-        return replace(rehearsal, further=tuple(further)), next(iter(further), None)
-    raise AssertionError("unreachable: the last try returns or raises")
+    rehearsal = Rehearsal(model, folder, engine, tries[-1])
+    feeds, first = next(_taken(rehearsal, asked, tries[:-1]), (tries[-1], None))
+    first = rehearsal.sizes(asked, feeds) if first is None else first
+    other = made_up(inputs, data, 3)
+    fixed = all(other[name].shape == feeds[name].shape for name in feeds)
+    further = [] if fixed else list(_taken(rehearsal, asked, _other_sizes(inputs, data)))
+    return Rehearsal(
+        model=model,
+        folder=folder,
+        engine=engine,
+        feeds=feeds,
+        further=tuple(taken for taken, _ in further),
+        fixed=fixed,
+        shown=(first, *(sizes for _, sizes in further)),
+    )
 
 
 def _other_sizes(inputs: Sequence[GraphInput], data: DataInfo) -> Iterator[Feeds]:
@@ -210,14 +254,14 @@ def _other_sizes(inputs: Sequence[GraphInput], data: DataInfo) -> Iterator[Feeds
             yield feeds
 
 
-def _taken(rehearsal: Rehearsal, names: Sequence[str], feeds: Iterable[Feeds]) -> Iterator[Feeds]:
-    """Those that the model runs on: not every size suits it."""
+def _taken(rehearsal: Rehearsal, names: Sequence[str], feeds: Iterable[Feeds]) -> Iterator[tuple[Feeds, Sizes]]:
+    """Those that the model runs on, with the sizes they make: not every size suits it."""
     for one in feeds:
         try:
-            rehearsal.sizes(names, one)
+            found = rehearsal.sizes(names, one)
         except RunError:
             continue
-        yield one
+        yield one, found
 
 
 def _values(model: ir.Model) -> dict[str, ir.Value]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 
 from relu_audit.graph.scopes import walk
 from relu_audit.surgery.atoms import Bools
@@ -20,6 +20,7 @@ from relu_audit.surgery.plan import Cut, Fold
 from relu_audit.surgery.reach import reading
 from relu_audit.surgery.shuffles import write_shuffle
 from relu_audit.surgery.solve import Solution, Sum
+from relu_audit.surgery.sweep import sweep
 
 
 @dataclass
@@ -44,13 +45,13 @@ def rewrite(ground: Ground, facts: Facts, sums: list[Sum], solution: Solution) -
     writer.cut_tensors()
     writer.patch_nodes()
     writer.written.folds += Biases(ground, writer.editor).add(writer.additions)
-    clean(ground.network.model)
+    clean(ground.network.model, ground.staying)
     return writer.written
 
 
-def clean(model: ir.Model) -> None:
+def clean(model: ir.Model, staying: Sequence[ir.Value]) -> None:
     """Drop what nobody reads, and shapes that may not hold any more."""
-    passes.RemoveUnusedNodesPass()(model)
+    sweep(model, staying)
     for node in (step.node for step in walk(model.graph)):
         for value in node.outputs:
             if not value.is_graph_output() or node.graph is not model.graph:
@@ -101,7 +102,8 @@ class _Writer:
         weight = None if mix.weight is None else mix.node.inputs[mix.weight]
         if new is not None and weight is not None:
             weight.const_value = ir.Tensor(new, name=weight.name)
-            note = f"{int(gone.sum())} constants carried by one"
+            count = int(gone.sum())
+            note = f"{count} constant{'s' * (count > 1)} carried by one"
             self.written.folds.append(Fold(initializer=weight.name or "", note=note))
 
     def cut_tensors(self) -> None:
@@ -127,9 +129,11 @@ class _Writer:
         """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
         main = self.ground.network.model.graph
         still_read = reading(self.ground)(self.solution.removed)
-        # Before anything is mended: what an operand is told by may be put aside for something new.
+        nodes = [step.node for step in walk(main)]
+        # Before anything is mended: what an operand is may be put aside for something new, of which nothing is known.
+        operands = {node: node.inputs for node in nodes}
         numbers = {node: self._told(node) for node in self.facts.moved}
-        for node in [step.node for step in walk(main)]:
+        for node in nodes:
             law = self.ground.law(node)
             if law is None or not any(value in still_read for value in node.outputs):
                 continue
@@ -138,14 +142,14 @@ class _Writer:
             if shuffle is not None and kept is not None:
                 write_shuffle(self.editor, shuffle, kept)
             elif law.measures is not None:
-                self._restore(node, law.measures)
+                self._restore(node, operands[node][0], law.measures)
             elif node in self.facts.moved and law.patch is not None:
                 moved = self.facts.moved[node]
                 cutting = Cutting(
                     node=node,
                     routes=moved.routes,
                     shown={axis: chosen for (i, axis, o), chosen in moved.shown.items() if i == o == 0},
-                    kept_in={(i, a): k for i, v in enumerate(node.inputs) for a, k in self.kept(v).items()},
+                    kept_in={(i, a): k for i, v in enumerate(operands[node]) for a, k in self.kept(v).items()},
                     kept_out={(o, a): k for o, v in enumerate(node.outputs) for a, k in self.kept(v).items()},
                     sizes=[self.atoms.shape(value) or () for value in node.outputs],
                     numbers=numbers[node],
@@ -176,9 +180,8 @@ class _Writer:
                 if not whole.all():
                     node.attributes[name] = ir.AttrInt64(name, int(whole.sum()))
 
-    def _restore(self, node: ir.Node, restore: Restore) -> None:
-        """Let everything that is computed from a size see the one there was."""
-        value = node.inputs[0]
+    def _restore(self, node: ir.Node, value: ir.Value | None, restore: Restore) -> None:
+        """Let everything that is computed from a value's size see the one there was."""
         lost = {axis: int((~kept).sum()) for axis, kept in self.kept(value).items()}
         shape = None if value is None else self.atoms.shape(value)
         if lost and shape is not None and any(True for _ in node.outputs[0].uses()):

@@ -8,7 +8,7 @@ with all indices shifted tells what came from the operand and what the operator 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -50,6 +50,33 @@ class Moved:
         """Entries of a result that come from no entry of an operand."""
         made = [r.target for r in self.routes if (r.output, r.output_axis) == (output, axis)]
         return np.setdiff1d(np.arange(count), np.concatenate([np.zeros(0, np.int64), *made]))
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What was found of nodes, so that nodes of one kind are run once, however often a graph is looked at."""
+
+    _found: dict[tuple[object, ...], Moved | None] = field(default_factory=dict["tuple[object, ...]", "Moved | None"])
+
+    def trace(
+        self,
+        node: ir.Node,
+        shapes: Mapping[int, tuple[int, ...]],
+        given: Mapping[int, np.ndarray],
+        opsets: Mapping[str, int],
+        engine: Engine,
+        like: str = "",
+    ) -> Moved | None:
+        """As :func:`trace`, for one model and one engine."""
+        key = (
+            (node.domain, node.op_type, len(node.outputs)),
+            *(ir.to_proto(attribute).SerializeToString() for attribute in node.attributes.values()),
+            *sorted(shapes.items()),
+            *((i, array.dtype, array.shape, array.tobytes()) for i, array in sorted(given.items())),
+        )
+        if key not in self._found:
+            self._found[key] = trace(node, shapes, given, opsets, engine, like)
+        return self._found[key]
 
 
 def trace(
@@ -207,7 +234,7 @@ def _along(runner: _Traced, operand: int, axis: int) -> tuple[list[Route], list[
     plain, shifted = runner.run(operand, indices), runner.run(operand, indices + SHIFT)
     routes: list[Route] = []
     used: list[Ints] = []
-    for output, (low, high) in enumerate(zip(plain, shifted, strict=True)):
+    for output, (low, high) in enumerate(map(_condensed, plain, shifted)):
         came = high - low > SHIFT / 2
         whole = np.rint(low)
         if not np.allclose(high[came] - low[came], SHIFT, atol=0.5) or not np.allclose(
@@ -221,6 +248,21 @@ def _along(runner: _Traced, operand: int, axis: int) -> tuple[list[Route], list[
                 routes += [] if found is None else [found]
         used.append(np.unique(source[came]))
     return routes, used
+
+
+def _condensed(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both arrays with one entry for every axis along which neither changes: there each index shows at each."""
+    for axis in range(low.ndim):
+        first = [slice(0, 1) if i == axis else slice(None) for i in range(low.ndim)]
+        second = [slice(1, 2) if i == axis else slice(None) for i in range(low.ndim)]
+        # Two entries tell of most axes along which there is change; the whole is looked at where they do not.
+        if all(
+            np.array_equal(one[tuple(first)], one[tuple(second)]) and bool((one == one[tuple(first)]).all())
+            for one in (low, high)
+            if low.shape[axis] > 1
+        ):
+            low, high = low[tuple(first)], high[tuple(first)]
+    return low, high
 
 
 def _route(

@@ -4,7 +4,7 @@ A silent unit stays if its channel lives in a partner: behind a residual sum, or
 made of. Two kinds of detour part them. One *selects*: what reads a value gets the channels it has weights for. One
 *restores*: a value is computed without its silent channels, and zeros are put in their place before it meets others.
 Detours are put on every edge that might want one, as the identity; the fixpoint finds what then goes, and those that
-do not pay are taken out again.
+do not pay, or let no unit go, are taken out again.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.scopes import bodies, walk
-from relu_audit.surgery.atoms import Bools
+from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.decide import Decision, Settled
 from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.ranges import Copy
 from relu_audit.surgery.reach import Edge
 from relu_audit.surgery.solve import ALIGNED, LAST
 
 WORTH = 0.25
 """Putting zeros back pays from this share of the channels on: on residual blocks, an eighth was a loss or noise."""
+
+Unit = tuple[str, int]
+"""The tensor of an audited layer, and a number."""
 
 PAD_ATTRIBUTE_SINCE, PAD_INPUT_SINCE = 2, 11
 """Operator sets in which the padding lies in an attribute, and from which on it is an operand."""
@@ -57,16 +61,27 @@ class Detour:
         """Whether it puts zeros in the place of what the source lacks."""
         return len(self.nodes) > 1
 
-    def saved(self, facts: Facts, removed: Bools) -> float:
-        """The share of channels that the detour does without."""
+    def copies(self) -> Iterator[Copy]:
+        """What its nodes make of the source as long as nothing goes: the source again, in between with zeros behind."""
+        if self.source.graph is self.picking.graph or self.source.is_graph_input():
+            names = [made.outputs[0].name or "" for made in self.nodes]
+            for name in names:
+                yield Copy(name, self.source.name or "", self.axis, zeros=int(name != names[-1]))
+
+    def spares(self, facts: Facts, removed: Bools) -> Ints:
+        """The atoms that go as the detour does without their channels."""
         atoms = facts.atoms.along(self.source, self.axis)
         made = facts.atoms.along(self.picking.outputs[0], self.axis)
         if atoms is None or made is None:
-            return 0.0
-        gone = removed[atoms]
+            return np.zeros(0, np.int64)
         if self.restores:
-            return float((gone & ~removed[made]).mean())
-        return float((removed[made] & ~gone).mean())
+            return atoms[removed[atoms] & ~removed[made]]
+        return made[removed[made] & ~removed[atoms]]
+
+    def saved(self, facts: Facts, removed: Bools) -> float:
+        """The share of channels that the detour does without."""
+        atoms = facts.atoms.along(self.picking.outputs[0], self.axis)
+        return 0.0 if atoms is None else len(self.spares(facts, removed)) / len(atoms)
 
     def undo(self) -> None:
         """Take the nodes out again."""
@@ -158,6 +173,18 @@ def _typed(made: ir.Value, like: ir.Value, shape: Sequence[int | None]) -> None:
     made.type, made.shape = like.type, ir.Shape(shape)
 
 
+def freeing(detours: Sequence[Detour], decision: Decision, freed: Collection[Unit]) -> list[Detour]:
+    """The detours that do without a channel in which one of some units lies."""
+    solution, facts = decision.solution, decision.facts
+    wanted = np.zeros(facts.atoms.count, bool)
+    for one in decision.first:
+        atoms = facts.atoms.along(one.value, one.axis)
+        if atoms is not None and len(atoms) == len(one.units):
+            own = [(one.tensor, unit) in freed for unit in one.units.tolist()]
+            wanted[solution.label[atoms[own]]] = True
+    return [one for one in detours if wanted[solution.label[one.spares(facts, solution.removed)]].any()]
+
+
 def unpaid(detours: Sequence[Detour], facts: Facts, removed: Bools) -> list[Detour]:
     """The detours that do without too few channels; one that only selects is cheap, and pays with any."""
     return [one for one in detours if (saved := one.saved(facts, removed)) == 0 or (one.restores and saved < WORTH)]
@@ -176,17 +203,25 @@ class Attempt:
             one.undo()
 
 
-def attempt(plain: Settled, settle: Callable[[Collection[ir.Node]], Settled]) -> Attempt | None:
-    """Put the detours that pay into the graph; None if there are none.
+def attempt(
+    plain: Settled,
+    settle: Callable[[Sequence[Detour]], Settled],
+    gone: Callable[[Settled], Collection[Unit]],
+) -> Attempt | None:
+    """Put the detours into the graph that pay, and by which units go that would stay without; None if there are none.
 
     Args:
         plain: The graph, which is changed, and what goes without.
-        settle: Finds out what goes, for the graph as it stands and nodes that pick.
+        settle: Finds out what goes, for the graph as it stands with these detours in it.
+        gone: The units that go then.
     """
-    detours = propose(plain.ground, plain.decision)
+    detours, before = propose(plain.ground, plain.decision), set(gone(plain))
     while detours:
-        settled = settle([one.picking for one in detours])
+        settled = settle(detours)
         poor = unpaid(detours, settled.decision.facts, settled.decision.solution.removed)
+        if not poor:
+            useful = freeing(detours, settled.decision, set(gone(settled)) - before)
+            poor = [one for one in detours if one not in useful]
         if not poor:
             return Attempt(detours, settled)
         for one in poor:

@@ -129,4 +129,5 @@ def write_shuffle(editor: Editor, shuffle: Shuffle, kept: Bools) -> None:
     order = (np.cumsum(kept) - 1)[shuffle.order[kept[shuffle.order]]]
     last = shuffle.nodes[-1]
     indices = editor.constant(order, last.name or last.op_type)
-    editor.replace(last, "Gather", shuffle.source, indices, axis=shuffle.axis)
+    source = shuffle.nodes[0].inputs[0] or shuffle.source  # by now: a move before it may have been written anew
+    editor.replace(last, "Gather", source, indices, axis=shuffle.axis)

@@ -27,11 +27,13 @@ class Premise:
         silent: One entry for every place of every site.
         refused: Units whose entries cannot be told apart from others.
         spared: Places of sites that are not to be touched.
+        untouched: What these sites give out, and a result of each node around them: they stay, read or not.
     """
 
     silent: tuple[Silent, ...]
     refused: tuple[KeptUnit, ...]
     spared: tuple[Silent, ...] = ()
+    untouched: tuple[ir.Value, ...] = ()
 
 
 def premise(network: Network, audit: Audit, census: Census, spared: Collection[str] = ()) -> Premise:
@@ -39,20 +41,27 @@ def premise(network: Network, audit: Audit, census: Census, spared: Collection[s
     located = {one.site.tensor: one for one in census.located}
     silent: list[Silent] = []
     refused: list[KeptUnit] = []
-    untouched: list[Silent] = []
+    left_alone: list[Silent] = []
+    untouched: list[ir.Value] = []
     for site in audit.sites:
         uses = located[site.tensor].uses if site.tensor in located else ()
         found = [_silent(network, site, use) for use in uses]
         places = [one for one in found if one is not None and all(found)]
         if site.tensor in spared:
-            untouched += places
+            left_alone += places
+            untouched += [value for use in uses for value in _held_by(use)]
             refused += _kept(site, slug="spared", detail="its layer is left alone, as asked for")
         elif places:
             silent += places
         else:
             detail = "its units spread over several axes, or over one whose size the file does not tell"
             refused += _kept(site, slug="units-spread", detail=detail)
-    return Premise(tuple(silent), tuple(refused), tuple(untouched))
+    return Premise(tuple(silent), tuple(refused), tuple(left_alone), tuple(untouched))
+
+
+def _held_by(use: Use) -> list[ir.Value]:
+    """The rectified value, and a result of each node around it."""
+    return [*(owner.outputs[0] for owner in use.owners if owner.outputs), use.output]
 
 
 def always_on(audit: Audit, census: Census) -> list[tuple[str, tuple[ir.Value, ir.Value]]]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as passes
 
 from relu_audit.graph.scopes import bodies
 from relu_audit.surgery.constants import SPREAD, Constants
@@ -22,6 +21,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.lengths import EXPANDS_SINCE, Length, lengths, spread
 from relu_audit.surgery.reach import Edge, live
+from relu_audit.surgery.sweep import sweep
 
 BROADCASTS = "*, *+ -> *"
 """The signature of operators whose operands meet entry by entry."""
@@ -82,7 +82,8 @@ def replace_whole(ground: Ground, facts: Facts, constants: Constants, silent: Se
     while True:
         dropped = {edge for one in found for edge in one.edges}
         given_out = {one.whole.value for one in found if one.given_out}
-        running = live(model.graph, dropped, [value for value in model.graph.outputs if value not in given_out])
+        outputs = [value for value in model.graph.outputs if value not in given_out]
+        running = live(model.graph, dropped, [*outputs, *ground.staying])
         # A silent value that stays would be relied on here and computed there.
         staying = [one for one in found if not any(value.producer() in running for value in one.whole.relied)]
         if len(staying) == len(found):
@@ -93,7 +94,7 @@ def replace_whole(ground: Ground, facts: Facts, constants: Constants, silent: Se
         editor = Editor(model)
         for one in found:
             _write(editor, one)
-        passes.RemoveUnusedNodesPass()(model)
+        sweep(model, ground.staying)
     return tuple(one for one in silent if one.value in relied)
 
 
