@@ -355,7 +355,7 @@ def mean_over_channels(some: Numbers) -> onnx.ModelProto:
     return after_stem(some, IMAGE, body, axes=whole(1), **some.layer(1, 3, 8, 1, 1))
 
 
-@pattern(removed=0)
+@pattern()
 def sum_over_channels(some: Numbers) -> onnx.ModelProto:
     body = "m = ReduceSum (r, axes)\n c = Conv (r, w1, b1)\n y = Add (c, m)"
     return after_stem(some, IMAGE, body, axes=whole(1), **some.layer(1, 3, 8, 1, 1))

@@ -119,7 +119,7 @@ def _quantized(network: Network, node: ir.Node, index: int) -> list[Reading]:
     if row.always or (operands and all(signs.never_negative(network, value, rectified) for value in operands)):
         return []
     zero = node.inputs[index] if index < len(node.inputs) else None
-    scale = node.inputs[index - 1]
+    scale = node.inputs[index - 1] if index <= len(node.inputs) else None  # without one, QGemm gives no codes
     if scale is None or scale not in network.weights:
         return []
     numbers = network.constant(scale)

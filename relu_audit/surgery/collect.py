@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from relu_audit.graph.bodies import BRANCHES
+from relu_audit.graph.parameters import CODES
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.combine import combine
 from relu_audit.surgery.facts import Facts, named
@@ -59,7 +60,8 @@ def _is_constant(ground: Ground, node: ir.Node) -> bool:
 
 def _counts(ground: Ground, value: ir.Value) -> bool:
     """Whether a value is arithmetic on sizes; what sizes only spread, as a constant that is expanded, is data."""
-    return value in ground.measured and (value.dtype is None or not value.dtype.is_floating_point())
+    data = value.dtype is not None and (value.dtype.is_floating_point() or value.dtype in CODES)
+    return value in ground.measured and not data
 
 
 def _pin_borders(ground: Ground, facts: Facts, graph: ir.Graph) -> None:

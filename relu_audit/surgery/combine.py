@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.graph.nonzero import not_negative
 from relu_audit.surgery import signature
 from relu_audit.surgery.atoms import Atoms, Bools, Ints
 from relu_audit.surgery.facts import ALWAYS, Facts, Mix, named
 from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.laws import Law
+from relu_audit.surgery.laws import Joins, Law
 from relu_audit.surgery.signature import Place, Signature
 
 
@@ -35,7 +36,9 @@ def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
         facts.pin_node(node, "unknown-operator", f"the axes of {named(node)} are not known")
         return
     facts.signatures[node] = read
-    held = _joined(facts, node, law, read)
+    held = _joined(ground, facts, law, read)
+    told = law.zeros if not law.least or not_negative(ground.network, node.inputs[0]) else None
+    summed = _first_axes(ground, facts, node, told)
     loose = {x for p in read.places for x in p.letters if x[0] != "~" and (not law.only or x in law.only)} - held
     for letter in sorted(loose & set(read.sizes)):
         _link_letter(facts, read, letter, [p for p in read.places if letter in p.letters])
@@ -47,8 +50,11 @@ def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
     )
     for value in (*node.inputs, *node.outputs):
         for axis, atoms in () if value is None else facts.atoms.of(value):
-            if (value, axis) not in free and value not in parameters:
+            counted = value is node.inputs[0] and axis in summed
+            if (value, axis) not in free and value not in parameters and not counted:
                 facts.pin(atoms, "combined-axis", f"{named(node)} combines the entries along this axis")
+    for axis in sorted(summed):
+        _count(facts, node, axis)
     for letter in sorted(read.contracted):
         _mix(ground, facts, read, letter, law)
 
@@ -82,11 +88,16 @@ def _shape(facts: Facts, value: ir.Value) -> tuple[int | None, ...]:
     return facts.atoms.shape(value) or ()
 
 
-def _joined(facts: Facts, node: ir.Node, law: Law, read: Signature) -> set[str]:
-    """Letters along which the operator computes entries from one another."""
+def _first_axes(ground: Ground, facts: Facts, node: ir.Node, named_by: Joins | None) -> set[int]:
+    """The axes of the first operand that a law names."""
     source = node.inputs[0]
     rank = 0 if source is None else len(_shape(facts, source))
-    axes = law.joins(signature.operation(node), rank) if law.joins is not None and rank else set[int]()
+    return named_by(ground.operation(node), rank) if named_by is not None and rank else set[int]()
+
+
+def _joined(ground: Ground, facts: Facts, law: Law, read: Signature) -> set[str]:
+    """Letters along which the operator computes entries from one another."""
+    axes = _first_axes(ground, facts, read.node, law.joins)
     places = [p for p in read.places if p.operand == 0 or p.output is not None]
     return {letter for p in places if p.axis in axes for letter in p.letters}
 
@@ -137,13 +148,22 @@ def _link_parameters(facts: Facts, node: ir.Node, law: Law) -> None:
                 facts.link(own, atoms if atoms is not None and len(atoms) == len(own) else None, node)
 
 
+def _count(facts: Facts, node: ir.Node, axis: int) -> None:
+    """Everything along an axis of the first operand counts, as in a sum that is always there."""
+    source = node.inputs[0]
+    atoms = None if source is None else facts.atoms.along(source, axis)
+    if atoms is not None:
+        weights = np.ones((1, 1, len(atoms)), bool)
+        facts.mixes.append(Mix(node, 0, None, weights, np.full((1, 1), ALWAYS), atoms[None]))
+
+
 def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -> None:
     """The sum over a letter."""
     node, size = read.node, read.sizes.get(letter, 1)
     if law.only and letter not in law.only:
         return
     operands = [p for p in read.of(letter, results=False) if p.operand is not None]
-    weights = {p.operand: _factors(ground, node, law, p) for p in operands}
+    weights = {p.operand: _factors(ground, read, law, p) for p in operands}
     data = [p for p in operands if weights[p.operand] is None]
     weight = next((p for p in operands if weights[p.operand] is not None), None)
     grids = {p.operand: _terms(facts, read, p, letter) for p in data}
@@ -151,7 +171,7 @@ def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -
         terms = grids[place.operand]
         if terms is None:
             continue
-        others = tuple(g for o, g in grids.items() if o != place.operand and g is not None)
+        others = {o or 0: g for o, g in grids.items() if o != place.operand and g is not None}
         if weight is None:
             pattern, results = np.ones((len(terms), 1, size), bool), np.full((len(terms), 1), ALWAYS)
         else:
@@ -161,22 +181,23 @@ def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -
         )
 
 
-def _factors(ground: Ground, node: ir.Node, law: Law, place: Place) -> np.ndarray | None:
+def _factors(ground: Ground, read: Signature, law: Law, place: Place) -> np.ndarray | None:
     """The numbers of a constant operand, counted from its zero point if it holds codes; None for a computed one."""
-    numbers = ground.constant(place.value)
+    node, numbers = read.node, ground.constant(place.value)
     index = law.zero_points.get(place.operand or 0)
     zero = node.inputs[index] if index is not None and index < len(node.inputs) else None
     if numbers is None or zero is None:
         return numbers
     point = ground.constant(zero)
-    if point is None:
-        return np.ones(numbers.shape)  # any code may count
-    rank_one = point.size > 1
     shape = [1] * numbers.ndim
-    if rank_one:
-        # One zero point per output: along the first axis of a kernel, the last one of a matrix.
-        shape[0 if index is not None and numbers.ndim > 2 else -1] = -1
-    return numbers.astype(np.int64) - point.astype(np.int64).reshape(shape if rank_one else [1] * numbers.ndim)
+    if point is not None and point.size > 1:
+        # One per output: along the weight's axis that has its letters.
+        letters = [p.letters for p in read.places if p.operand == index]
+        along = [p.axis for p in read.places if p.operand == place.operand and [p.letters] == letters]
+        shape = [-1 if axis in along else 1 for axis in range(numbers.ndim)] if along else []
+    if point is None or not shape:
+        return np.ones(numbers.shape)  # any code may count
+    return numbers.astype(np.int64) - point.astype(np.int64).reshape(shape)
 
 
 def _terms(facts: Facts, read: Signature, place: Place, letter: str) -> Ints | None:

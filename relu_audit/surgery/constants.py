@@ -22,7 +22,7 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
-from relu_audit.surgery.signature import Place, Signature, operation
+from relu_audit.surgery.signature import Place, Signature
 
 SPREAD = 2.0**-20
 """Positions of one constant may differ by this share of it: kernels round differently at the ends of a row."""
@@ -108,17 +108,15 @@ class _Follower(ABC):
 
     def _has_zeros(self, node: ir.Node) -> bool:
         """Whether an operator that absorbs is given a slice of zeros by the file."""
-        law = self.ground.law(node)
-        if law is None or not law.absorbs:
-            return False
-        constants = [value for value in node.inputs if value is not None and value in self.whole]
+        absorbing = self.ground.absorbing(node)
+        constants = [v for i, v in enumerate(node.inputs) if i in absorbing and v is not None and v in self.whole]
         return any((self.number[atoms] == 0).any() for value in constants for _, atoms in self.atoms.of(value))
 
     def _spreads_constants(self, node: ir.Node) -> bool:
         """Whether all that an operator moves is in the file, and only sizes are not."""
         law = self.ground.law(node)
-        data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and (law.many or i == 0)]
-        return law is not None and law.moves and bool(data) and all(value in self.whole for value in data)
+        data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and i in law.data]
+        return law is not None and law.moves and all(value in self.whole for value in data)
 
     def _node(self, node: ir.Node, law: Law) -> None:
         for output, value in enumerate(node.outputs):
@@ -167,15 +165,16 @@ class _Follower(ABC):
 
     def _combined(self, node: ir.Node, law: Law, output: int, axis: int, size: int) -> tuple[Bools, np.ndarray] | None:
         """Constant where every operand is, or where one is zero and the operator absorbs."""
-        if self._joins(node, law) and node.inputs[0] not in self.whole:
-            return None  # an entry is made of its neighbours as well
         read = self.facts.signatures.get(node)
         place = None
         if read is not None:
             place = next((p for p in read.places if p.output == output and p.axis == axis), None)
         if read is None or place is None or any(letter[0] == "~" for letter in place.letters):
             return None
-        constant, zero = np.ones(size, bool), np.zeros(size, bool)
+        # An entry that is made of its neighbours as well is none; if it is zero, it may stay so.
+        alone = node.inputs[0] in self.whole or not self._joins(node, law, read, place)
+        constant, zero = np.full(size, alone), np.zeros(size, bool)
+        absorbing = self.ground.absorbing(node)
         for index, value in enumerate(node.inputs):
             if value is None:
                 continue
@@ -183,18 +182,18 @@ class _Follower(ABC):
             atoms = None if same is None else self.atoms.along(value, same.axis)
             if atoms is not None and len(atoms) == size:
                 constant &= self._constant(atoms)
-                zero |= self.known[atoms] & (self.number[atoms] == 0)
+                if index in absorbing:
+                    zero |= self.known[atoms] & (self.number[atoms] == self.ground.zero(node, index))
             elif value not in self.whole and value not in self.ground.measured:
                 constant &= self._summed(node, index, output, axis, size)
         number = np.full(size, np.nan)
-        if law.absorbs:
-            constant |= zero
+        if not law.zero_points:  # codes are read off, as all numbers of the main graph are
             number[zero] = 0.0
         if law.picks:
             alike = self._agreed([self._numbers(read, index, place, size) for index in law.picks])
             constant |= ~np.isnan(alike)
             number = np.where(np.isnan(alike), number, alike)
-        return constant, number
+        return constant | zero, number
 
     def _numbers(self, read: Signature, operand: int, place: Place, size: int) -> np.ndarray:
         """The constants that an operand brings to the entries of a result; NaN where it brings none."""
@@ -206,10 +205,14 @@ class _Follower(ABC):
         given = self.ground.constant(value)
         return np.full(size, float(given.ravel()[0]) if given is not None and given.size == 1 else np.nan)
 
-    def _joins(self, node: ir.Node, law: Law) -> bool:
-        """Whether the operator computes entries from one another."""
+    def _joins(self, node: ir.Node, law: Law, read: Signature, place: Place) -> bool:
+        """Whether the operator computes entries along an axis of its result from one another."""
         shape = None if node.inputs[0] is None else self.atoms.shape(node.inputs[0])
-        return law.joins is not None and (shape is None or bool(law.joins(operation(node), len(shape))))
+        rules = [rule for rule in (law.joins, law.zeros) if rule is not None]
+        if shape is None:
+            return bool(rules)
+        axes = set[int]().union(*(rule(self.ground.operation(node), len(shape)) for rule in rules))
+        return any(p.operand == 0 and p.axis in axes and set(p.letters) & set(place.letters) for p in read.places)
 
     def _summed(self, node: ir.Node, operand: int, output: int, axis: int, size: int) -> Bools:
         """Results whose every term with a factor other than zero is constant."""
@@ -227,12 +230,13 @@ class _Follower(ABC):
             return None
         here = [r for r in moved.routes if r.output == output and r.output_axis == axis]
         constant, number = np.ones(size, bool), np.full(size, np.nan)
-        sources = node.inputs if law.many else node.inputs[:1] if shuffle is None else [shuffle.source]
-        for operand, value in enumerate(sources):
+        sources = enumerate(node.inputs) if shuffle is None else [(0, shuffle.source)]
+        many = len(law.data) > 1
+        for operand, value in sources:
             own = [r for r in here if r.operand == operand]
-            if value is None or value in self.whole:
+            if value is None or value in self.whole or operand not in law.data:
                 continue
-            if not own and not law.many:
+            if not own and not many:
                 return None
             if not own:  # it lies side by side with the others: what they do not make may be its own
                 constant[moved.unmade(output, axis, size)] = False

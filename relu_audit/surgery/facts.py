@@ -7,6 +7,7 @@ row and law do not cover is pinned.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class Mix:
         pattern: Where factors are not zero: [group, result, term].
         results: Atoms of the results: [group, result]; ``ALWAYS`` where they have none.
         terms: Atoms of the operand: [group, term].
-        partners: Atoms of the other computed operands over the same terms, each [group, term].
+        partners: Atoms of the other computed operands over the same terms, by their numbers, each [group, term].
     """
 
     node: ir.Node
@@ -44,7 +45,7 @@ class Mix:
     pattern: Bools
     results: Ints
     terms: Ints
-    partners: tuple[Ints, ...] = ()
+    partners: Mapping[int, Ints] = field(default_factory=dict[int, Ints])
 
 
 @dataclass(frozen=True)

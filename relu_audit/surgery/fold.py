@@ -51,9 +51,9 @@ def sums(ground: Ground, facts: Facts, constants: Constants) -> list[Sum]:
 
 def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
     known, number = constants.known[mix.terms], constants.number[mix.terms]
-    free = known & (number == _zero(ground, mix))
-    for partner in mix.partners:
-        free |= constants.known[partner] & (constants.number[partner] == 0)
+    free = _zeros(ground, constants, mix.node, mix.operand, mix.terms)
+    for operand, terms in mix.partners.items():
+        free |= _zeros(ground, constants, mix.node, operand, terms)
     levels = known & ~free & np.isfinite(number)
     uneven = constants.uneven[mix.terms] & ~free
     none, nobody = np.zeros_like(free), np.full_like(mix.terms, NOBODY)
@@ -69,6 +69,24 @@ def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
     number = np.where(uneven, alike.factor, number)
     kinds = np.where(at_border, len(alike.number), np.where(uneven, alike.number, ALONE))
     return Sum(mix, free, kinds != ALONE, _carriers(number, kinds), number)
+
+
+def _zeros(ground: Ground, constants: Constants, node: ir.Node, operand: int, terms: Ints) -> Bools:
+    """Which terms of an operand are zero, or the code that stands for it."""
+    value = node.inputs[operand]
+    maker = None if value is None else value.producer()
+    rule, made_by = ground.law(node), None if maker is None else ground.law(maker)
+    point = None if rule is None else rule.zero_points.get(operand)
+    own = None if made_by is None else made_by.own_zero
+    if value is None or maker is None or own is None or point is None or node.inputs[point] is not maker.outputs[own]:
+        return constants.known[terms] & (constants.number[terms] == ground.zero(node, operand))
+    # Which code it is the data decides, but it is that of zero where what was quantized is zero.
+    source = maker.inputs[0]
+    axis = next((axis for axis, atoms in ground.atoms.of(value) if _same(atoms, terms)), None)
+    coded = None if source is None or axis is None else ground.atoms.along(source, axis)
+    if coded is None or value is not maker.outputs[0]:
+        return np.zeros(terms.shape, bool)
+    return (constants.known[coded] & (constants.number[coded] == 0)).reshape(terms.shape)
 
 
 def _uneven_behind(linear: Linear, levels: Bools, number: np.ndarray) -> Bools:
@@ -124,17 +142,6 @@ def _carrier(number: np.ndarray, able: Bools) -> int:
     size = np.where(able, np.abs(number), np.nan)
     whole = bool((number[able] == np.rint(number[able])).all())
     return int(np.nanargmin(size) if whole else np.nanargmax(size))
-
-
-def _zero(ground: Ground, mix: Mix) -> float:
-    """The number that adds nothing: zero, or the code that stands for it. NaN where that is not known."""
-    law = ground.law(mix.node)
-    index = None if law is None else law.zero_points.get(mix.operand)
-    value = mix.node.inputs[index] if index is not None and index < len(mix.node.inputs) else None
-    if value is None:
-        return 0.0
-    point = ground.constant(value)
-    return float(point.ravel()[0]) if point is not None and point.size == 1 else float("nan")
 
 
 @dataclass(frozen=True)

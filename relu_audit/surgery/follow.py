@@ -17,15 +17,19 @@ from relu_audit.surgery.signature import operation
 
 def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: list[tuple[ir.Node, Moved]]) -> None:
     """Facts of a node that only moves data, by where it moves it; what is tied to it waits for :func:`settle`."""
-    data = [i for i, value in enumerate(node.inputs) if value is not None and (law.many or i == 0)]
-    given = {i: ground.steady(value) for i, value in enumerate(node.inputs) if value is not None and i not in data}
+    data = [i for i, value in enumerate(node.inputs) if value is not None and i in law.data]
+    given = {
+        i: ground.steady(value)
+        for i, value in enumerate(node.inputs)
+        if value is not None and i not in data and not law.like
+    }
     numbers = {i: array for i, array in given.items() if array is not None}
     moved = None
     # Ones only if nothing else runs: on them, axes look tied that are not.
     for ones in (False, True):
         shapes = {i: shape for i in data if (shape := ground.likely(node.inputs[i], ones=ones)) is not None}
         if moved is None and len(numbers) == len(given) and len(shapes) == len(data):
-            moved = ground.traces.trace(node, shapes, numbers, ground.network.opsets, ground.rehearsal.engine)
+            moved = ground.traces.trace(node, shapes, numbers, ground.network.opsets, ground.rehearsal.engine, law.like)
     if moved is None:
         for value in (*node.inputs, *node.outputs):
             facts.pin_value(value, "unknown-move", f"where {named(node)} moves data is not known")

@@ -10,6 +10,8 @@ import onnx_ir as ir
 
 from relu_audit.graph import axes
 from relu_audit.graph.axes import AxisRule
+from relu_audit.graph.moves import Operation
+from relu_audit.graph.nonzero import never_zero
 from relu_audit.graph.normalize import SHAPE_ELEMENTS, Network, sizes
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.atoms import Atoms
@@ -65,6 +67,28 @@ class Ground:
     def law(self, node: ir.Node) -> Law | None:
         """The node's law."""
         return law(node.domain, node.op_type, self.network.opsets.get("", 0))
+
+    def operation(self, node: ir.Node) -> Operation:
+        """A node, to read its attributes and small constants."""
+        small = tuple(self.network.constant(value) for value in node.inputs)
+        return Operation(node=node, inputs=(), constants=small, shapes=())
+
+    def absorbing(self, node: ir.Node) -> range:
+        """The operands whose zeros win over all others."""
+        rule = self.law(node)
+        if rule is None or (rule.divisor is not None and not never_zero(self.network, node.inputs[rule.divisor])):
+            return range(0)
+        return rule.absorbs
+
+    def zero(self, node: ir.Node, operand: int) -> float:
+        """What stands for zero in an operand: zero, or the code that does. NaN where that is not known."""
+        rule = self.law(node)
+        index = None if rule is None else rule.zero_points.get(operand)
+        value = node.inputs[index] if index is not None and index < len(node.inputs) else None
+        if value is None:
+            return 0.0
+        point = self.constant(value)
+        return float(point.ravel()[0]) if point is not None and point.size == 1 else float("nan")
 
     def likely(self, value: ir.Value | None, *, ones: bool = False) -> tuple[int, ...] | None:
         """The value's shape in a run; in a body, one it may have: open sizes are primes, or ones where asked for."""

@@ -31,8 +31,15 @@ class Law:
         zero_points: For operands that hold codes the number of the operand that says which code is zero.
         joins: Axes of the first operand along which entries are combined or taken apart, so that none may go.
         moves: It only moves entries: where each goes is found by running it on indices.
-        many: All its operands are moved, not only the first.
-        absorbs: A slice of zeros in one operand makes the same slice of the result zero.
+        data: Which operands are moved; the others say how.
+        like: Operator of ONNX that moves these operands in the same way and does nothing else, for one that computes
+            their codes anew on the way.
+        zeros: Axes of the first operand along which all entries count for one another, or for a result without them,
+            but zeros change nothing: they may go.
+        least: That holds only where the first operand is never negative, as the largest of its entries is then no less.
+        absorbs: Operands of which a slice of zeros makes the same slice of the result zero. Codes: their zero points.
+        divisor: Operand that must never be zero for that.
+        own_zero: Result that holds the zero point of the codes in the first, where the operator finds it out itself.
         picks: Operands among which every entry of the result is picked, so that what is alike in all needs no choice.
         linear: The result is a constant weight times the first operand, plus a bias.
         bias: Number of the input that is added to the result, for linear operators that have one.
@@ -60,8 +67,13 @@ class Law:
     zero_points: Mapping[int, int] = field(default_factory=dict[int, int])
     joins: Joins | None = None
     moves: bool = False
-    many: bool = False
-    absorbs: bool = False
+    data: range = range(1)
+    like: str = ""
+    zeros: Joins | None = None
+    least: bool = False
+    absorbs: range = range(0)
+    divisor: int | None = None
+    own_zero: int | None = None
     picks: tuple[int, ...] = ()
     linear: bool = False
     bias: int | None = None
@@ -111,6 +123,20 @@ def axes_listed(*default: int) -> Joins:
     return joins
 
 
+def reduced(op: Operation, rank: int) -> set[int]:
+    """The axes that a reduction takes away; none where they are not known."""
+    axes = op.integers("axes", 1)
+    if not axes and (op.given(1) or op.integer("noop_with_empty_axes", 0)):
+        return set()
+    return {axis % rank for axis in axes} if axes else set(range(rank))
+
+
+def cumulated(op: Operation, rank: int) -> set[int]:
+    """The axis that CumSum is told; all of them where it is not known."""
+    axis = op.constants[1]
+    return set(range(rank)) if axis is None else {int(axis.ravel()[0]) % rank}
+
+
 def fixed(*axes: int) -> Joins:
     """Always the same axes."""
 
@@ -119,6 +145,11 @@ def fixed(*axes: int) -> Joins:
         return {axis % rank for axis in axes}
 
     return joins
+
+
+def softmax_of_codes(op: Operation, rank: int) -> set[int]:
+    """QLinearSoftmax says as an attribute which opset's Softmax it is: before 13, all axes from the given one on."""
+    return axis_of(-1)(op, rank) if op.integer("opset", 1) >= SOFTMAX_BY_AXIS else axis_to_end(1)(op, rank)
 
 
 def everything(op: Operation, rank: int) -> set[int]:
@@ -132,18 +163,28 @@ def when_blocked(op: Operation, rank: int) -> set[int]:
     return set(range(rank)) if op.integer("block_size", 0) else set()
 
 
+SOFTMAX_BY_AXIS = 13
+"""Opset since when Softmax is along one axis."""
+
 PLAIN = Law()
+ALL = range(1 << 10)
+"""Every operand of an operator."""
 
 _PARAMETERS = ("CastLike", "Clip", "BatchNormalization", "InstanceNormalization")
 _PLACES = ("ArgMax", "ArgMin")
+_SUMS = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum")
 
 _PLAIN = (*ENTRY_BY_ENTRY, *ELEMENTWISE, *_PARAMETERS, *GLOBAL_POOL, *REDUCE, *_PLACES)
 """What their rows of the axis table say is all there is to say, unless a law below says more."""
 
 _MS = "com.microsoft"
+_QUANTIZED = ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool", "QLinearWhere")
 _QLINEAR_CONV = "n (g c) ~, _, _, (g o) c _, (g o), (g o), _, _, (g o) -> n (g o) ~"
 _CONV_INTEGER = "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~"
 _QLINEAR_MATMUL = "* m k, _, _, * k n, n, n, _, _ -> * m n"
+_INTO_FLOATS = "* m k, * k n, _, n, _, n, n -> * m n"
+_FROM_FLOATS = "* m k, * k n, n, n, n -> * m n"
+_QGEMM = "m k, _, _, k n, n, n, m n, _, _ -> m n"
 
 LAWS: Mapping[tuple[str, str], Law] = {
     **{("", op): PLAIN for op in _PLAIN},
@@ -151,29 +192,33 @@ LAWS: Mapping[tuple[str, str], Law] = {
     **{("", op): Law(windows=True) for op in ("AveragePool", "LpPool")},
     ("", "Add"): Law(sums=True, adds=True),
     **{("", op): Law(sums=True) for op in ("Sub", "Sum", "Mean")},
-    ("", "Mul"): Law(absorbs=True),
+    ("", "Mul"): Law(absorbs=ALL),
     ("", "Where"): Law(picks=(1, 2)),
+    ("", "Div"): Law(absorbs=ALL[:1], divisor=1),
+    **{("", op): Law(zeros=reduced) for op in _SUMS},
+    ("", "ReduceMax"): Law(zeros=reduced, least=True),
     **{("", op): Law(joins=axis_of(-1)) for op in ("Softmax", "LogSoftmax", "Hardmax")},
     **{
         ("", op): Law(signature="*, _+ -> *", joins=axis_to_end(-1), private=(1, 2))
         for op in ("LayerNormalization", "RMSNormalization")
     },
-    ("", "LpNormalization"): Law(joins=axis_of(-1)),
+    ("", "LpNormalization"): Law(zeros=axis_of(-1), absorbs=ALL),
     ("", "MeanVarianceNormalization"): Law(joins=axes_listed(0, 2, 3)),
     ("", "GroupNormalization"): Law(signature="n c ~, _, _ -> n c ~", joins=everything, private=(1, 2)),
     ("", "LRN"): Law(joins=fixed(1)),
     ("", "Trilu"): Law(joins=fixed(-1, -2)),
-    ("", "CumSum"): Law(joins=everything),
+    ("", "CumSum"): Law(joins=cumulated),
     ("", "TopK"): Law(joins=axis_of(-1)),
     ("", "QuantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
+    ("", "DynamicQuantizeLinear"): Law(zeros=everything, own_zero=2),
     ("", "DequantizeLinear"): Law(along=("axis", 1), joins=when_blocked),
     ("", "Conv"): Law(linear=True, bias=2, groups="group", private=(1,), windows=True),
     ("", "ConvTranspose"): Law(linear=True, bias=2, groups="group", private=(1,)),
     ("", "Gemm"): Law(
         signature="m k, k n, m n -> m n", linear=True, bias=2, scale="alpha", bias_scale="beta", bias_spreads=True
     ),
-    ("", "MatMul"): Law(linear=True, absorbs=True),
-    ("", "Einsum"): Law(absorbs=True),
+    ("", "MatMul"): Law(linear=True, absorbs=ALL),
+    ("", "Einsum"): Law(absorbs=ALL),
     **{("", op): Law(only="k", private=tuple(range(8))) for op in ("LSTM", "GRU", "RNN")},
     ("", "ConvInteger"): Law(signature=_CONV_INTEGER, zero_points={0: 2, 1: 3}, groups="group", private=(1,)),
     ("", "MatMulInteger"): Law(signature="* m k, * k n, _, n -> * m n", zero_points={0: 2, 1: 3}),
@@ -181,9 +226,11 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "QLinearMatMul"): Law(signature=_QLINEAR_MATMUL, zero_points={0: 2, 3: 5}),
     **{("", op): Law(moves=True) for op in ("Transpose", "Flatten", "Squeeze", "Unsqueeze", "Tile")},
     **{("", op): Law(moves=True, joins=fixed(2, 3)) for op in ("DepthToSpace", "SpaceToDepth")},
-    ("", "Concat"): Law(moves=True, many=True, drops=axis_of(1), patch=patches.operands),
+    ("", "Concat"): Law(moves=True, data=ALL, drops=axis_of(1), patch=patches.operands(1)),
     ("", "Reshape"): Law(moves=True, patch=patches.target(1, "shape")),
     ("", "Expand"): Law(moves=True, spreads=True, patch=patches.target(1, "shape")),
+    ("", "ConstantOfShape"): Law(moves=True, data=ALL[:0], spreads=True, patch=patches.target(0, "")),
+    ("", "GridSample"): Law(signature="n c _, n _ -> n c ~", absorbs=ALL[:1], private=(0, 1)),
     ("", "Resize"): Law(moves=True, resamples=True, patch=patches.target(3, "")),
     ("", "Upsample"): Law(moves=True, resamples=True),
     ("", "Split"): Law(moves=True, patch=patches.parts),
@@ -193,13 +240,19 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Shape"): Law(measures=patches.restore_lengths),
     ("", "Size"): Law(measures=patches.restore_count),
     (_MS, "QLinearAdd"): Law(sums=True),
-    **{(_MS, op): PLAIN for op in ("QLinearMul", "QLinearLeakyRelu", "QLinearSigmoid", "QLinearGlobalAveragePool")},
+    **{(_MS, op): PLAIN for op in _QUANTIZED},
+    (_MS, "QLinearMul"): Law(absorbs=ALL, zero_points={0: 2, 3: 5}),
+    (_MS, "QGemm"): Law(signature=_QGEMM, zero_points={0: 2, 3: 5}),
+    (_MS, "QLinearConcat"): Law(moves=True, data=ALL[2::3], like="Concat", drops=axis_of(1), patch=patches.operands(3)),
+    (_MS, "MatMulIntegerToFloat"): Law(signature=_INTO_FLOATS, zero_points={0: 4, 1: 5}),
+    (_MS, "DynamicQuantizeMatMul"): Law(signature=_FROM_FLOATS, zeros=everything, zero_points={1: 3}),
+    (_MS, "QLinearSoftmax"): Law(joins=softmax_of_codes),
     (_MS, "QLinearAveragePool"): Law(windows=True),
 }
 
 
 EARLIER: Mapping[tuple[str, str], tuple[int, Law]] = {
-    ("", op): (13, Law(joins=axis_to_end(1))) for op in ("Softmax", "LogSoftmax", "Hardmax")
+    ("", op): (SOFTMAX_BY_AXIS, Law(joins=axis_to_end(1))) for op in ("Softmax", "LogSoftmax", "Hardmax")
 }
 """Laws that held before the given opset."""
 

@@ -142,15 +142,20 @@ def parts(cutting: Cutting) -> None:
         cutting.operand(1, np.array(lengths, np.int64))
 
 
-def operands(cutting: Cutting) -> None:
-    """A Concat's operands: those that have nothing left are left out."""
-    node = cutting.node
-    gone = {index for (index, _), kept in cutting.kept_in.items() if not kept.any()}
-    left = [value for index, value in enumerate(node.inputs) if index not in gone]
-    if gone and left:
-        node.resize_inputs(len(left))
-        for index, value in enumerate(left):
-            node.replace_input_with(index, value)
+def operands(each: int) -> Patch:
+    """A Concat's operands: those that have nothing left are left out, with all the inputs that each one takes."""
+
+    def patch(cutting: Cutting) -> None:
+        node = cutting.node
+        empty = {index for (index, _), kept in cutting.kept_in.items() if not kept.any()}
+        gone = {index + more for index in empty for more in range(each)}
+        left = [value for index, value in enumerate(node.inputs) if index not in gone]
+        if gone and len(left) >= each:
+            node.resize_inputs(len(left))
+            for index, value in enumerate(left):
+                node.replace_input_with(index, value)
+
+    return patch
 
 
 def bounds(cutting: Cutting) -> None:

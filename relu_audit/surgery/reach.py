@@ -57,7 +57,7 @@ def reading(ground: Ground) -> Reading:
         law = ground.law(node)
         for index, value in enumerate(node.inputs) if law is not None and law.drops is not None else ():
             shape = None if value is None else atoms.shape(value)
-            if law is None or law.drops is None or value is None or not shape:
+            if law is None or law.drops is None or index not in law.data or value is None or not shape:
                 continue
             for axis in law.drops(operation(node), len(shape)):
                 along = atoms.along(value, axis)

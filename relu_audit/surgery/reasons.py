@@ -69,6 +69,10 @@ class Reasons:
         if kept.slug == ALIGNED:
             return ALIGNED, f"axis {axis} of '{value.name}' keeps to its alignment"
         reader = "something that stays" if kept.mix is None else named(kept.mix.node)
+        rule = None if kept.mix is None else self._ground.law(kept.mix.node)
+        if rule is not None and rule.zeros is not None and self._constants.known[kept.atom]:
+            detail = f"{reader} takes all entries of '{value.name}' together, and this one is not zero"
+            return self._blamed(atom, kept.atom, "combined-axis", detail)
         if self._constants.known[kept.atom]:
             number = self._constants.number[kept.atom]
             return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"

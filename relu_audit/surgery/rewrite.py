@@ -132,7 +132,7 @@ class _Writer:
         nodes = [step.node for step in walk(main)]
         # Before anything is mended: what an operand is may be put aside for something new, of which nothing is known.
         operands = {node: node.inputs for node in nodes}
-        numbers = {node: [None, *map(self.ground.steady, node.inputs[1:])] for node in self.facts.moved}
+        numbers = {node: self._told(node) for node in self.facts.moved}
         for node in nodes:
             law = self.ground.law(node)
             if law is None or not any(value in still_read for value in node.outputs):
@@ -159,6 +159,12 @@ class _Writer:
                     law.patch(cutting)
             elif law.groups and node in self.facts.signatures:
                 self._count_groups(node, law.groups)
+
+    def _told(self, node: ir.Node) -> list[np.ndarray | None]:
+        """The numbers of the operands that say where a node moves data."""
+        law = self.ground.law(node)
+        data = range(1) if law is None else law.data
+        return [None if index in data else self.ground.steady(value) for index, value in enumerate(node.inputs)]
 
     def _count_groups(self, node: ir.Node, name: str) -> None:
         """As many groups as entries stay, where whole groups go."""

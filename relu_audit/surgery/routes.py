@@ -65,6 +65,7 @@ class Traces:
         given: Mapping[int, np.ndarray],
         opsets: Mapping[str, int],
         engine: Engine,
+        like: str = "",
     ) -> Moved | None:
         """As :func:`trace`, for one model and one engine."""
         key = (
@@ -74,7 +75,7 @@ class Traces:
             *((i, array.dtype, array.shape, array.tobytes()) for i, array in sorted(given.items())),
         )
         if key not in self._found:
-            self._found[key] = trace(node, shapes, given, opsets, engine)
+            self._found[key] = trace(node, shapes, given, opsets, engine, like)
         return self._found[key]
 
 
@@ -84,6 +85,7 @@ def trace(
     given: Mapping[int, np.ndarray],
     opsets: Mapping[str, int],
     engine: Engine,
+    like: str = "",
 ) -> Moved | None:
     """Follow the entries of a node's operands.
 
@@ -93,6 +95,7 @@ def trace(
         given: Numbers of all other operands.
         opsets: Operator-set versions of the model.
         engine: What runs the node.
+        like: Operator of ONNX to run in its place, on the operands that hold data alone.
 
     Returns:
         None if the node does not run by itself.
@@ -100,7 +103,7 @@ def trace(
     if any(max(shape, default=0) >= SHIFT for shape in shapes.values()):
         return None
     try:
-        return _trace(Runner(node, shapes, given, opsets, engine))
+        return _trace(Runner(node, shapes, given, opsets, engine, like))
     except RunError:
         return None
 
@@ -179,6 +182,7 @@ class Runner:
         given: Mapping[int, np.ndarray],
         opsets: Mapping[str, int],
         engine: Engine,
+        like: str = "",
     ) -> None:
         self.shapes = shapes
         values: list[ir.Value | None] = []
@@ -199,7 +203,9 @@ class Runner:
                     )
                 )
         outputs = [ir.Value(name=f"result{i}") for i in range(len(node.outputs))]
-        copy = ir.Node(node.domain, node.op_type, values, node.attributes.values(), outputs=outputs)
+        domain, op = ("", like) if like else (node.domain, node.op_type)
+        taken = [v for v in values if v is not None] if like else values
+        copy = ir.Node(domain, op, taken, node.attributes.values(), outputs=outputs)
         graph = ir.Graph(
             [v for i, v in enumerate(values) if v is not None and i in shapes],
             outputs,

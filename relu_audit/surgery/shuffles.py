@@ -75,7 +75,7 @@ def _next(ground: Ground, node: ir.Node) -> ir.Node | None:
         return None
     following, index = uses[0]
     law = ground.law(following)
-    moves = law is not None and law.moves and not law.many and index == 0
+    moves = law is not None and law.moves and len(law.data) == 1 and index in law.data
     return following if moves and following.graph is node.graph and len(following.outputs) == 1 else None
 
 

@@ -168,10 +168,10 @@ def _relied(
     law = ground.law(node)
     if law is None or bodies(node):
         return None
-    if law.absorbs:
-        zero = next((v for v in node.inputs if v is not None and v in relied and _is_zero(ground, constants, v)), None)
-        if zero is not None:
-            return relied[zero]
+    for index in ground.absorbing(node)[: len(node.inputs)]:
+        value = node.inputs[index]
+        if value is not None and value in relied and _is_all(ground, constants, value, ground.zero(node, index)):
+            return relied[value]
     found: set[ir.Value] = set()
     for value in node.inputs:
         if value is None or ground.constant(value) is not None or (law.moves and value in ground.measured):
@@ -182,8 +182,8 @@ def _relied(
     return frozenset(found)
 
 
-def _is_zero(ground: Ground, constants: Constants, value: ir.Value) -> bool:
-    return any((constants.number[atoms] == 0).all() for _, atoms in ground.atoms.of(value))
+def _is_all(ground: Ground, constants: Constants, value: ir.Value, number: float) -> bool:
+    return any((constants.number[atoms] == number).all() for _, atoms in ground.atoms.of(value))
 
 
 def _collapsed(numbers: np.ndarray, shape: Sequence[int | None]) -> np.ndarray | None:

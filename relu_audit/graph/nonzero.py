@@ -1,0 +1,94 @@
+"""Which values are greater than zero whatever the input, and by no small margin: nothing divided by them is infinite.
+
+What is only greater than zero on paper is not among them: an exponential of a large negative number is zero in any
+float, as is the product of two small numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from relu_audit.graph import rectifiers
+from relu_audit.graph.normalize import Network
+from relu_audit.graph.rectifiers import Rectifies
+from relu_audit.graph.signs import Sign, key, never_negative
+
+_MOVES = [
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+]
+
+_EVERY = range(1 << 10)
+
+TABLE: Mapping[tuple[str, str], Sign] = {
+    **{("", op): Sign(all_of=(0,)) for op in (*_MOVES, "Abs", "ReduceMax", "ReduceMin", "Sqrt")},
+    **{("", op): Sign(all_of=_EVERY) for op in ("Concat", "Min")},
+    ("", "Where"): Sign(all_of=(1, 2)),
+    ("", "Max"): Sign(any_of=_EVERY),
+    ("", "Clip"): Sign(any_of=(0, 1), all_of=(2,)),
+}
+"""As in the table of signs, with greater than zero for never negative; where a row asks both, both must hold."""
+
+LEAST, LEAST_HALF = 2.0**-126, 2.0**-14
+"""The smallest normal numbers: of float32, and of bfloat16 as well; of float16."""
+
+_ADDS = {("", "Add"), ("", "Sum")}
+"""Operators for which one such operand is enough, if no other is negative."""
+
+_DEEPEST = 200
+"""Operators that are looked back through; behind more, nothing is claimed."""
+
+
+def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool:
+    """Whether a value is greater than zero by the operators that made it.
+
+    Args:
+        network: The graph.
+        value: The value.
+        depth: Operators already looked back through.
+    """
+    if value is None or depth > _DEEPEST:
+        return False
+    constant = network.constant(value)
+    if constant is not None:
+        return _large_enough(constant)
+    node = value.producer()
+    if node is None:
+        return False
+
+    def holds(index: int) -> bool:
+        return never_zero(network, node.inputs[index], depth + 1)
+
+    given = [index for index, operand in enumerate(node.inputs) if operand is not None]
+    if key(node) in _ADDS:
+        return any(map(holds, given)) and all(not_negative(network, node.inputs[index]) for index in given)
+    row = TABLE.get(key(node))
+    if row is None:
+        return False
+    some = [index for index in row.any_of if index in given]
+    every = [index for index in row.all_of if index in given]
+    return (any(map(holds, some)) or not row.any_of) and all(map(holds, every)) and bool(some or every)
+
+
+def _large_enough(numbers: np.ndarray) -> bool:
+    """Whether all of them are greater than zero, and none is so small that a processor may take it for zero."""
+    least = 1.0 if numbers.dtype.kind in "biu" else LEAST_HALF if numbers.dtype == np.float16 else LEAST
+    return bool(numbers.size) and bool(np.all(numbers.astype(np.float64) >= least))
+
+
+def not_negative(network: Network, value: ir.Value | None) -> bool:
+    """Whether a value is free of negative numbers by the operators that made it."""
+    return never_negative(network, value, lambda node: isinstance(rectifiers.read(network, node), Rectifies))
