@@ -19,6 +19,7 @@ FAST = [
     for number, family in enumerate(FAMILIES)
     for seed in range(4)
 ]
+FAST.append(Case("mobilenet_with_squeeze", 110, 0.6, 1))  # what stays of a layer is a constant of what goes before it
 FULL = [
     Case(family, seed, density, align)
     for family in FAMILIES

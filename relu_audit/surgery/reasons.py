@@ -17,6 +17,9 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.lengths import lengths
 from relu_audit.surgery.solve import ALIGNED, LAST, Solution
 
+OWN, BESIDE = "its channel", "the channel in its place of another group"
+"""What is alive, in words; where groups are cut alike, it may be one beside it."""
+
 
 class Reasons:
     """Answers for one solution."""
@@ -81,9 +84,7 @@ class Reasons:
                 f"the constant it makes of '{value.name}', which {reader} reads, is not one number at all positions"
             )
             return self._blamed(atom, kept.atom, "border-constant", detail)
-        return self._blamed(
-            atom, kept.atom, "partner-alive", f"its channel is alive in '{value.name}', which {reader} reads"
-        )
+        return self._blamed(atom, kept.atom, "partner-alive", f"{OWN} is alive in '{value.name}', which {reader} reads")
 
     def _size(self, value: ir.Value) -> str:
         """Why no constant took the place of a value that is one as a whole."""
@@ -102,7 +103,10 @@ class Reasons:
                 if others:
                     return self._at_sum(others, slug), f"{detail}; they meet in {named(step.node)}"
             if read is not None and read.grouped() and not read.by_group() and slug == "partner-alive":
-                return "uneven-groups", f"{named(step.node)} wants as much of every group, and {detail}"
+                return (
+                    "uneven-groups",
+                    f"{named(step.node)} wants as much of every group, and {detail.replace(OWN, BESIDE)}",
+                )
         values = [step.after for step in reversed(path)]
         shared = next((v for v in values if v.is_initializer() and len(list(v.uses())) > 1), None)
         if shared is not None and slug == "partner-alive":

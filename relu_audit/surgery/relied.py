@@ -26,7 +26,7 @@ class Account:
     Attributes:
         relied: Those whose silence is relied on, in the original.
         relied_left: The same, as far as they lie in the result.
-        free: Those that stay and may wake, in the original.
+        free: Those that stay and may wake, in the original: by the graph, they are no constants of what is relied on.
         free_left: The same in the result.
     """
 
@@ -47,7 +47,8 @@ def account(plan: Plan, decision: Decision, silent: Iterable[Silent]) -> Account
     places = tuple(silent)
     relied = [_only(one, _listed(plan)) for one in places]
     able = [one for one in places if one.value.graph is None or _stays(decision, one) is not None]
-    free = [_only(one, {(k.tensor, k.unit) for k in plan.kept if not k.relied}) for one in able]
+    unlisted = {(k.tensor, k.unit) for k in plan.kept if not k.relied}
+    free = [_but(_only(one, unlisted), _follows(decision, one)) for one in able]
     return Account(_some(relied), _some(_left(decision, relied)), _some(free), _some(_left(decision, free)))
 
 
@@ -59,6 +60,20 @@ def _only(one: Silent, units: Collection[Unit]) -> Silent:
     """The place with none but some units silent."""
     wanted = np.array([(one.tensor, unit) in units for unit in one.units.tolist()], bool)
     return replace(one, numbers=np.where(wanted, one.numbers, np.nan))
+
+
+def _but(one: Silent, others: np.ndarray) -> Silent:
+    """The place with some entries left out."""
+    return replace(one, numbers=np.where(others, np.nan, one.numbers))
+
+
+def _follows(decision: Decision, one: Silent) -> np.ndarray:
+    """Which entries of a place are constant though their own silence is not relied on: they cannot wake alone."""
+    atoms = decision.facts.atoms.along(one.value, one.axis)
+    if atoms is None or len(atoms) != len(one.units):
+        return np.zeros(len(one.units), bool)
+    seeds = [np.isnan(seed.numbers) for seed in decision.silent if seed.value is one.value]
+    return decision.constants.known[atoms] & np.all([np.ones(len(atoms), bool), *seeds], axis=0)
 
 
 def _left(decision: Decision, places: Iterable[Silent]) -> Iterable[Silent]:
