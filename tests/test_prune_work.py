@@ -15,7 +15,7 @@ import relu_audit
 from relu_audit.observe.session import Session, engine
 from relu_audit.pruning import plan
 from relu_audit.surgery.ranges import Copy, Ranges
-from relu_audit.surgery.routes import trace
+from relu_audit.surgery.routes import Alone, trace
 from tests.graphs import graph
 
 RNG = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def test_routes_are_those_that_single_elements_take(name: str) -> None:
     proto = graph("float[2, 4, 5, 6] x", "float y", f"y = {text}", given, opset=17)
     node = next(iter(ir.from_proto(proto).graph))
     numbers = {i: given[value.name or ""] for i, value in enumerate(node.inputs) if i and value is not None}
-    moved = trace(node, {0: SHAPE}, numbers, {"": 17}, engine())
+    moved = trace(Alone(node, {0: SHAPE}, numbers, {"": 17}, engine()))
     assert moved is not None
     count = int(np.prod(SHAPE))
     del proto.graph.output[0].type.tensor_type.shape.dim[:]
@@ -119,7 +119,7 @@ def test_a_trace_sorts_indices_and_not_maps(monkeypatch: pytest.MonkeyPatch) -> 
         return real(array, *args, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(np, "unique", counted)
-    moved = trace(next(iter(ir.from_proto(proto).graph)), {0: (2, 32, 64, 64)}, {}, {"": 17}, engine())
+    moved = trace(Alone(next(iter(ir.from_proto(proto).graph)), {0: (2, 32, 64, 64)}, {}, {"": 17}, engine()))
     assert moved is not None
     assert len(moved.routes) == 4
     assert sum(sorted_sizes) < 100 * (2 + 32 + 64 + 64)

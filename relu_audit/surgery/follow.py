@@ -11,7 +11,7 @@ from relu_audit.surgery.facts import Facts, Need, named
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.laws import Law
 from relu_audit.surgery.patches import Route
-from relu_audit.surgery.routes import Moved
+from relu_audit.surgery.routes import Alone, Moved
 from relu_audit.surgery.signature import operation
 
 
@@ -29,7 +29,8 @@ def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: lis
     for ones in (False, True):
         shapes = {i: shape for i in data if (shape := ground.likely(node.inputs[i], ones=ones)) is not None}
         if moved is None and len(numbers) == len(given) and len(shapes) == len(data):
-            moved = ground.traces.trace(node, shapes, numbers, ground.network.opsets, ground.rehearsal.engine, law.like)
+            opsets, engine = ground.network.opsets, ground.rehearsal.engine
+            moved = ground.traces.trace(Alone(node, shapes, numbers, opsets, engine, law.like))
     if moved is None:
         for value in (*node.inputs, *node.outputs):
             facts.pin_value(value, "unknown-move", f"where {named(node)} moves data is not known")

@@ -17,7 +17,7 @@ from relu_audit.surgery.editor import Editor
 from relu_audit.surgery.facts import Facts, named
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.plan import Fold
-from relu_audit.surgery.routes import Runner
+from relu_audit.surgery.routes import Alone, Runner
 from relu_audit.surgery.signature import Place, operation
 from relu_audit.surgery.sweep import sweep
 
@@ -121,7 +121,7 @@ def _passes(ground: Ground, rectifier: ir.Node, source: ir.Value) -> bool:
     if shape is None or index is None or len(given) + 1 < sum(v is not None for v in rectifier.inputs):
         return False
     try:
-        runner = Runner(rectifier, {index: shape}, given, ground.network.opsets, ground.rehearsal.engine)
+        runner = Runner(Alone(rectifier, {index: shape}, given, ground.network.opsets, ground.rehearsal.engine))
         for number in (1 / REACH, 1.0, REACH):
             filled = np.full(shape, number, np.float32)
             if not np.array_equal(runner.run(index, filled)[0], filled):

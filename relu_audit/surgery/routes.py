@@ -53,57 +53,56 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Traces:
-    """What was found of nodes, so that nodes of one kind are run once, however often a graph is looked at."""
+class Alone:
+    """A node to be run by itself.
 
-    _found: dict[tuple[object, ...], Moved | None] = field(default_factory=dict["tuple[object, ...]", "Moved | None"])
-
-    def trace(
-        self,
-        node: ir.Node,
-        shapes: Mapping[int, tuple[int, ...]],
-        given: Mapping[int, np.ndarray],
-        opsets: Mapping[str, int],
-        engine: Engine,
-        like: str = "",
-    ) -> Moved | None:
-        """As :func:`trace`, for one model and one engine."""
-        key = (
-            (node.domain, node.op_type, len(node.outputs)),
-            *(ir.to_proto(attribute).SerializeToString() for attribute in node.attributes.values()),
-            *sorted(shapes.items()),
-            *((i, array.dtype, array.shape, array.tobytes()) for i, array in sorted(given.items())),
-        )
-        if key not in self._found:
-            self._found[key] = trace(node, shapes, given, opsets, engine, like)
-        return self._found[key]
-
-
-def trace(
-    node: ir.Node,
-    shapes: Mapping[int, tuple[int, ...]],
-    given: Mapping[int, np.ndarray],
-    opsets: Mapping[str, int],
-    engine: Engine,
-    like: str = "",
-) -> Moved | None:
-    """Follow the entries of a node's operands.
-
-    Args:
+    Attributes:
         node: The node; it is not changed.
         shapes: Sizes of the operands that hold data, by number.
         given: Numbers of all other operands.
         opsets: Operator-set versions of the model.
         engine: What runs the node.
         like: Operator of ONNX to run in its place, on the operands that hold data alone.
-
-    Returns:
-        None if the node does not run by itself.
     """
-    if any(max(shape, default=0) >= SHIFT for shape in shapes.values()):
+
+    node: ir.Node
+    shapes: Mapping[int, tuple[int, ...]]
+    given: Mapping[int, np.ndarray]
+    opsets: Mapping[str, int]
+    engine: Engine
+    like: str = ""
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Alike for nodes that do alike, in one model and on one engine."""
+        return (
+            (self.node.domain, self.node.op_type, len(self.node.outputs)),
+            *(ir.to_proto(attribute).SerializeToString() for attribute in self.node.attributes.values()),
+            *sorted(self.shapes.items()),
+            *((i, array.dtype, array.shape, array.tobytes()) for i, array in sorted(self.given.items())),
+        )
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What was found of nodes, so that nodes of one kind are run once, however often a graph is looked at."""
+
+    _found: dict[tuple[object, ...], Moved | None] = field(default_factory=dict["tuple[object, ...]", "Moved | None"])
+
+    def trace(self, alone: Alone) -> Moved | None:
+        """As :func:`trace`, for one model and one engine."""
+        kind = alone.kind
+        if kind not in self._found:
+            self._found[kind] = trace(alone)
+        return self._found[kind]
+
+
+def trace(alone: Alone) -> Moved | None:
+    """Follow the entries of a node's operands; None if the node does not run by itself."""
+    if any(max(shape, default=0) >= SHIFT for shape in alone.shapes.values()):
         return None
     try:
-        return _trace(Runner(node, shapes, given, opsets, engine, like))
+        return _trace(Runner(alone))
     except RunError:
         return None
 
@@ -122,7 +121,7 @@ def trace_chain(
         runners: list[Runner] = []
         passed = np.zeros(shape, np.float32)
         for node, numbers in zip(nodes, given, strict=True):
-            runners.append(Runner(node, {0: passed.shape}, numbers, opsets, engine))
+            runners.append(Runner(Alone(node, {0: passed.shape}, numbers, opsets, engine)))
             passed = runners[-1].run(0, passed)[0]
         return _trace(_Chain(runners))
     except RunError:
@@ -175,16 +174,9 @@ def _trace(runner: _Traced) -> Moved:
 class Runner:
     """A model of one node, whose data operands are float32."""
 
-    def __init__(
-        self,
-        node: ir.Node,
-        shapes: Mapping[int, tuple[int, ...]],
-        given: Mapping[int, np.ndarray],
-        opsets: Mapping[str, int],
-        engine: Engine,
-        like: str = "",
-    ) -> None:
-        self.shapes = shapes
+    def __init__(self, alone: Alone) -> None:
+        self.shapes = alone.shapes
+        node, shapes, given = alone.node, alone.shapes, alone.given
         values: list[ir.Value | None] = []
         for index, value in enumerate(node.inputs):
             if value is None or not (index in shapes or index in given):
@@ -203,19 +195,19 @@ class Runner:
                     )
                 )
         outputs = [ir.Value(name=f"result{i}") for i in range(len(node.outputs))]
-        domain, op = ("", like) if like else (node.domain, node.op_type)
-        taken = [v for v in values if v is not None] if like else values
+        domain, op = ("", alone.like) if alone.like else (node.domain, node.op_type)
+        taken = [v for v in values if v is not None] if alone.like else values
         copy = ir.Node(domain, op, taken, node.attributes.values(), outputs=outputs)
         graph = ir.Graph(
             [v for i, v in enumerate(values) if v is not None and i in shapes],
             outputs,
             nodes=[copy],
             initializers=[v for i, v in enumerate(values) if v is not None and i in given],
-            opset_imports=dict(opsets),
+            opset_imports=dict(alone.opsets),
             name="one_node",
         )
         self._names = [f"result{i}" for i in range(len(outputs))]
-        self._session = Session(ir.Model(graph, ir_version=8), None, engine, optimize=False)
+        self._session = Session(ir.Model(graph, ir_version=8), None, alone.engine, optimize=False)
 
     def run(self, operand: int, filled: np.ndarray) -> list[np.ndarray]:
         """The results for one operand's numbers; the other data operands are zero."""
