@@ -49,6 +49,27 @@ def whole_layer_into_a_gemm(some: Numbers) -> onnx.ModelProto:
     return graph("float[n, 6] x", ROW, body, weights)
 
 
+@pattern({"r": tuple(range(8)), "q": (0, 1, 2)}, removed=8)
+def large_constant_beside_one_of_the_size(some: Numbers) -> onnx.ModelProto:
+    """What the size decides is small beside a constant that would hide it, were they measured by one scale."""
+    body = (
+        "k = Size (r)\n f = Cast<to = 1> (k)\n a = Add (r, one)\n d = Div (a, f)\n g = Conv (d, w1, b1)\n"
+        "q = Relu (g)\n y = Conv (q, w2, b2)"
+    )
+    layers = some.layer(1, 4, 8, 1, 1, dead=(0, 1, 2)) | some.layer(2, 3, 4, 1, 1) | {"one": np.array(1, np.float32)}
+    layers["b1"][:3] = -(2**24)
+    return stopped(some, IMAGE, body, "float[n, 2, a, b] x", **layers)
+
+
+@pattern(ALL)
+def whole_layer_where_only_the_middle_is_open(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "h0 = MatMul (x, w0)\n h = Add (h0, b0)\n r = Relu (h)\n g0 = MatMul (r, w1)\n g = Add (g0, b1)\n y = Abs (g)"
+    )
+    weights = {"w0": some.weights(6, 8), "b0": some.bias(8, range(8)), "w1": some.weights(8, 3), "b1": some.bias(3)}
+    return graph("float[2, t, 6] x", "float[2, t, 3] y", body, weights)
+
+
 @pattern({"r": tuple(range(8)), "q": (1, 2)}, also={"q": (0, 3, 4, 5, 6, 7)})
 def whole_layer_before_another(some: Numbers) -> onnx.ModelProto:
     """The second layer is constant because of the first, whether its units are dead or not."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import relu_audit
+from tests.graphs import graph
 from tests.prune_checks import assert_same_function, feeds, prune
 from tests.prune_detours import DETOURS
 from tests.prune_families import FAMILIES, Case
@@ -31,6 +33,26 @@ def test_units_that_only_scattering_removes_say_so(pattern: Pattern) -> None:
     told = sum("--scatter would remove it" in one.detail for one in plan.kept)
     assert bool(told) == bool(pattern.removed)
     assert told + sum(one.why == "dead" for one in plan.removed) == pattern.removed
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("align", [2, 4])
+def test_only_what_goes_is_taken_for_zero(seed: int, align: int) -> None:
+    """A unit that stays for the sake of alignment is computed as ever, and may wake: verification tries."""
+    rng = np.random.default_rng(seed)
+    layers = {}
+    for number, size in ((0, 4), (1, 8)):
+        bias = rng.integers(-1, 3, 8).astype(np.float32)
+        bias[rng.permutation(8)[: 3 + number]] = -1000
+        layers |= {f"w{number}": rng.integers(-1, 2, (size, 8)).astype(np.float32), f"b{number}": bias}
+    body = (
+        "h = Gemm (x, w0, b0)\n r = Relu (h)\n k = Gemm (r, w1, b1)\n q = Relu (k)\n a = Add (r, q)\n y = MatMul (a, v)"
+    )
+    held = layers | {"v": rng.integers(-1, 2, (8, 3)).astype(np.float32)}
+    model = graph("float[n, 4] x", "float[n, 3] y", body, held)
+    data = {"x": rng.integers(-2, 3, (64, 4)).astype(np.float32)}
+    found = prune(model, data, align=align, scatter=True)
+    assert_same_function(model, found.pruned.model, [data])
 
 
 def test_nothing_is_left_of_detours_that_were_only_tried() -> None:

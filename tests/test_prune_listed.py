@@ -158,3 +158,14 @@ def test_the_terminal_and_the_page_name_what_can_no_longer_be_fed() -> None:
     assert "5 initializers that the original lists among its inputs" in pruning_html.write(done.record(), done.audit)
     silent = pruned(listing((), 8))
     assert "among its inputs" not in pruning_html.write(silent.record(), silent.audit)
+
+
+def test_a_weight_that_nobody_reads_is_no_obstacle_in_the_old_format() -> None:
+    model = listing(ALL, 3)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), "unread"))
+    model.graph.input.append(helper.make_tensor_value_info("unread", onnx.TensorProto.FLOAT, [3]))
+    result = pruned(model)
+    assert result.plan.dropped == ("unread",)
+    assert result.model.ir_version == 3
+    assert to_feed(result.model) == to_feed(model)
+    assert_same_function(model, result.model, [DATA], limit=1e-5)

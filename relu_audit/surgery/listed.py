@@ -18,10 +18,12 @@ class Listed:
     Attributes:
         order: The names of all inputs there were; empty if none was taken out.
         held: The numbers of those that were taken out, by name.
+        ir_version: The version of the file format that wants them there or not.
     """
 
     order: tuple[str | None, ...] = ()
     held: Mapping[str, ir.TensorProtocol | None] | None = None
+    ir_version: int = OVERRIDABLE_SINCE
 
 
 def unlist(model: ir.Model) -> Listed:
@@ -36,7 +38,9 @@ def unlist(model: ir.Model) -> Listed:
     order = tuple(value.name for value in graph.inputs)
     for value in held:
         graph.inputs.remove(value)
-    return Listed(order, {value.name or "": value.const_value for value in held})
+    listed = Listed(order, {value.name or "": value.const_value for value in held}, model.ir_version)
+    model.ir_version = max(model.ir_version, OVERRIDABLE_SINCE)  # without the lists, it is a later one's
+    return listed
 
 
 def list_again(model: ir.Model, listed: Listed) -> tuple[str, ...]:
@@ -52,6 +56,7 @@ def list_again(model: ir.Model, listed: Listed) -> tuple[str, ...]:
     if not listed.order:
         return ()
     graph = model.graph
+    model.ir_version = listed.ir_version
     overridable = model.ir_version >= OVERRIDABLE_SINCE
     held = listed.held or {}
     same = {name: value for name, value in graph.initializers.items() if value.const_value is held.get(name)}

@@ -69,7 +69,7 @@ class Plan(Record, frozen=True, kw_only=True):
     Attributes:
         removed: Units of audited rectifiers that go.
         kept: Dead and constant units that stay.
-        cuts: What leaves which initializer.
+        cuts: What leaves which initializer of the main graph; those in bodies are cut as well, and not listed.
         parts: What became of initializers that served several places, beside what has kept their name.
         dropped: Initializers that go altogether.
         folds: Initializers that take up constants.

@@ -230,28 +230,30 @@ def rehearse(
     rehearsal = Rehearsal(model, folder, engine, tries[-1])
     feeds, first = next(_taken(rehearsal, asked, tries[:-1]), (tries[-1], None))
     first = rehearsal.sizes(asked, feeds) if first is None else first
-    other = made_up(inputs, data, 3)
-    fixed = all(other[name].shape == feeds[name].shape for name in feeds)
-    further = [] if fixed else list(_taken(rehearsal, asked, _other_sizes(inputs, data)))
+    others = [one for one in _other_sizes(inputs, data) if _shapes(one) != _shapes(feeds)]
+    further = list(_taken(rehearsal, asked, others))
     return Rehearsal(
         model=model,
         folder=folder,
         engine=engine,
         feeds=feeds,
         further=tuple(taken for taken, _ in further),
-        fixed=fixed,
+        fixed=not others,
         shown=(first, *(sizes for _, sizes in further)),
     )
 
 
 def _other_sizes(inputs: Sequence[GraphInput], data: DataInfo) -> Iterator[Feeds]:
-    seen: set[tuple[tuple[int, ...], ...]] = set()
+    seen: set[frozenset[tuple[str, tuple[int, ...]]]] = set()
     for number, resize in enumerate(OTHER_SIZES):
         feeds = made_up(inputs, data, 3 - number, resize=resize)
-        shapes = tuple(array.shape for array in feeds.values())
-        if shapes not in seen:
-            seen.add(shapes)
+        if _shapes(feeds) not in seen:
+            seen.add(_shapes(feeds))
             yield feeds
+
+
+def _shapes(feeds: Feeds) -> frozenset[tuple[str, tuple[int, ...]]]:
+    return frozenset((name, array.shape) for name, array in feeds.items())
 
 
 def _taken(rehearsal: Rehearsal, names: Sequence[str], feeds: Iterable[Feeds]) -> Iterator[tuple[Feeds, Sizes]]:

@@ -83,6 +83,22 @@ class Detour:
         atoms = facts.atoms.along(self.picking.outputs[0], self.axis)
         return 0.0 if atoms is None else len(self.spares(facts, removed)) / len(atoms)
 
+    def pass_on(self, editor: Editor, facts: Facts, removed: Bools) -> bool:
+        """Let channels that stay in the source come out as they are: only what goes may be taken for zero.
+
+        Returns:
+            Whether there were any.
+        """
+        atoms, indices = facts.atoms.along(self.source, self.axis), self.picking.inputs[1]
+        if not self.restores or atoms is None or indices is None or indices.const_value is None:
+            return False
+        order = indices.const_value.numpy().copy()
+        stays = np.flatnonzero((order == len(atoms)) & ~removed[atoms])
+        order[stays] = stays
+        if len(stays):
+            self.picking.replace_input_with(1, editor.constant(order, indices.name or "order"))
+        return bool(len(stays))
+
     def undo(self) -> None:
         """Take the nodes out again."""
         node, index = self.edge
@@ -216,14 +232,18 @@ def attempt(
         gone: The units that go then.
     """
     detours, before = propose(plain.ground, plain.decision), set(gone(plain))
+    editor = Editor(plain.ground.network.model)
     while detours:
         settled = settle(detours)
-        poor = unpaid(detours, settled.decision.facts, settled.decision.solution.removed)
+        facts, removed = settled.decision.facts, settled.decision.solution.removed
+        poor = unpaid(detours, facts, removed)
         if not poor:
             useful = freeing(detours, settled.decision, set(gone(settled)) - before)
             poor = [one for one in detours if one not in useful]
         if not poor:
-            return Attempt(detours, settled)
+            passed = [one.pass_on(editor, facts, removed) for one in detours]
+            if not any(passed):
+                return Attempt(detours, settled)
         for one in poor:
             one.undo()
         detours = [one for one in detours if one not in poor]

@@ -155,10 +155,13 @@ def _alike_at_every_size(ground: Ground, values: Collection[ir.Value]) -> Iterat
 
 
 def _agree(one: np.ndarray | None, other: np.ndarray | None) -> bool:
-    if one is None or other is None or one.shape != other.shape:
-        return False
-    apart = np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0)
-    return bool(apart <= SPREAD * np.abs(one.astype(np.float64)).max(initial=0))
+    return one is not None and other is not None and one.shape == other.shape and _alike(one, other)
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether numbers differ by no more than what kernels round, each by its own size: a large one hides no other."""
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    return bool((np.abs(a - b) <= SPREAD * np.maximum(np.abs(a), np.abs(b))).all())
 
 
 def _relied(
@@ -192,8 +195,7 @@ def _collapsed(numbers: np.ndarray, shape: Sequence[int | None]) -> np.ndarray |
         return None
     for axis, size in enumerate(shape):
         first = np.take(numbers, [0], axis)
-        apart = np.abs(numbers.astype(np.float64) - first).max(initial=0)
-        if apart <= SPREAD * np.abs(first.astype(np.float64)).max(initial=0):
+        if _alike(numbers, first):
             numbers = first
         elif size is None:
             return None
