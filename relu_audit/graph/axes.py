@@ -12,13 +12,14 @@ Sources: the operator pages of ONNX (onnx.ai/onnx/operators) at opsets 7 to 24, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from relu_audit.graph import images, moves
+from relu_audit.graph import along, images, moves
+from relu_audit.graph.along import Along
 from relu_audit.graph.bodies import BRANCHES, ITERATIONS, SLICES, Body
 from relu_audit.graph.moves import Move, Operation
-from relu_audit.graph.operators import ALONG_AN_AXIS, ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL, POOL, REDUCE
+from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL, POOL, REDUCE
 
 Letters = Callable[[Operation, str], str]
 
@@ -34,7 +35,10 @@ class AxisRule:
         move: How data moves, for operators that only move it.
         body: How axes go through the node's bodies, for operators that have some.
         rigid: Whether ``~`` axes keep their length.
-        couples: Whether samples of one run change each other, so that what comes out is no longer one sample's own.
+        mixes: Axes of the first operand along which kept entries are made of several entries.
+        placed: Axes of the first operand along which an entry depends on its index.
+        aligned: Operands beside the first that line up with the result axis by axis, for operators that move data.
+        couples: Whether all entries share a range of codes, and nothing else.
         since: First opset in which the row holds.
         domain: Operator domain.
     """
@@ -45,6 +49,9 @@ class AxisRule:
     move: Move | None = None
     body: Body | None = None
     rigid: bool = False
+    mixes: Along = along.nowhere
+    placed: Along = along.nowhere
+    aligned: Sequence[int] = ()
     couples: bool = False
     since: int = 1
     domain: str = ""
@@ -141,7 +148,6 @@ _FIRST_ALONE = [
     "RotaryEmbedding",
     "ScatterElements",
     "ScatterND",
-    "SimplifiedLayerNormalization",
     "TensorScatter",
 ]
 
@@ -157,7 +163,6 @@ _CONTRIB_UNARY = [
     "QLinearSigmoid",
     "QuantizeLinear",
     "DequantizeLinear",
-    "QLinearSoftmax",
 ]
 
 
@@ -165,47 +170,69 @@ _QCONV = "n (g c) ~, _, _, (g o) c _, _, _, _, _, (g o) -> n (g o) ~"
 
 _QADD = "*, _, _, *, _, _, _, _ -> *"
 
+_ALONG: Mapping[str, Along] = {
+    "CumProd": along.given(1),
+    "CumSum": along.given(1),
+    "Hardmax": along.softmax,
+    "LRN": along.axes(1),
+    "LogSoftmax": along.softmax,
+    "LpNormalization": along.named("axis", -1),
+    "MeanVarianceNormalization": along.listed("axes", (0, 2, 3)),
+    "Softmax": along.softmax,
+}
+"""Of one operand, in its shape: entries are made of their neighbours along some axis as well."""
+
 _MS = "com.microsoft"
 _BLOCKED = "com.microsoft.nchwc"
 
 TABLE: tuple[AxisRule, ...] = (
-    AxisRule("Conv", "n (g c) ~, (g o) c _, (g o) -> n (g o) ~"),
-    AxisRule("ConvTranspose", "n (g c) ~, (g c) o _, (g o) -> n (g o) ~"),
-    AxisRule("DeformConv", "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~", since=19),
+    AxisRule("Conv", "n (g c) ~, (g o) c _, (g o) -> n (g o) ~", mixes=along.channels_and_image),
+    AxisRule("ConvTranspose", "n (g c) ~, (g c) o _, (g o) -> n (g o) ~", mixes=along.channels_and_image),
+    AxisRule("DeformConv", "n (g c) ~, (g o) c _, _, (g o) -> n (g o) ~", mixes=along.channels_and_image, since=19),
     AxisRule("Gemm", "m k, k n, n -> m n", letters=transposed_by("transA", "transB")),
     AxisRule("MatMul", "* m k, * k n -> * m n", letters=vectors_allowed),
-    AxisRule("ConvInteger", "n (g c) ~, (g o) c _, _, _ -> n (g o) ~", since=10),
+    AxisRule("ConvInteger", "n (g c) ~, (g o) c _, _, _ -> n (g o) ~", mixes=along.channels_and_image, since=10),
     AxisRule("MatMulInteger", "* m k, * k n, _, _ -> * m n", letters=vectors_allowed, since=10),
-    AxisRule("QLinearConv", _QCONV, since=10),
+    AxisRule("QLinearConv", _QCONV, mixes=along.channels_and_image, since=10),
     AxisRule("QLinearMatMul", "* m k, _, _, * k n, _, _, _, _ -> * m n", letters=vectors_allowed, since=10),
     AxisRule("DynamicQuantizeLinear", "* -> *,,", couples=True, since=11),
     AxisRule("Einsum", "", letters=by_equation, since=12),
     AxisRule(
-        "LSTM", "t b k, d q k, d q h, _, b, d b h, d b h, _ -> t d b h, d b h, d b h", letters=batch_first_by("layout")
+        "LSTM",
+        "t b k, d q k, d q h, _, b, d b h, d b h, _ -> t d b h, d b h, d b h",
+        letters=batch_first_by("layout"),
+        mixes=along.time,
     ),
-    AxisRule("GRU", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
-    AxisRule("RNN", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
-    AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~", rigid=True),
-    AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~", rigid=True),
-    AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", rigid=True, since=18),
-    AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", rigid=True, since=21),
-    AxisRule("LayerNormalization", "*, *, * -> *", since=17),
-    AxisRule("RMSNormalization", "*, * -> *", since=23),
-    *(AxisRule(op, "* -> *") for op in (*ENTRY_BY_ENTRY, *ALONG_AN_AXIS)),
+    *(
+        AxisRule(
+            op, "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout"), mixes=along.time
+        )
+        for op in ("GRU", "RNN")
+    ),
+    AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~", rigid=True, mixes=along.batch_statistics),
+    AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~", rigid=True, mixes=along.image),
+    AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", rigid=True, mixes=along.channels_and_image, since=18),
+    AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", rigid=True, mixes=along.channels_and_image, since=21),
+    AxisRule("LayerNormalization", "*, *, * -> *", mixes=along.behind("axis", -1), since=17),
+    AxisRule("RMSNormalization", "*, * -> *", mixes=along.behind("axis", -1), since=23),
+    *(AxisRule(op, "* -> *") for op in ENTRY_BY_ENTRY),
+    *(AxisRule(op, "* -> *", mixes=mixes) for op, mixes in _ALONG.items()),
+    AxisRule("Trilu", "* -> *", placed=along.last_two),
     *(AxisRule(op, "*, *+ -> *") for op in ELEMENTWISE),
     *(AxisRule(op, "*, _+ -> *") for op in _FIRST_ALONE),
-    *(AxisRule(op, "n c ~ -> n c ~, n c ~") for op in POOL),
-    *(AxisRule(op, move=images.global_pool) for op in GLOBAL_POOL),
-    *(AxisRule(op, move=moves.reduce_axes) for op in REDUCE),
-    *(AxisRule(op, move=moves.reduce_one) for op in ("ArgMax", "ArgMin")),
+    AxisRule("SimplifiedLayerNormalization", "*, _+ -> *", mixes=along.behind("axis", -1)),
+    *(AxisRule(op, "n c ~ -> n c ~, n c ~", mixes=along.image) for op in POOL),
+    *(AxisRule(op, move=images.global_pool, mixes=along.image) for op in GLOBAL_POOL),
+    *(AxisRule(op, move=moves.reduce_axes, mixes=along.reduced) for op in REDUCE),
+    *(AxisRule(op, move=moves.reduce_one, mixes=along.named("axis", 0)) for op in ("ArgMax", "ArgMin")),
     AxisRule("Transpose", move=moves.transpose),
     AxisRule("Reshape", move=moves.reshape),
     AxisRule("Flatten", move=moves.flatten),
     AxisRule("Squeeze", move=moves.squeeze),
     AxisRule("Unsqueeze", move=moves.unsqueeze),
-    AxisRule("Concat", move=moves.concat),
+    AxisRule("Concat", move=moves.concat, aligned=range(1 << 10)),
     AxisRule("Split", move=moves.take_along("axis", 0)),
-    AxisRule("TopK", move=moves.take_along("axis", -1)),
+    AxisRule("TopK", move=moves.take_along("axis", -1), mixes=along.named("axis", -1)),
     AxisRule("Slice", move=moves.take_axes),
     AxisRule("Gather", move=moves.gather),
     AxisRule("Pad", move=moves.pad),
@@ -214,45 +241,62 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("If", body=BRANCHES),
     AxisRule("Loop", body=ITERATIONS),
     AxisRule("Scan", body=SLICES, since=9),
-    AxisRule("Resize", move=images.spatial),
-    AxisRule("Upsample", move=images.spatial),
+    AxisRule("Resize", move=images.spatial, mixes=along.resampled),
+    AxisRule("Upsample", move=images.spatial, mixes=along.resampled),
     AxisRule("DepthToSpace", move=images.depth_to_space),
     AxisRule("SpaceToDepth", move=images.space_to_depth),
     AxisRule("GatherND", move=moves.gather_nd, since=11),
-    AxisRule("GatherElements", move=moves.gather_elements, since=11),
+    AxisRule("GatherElements", move=moves.gather_elements, aligned=(1,), since=11),
     AxisRule("ReverseSequence", move=moves.take_along("time_axis", 0), since=10),
     AxisRule("Compress", move=moves.compress, since=9),
     AxisRule("CenterCropPad", move=moves.resize, since=18),
     AxisRule("MaxUnpool", "n c ~, _, _ -> n c ~", since=9),
-    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", since=16),
+    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", mixes=along.image, since=16),
     AxisRule("RoiAlign", move=images.regions, since=10),
     AxisRule("MaxRoiPool", move=images.regions),
-    *(AxisRule(op, "n k -> n k", domain="ai.onnx.ml") for op in ("Scaler", "Normalizer", "Imputer", "Binarizer")),
+    *(AxisRule(op, "n k -> n k", domain="ai.onnx.ml") for op in ("Scaler", "Imputer", "Binarizer")),
+    AxisRule("Normalizer", "n k -> n k", mixes=along.axes(1), domain="ai.onnx.ml"),
     *(AxisRule(op, "*, _+ -> *", domain=_MS) for op in _CONTRIB_UNARY),
+    AxisRule("QLinearSoftmax", "*, _+ -> *", mixes=along.quantized_softmax, domain=_MS),
     *(AxisRule(op, _QADD, domain=_MS) for op in ("QLinearAdd", "QLinearMul")),
-    AxisRule("QLinearConv", _QCONV, letters=channels_last_by("channels_last"), domain=_MS),
+    AxisRule(
+        "QLinearConv", _QCONV, letters=channels_last_by("channels_last"), mixes=along.channels_and_image, domain=_MS
+    ),
     AxisRule(
         "QGemm", "m k, _, _, k n, _, _, n, _, _ -> m n", letters=transposed_by("transA", "", "", "transB"), domain=_MS
     ),
     AxisRule("QLinearWhere", "*, *, _, _, *, _, _, _, _ -> *", domain=_MS),
-    AxisRule("QLinearConcat", move=moves.quantized_concat, domain=_MS),
-    AxisRule("QLinearAveragePool", "n c ~, _, _, _, _ -> n c ~", letters=channels_last_by("channels_last"), domain=_MS),
-    AxisRule("QLinearGlobalAveragePool", move=images.global_pool, domain=_MS),
-    AxisRule("QLinearReduceMean", move=moves.reduce_axes, domain=_MS),
+    AxisRule("QLinearConcat", move=moves.quantized_concat, aligned=range(5, 1 << 10, 3), domain=_MS),
+    AxisRule(
+        "QLinearAveragePool",
+        "n c ~, _, _, _, _ -> n c ~",
+        letters=channels_last_by("channels_last"),
+        mixes=along.channels_first_or_last,
+        domain=_MS,
+    ),
+    AxisRule("QLinearGlobalAveragePool", move=images.global_pool, mixes=along.channels_first_or_last, domain=_MS),
+    AxisRule("QLinearReduceMean", move=moves.reduce_axes, mixes=along.reduced, domain=_MS),
     AxisRule("FusedMatMul", "* m k, * k n -> * m n", letters=transposed_operands, domain=_MS),
-    AxisRule("NhwcConv", "n ~ (g c), (g o) c _, (g o) -> n ~ (g o)", domain=_MS),
-    AxisRule("NhwcMaxPool", "n ~ c -> n ~ c", domain=_MS),
+    AxisRule("NhwcConv", "n ~ (g c), (g o) c _, (g o) -> n ~ (g o)", mixes=along.channels_and_image, domain=_MS),
+    AxisRule("NhwcMaxPool", "n ~ c -> n ~ c", mixes=along.channels_and_image, domain=_MS),
     AxisRule("MatMulNBits", "* k, n _, _+ -> * n", domain=_MS),
     AxisRule("MatMulIntegerToFloat", "* m k, * k n, _, _, _, _, n -> * m n", letters=vectors_allowed, domain=_MS),
     AxisRule(
         "DynamicQuantizeMatMul", "* m k, * k n, _, _, n -> * m n", letters=vectors_allowed, couples=True, domain=_MS
     ),
-    AxisRule("SkipLayerNormalization", "*, *, *, *, * -> *, _, _, *", domain=_MS),
-    AxisRule("SkipSimplifiedLayerNormalization", "*, *, *, * -> *, _, _, *", domain=_MS),
-    AxisRule("Conv", "n (g c) ~, (g o) c _, (g o), n (g o) ~ -> n (g o) ~", domain=_BLOCKED),
-    *(AxisRule(op, "n c ~ -> n c ~", domain=_BLOCKED) for op in ("AveragePool", "MaxPool")),
-    AxisRule("Upsample", "n c ~ -> n c ~", domain=_BLOCKED),
-    *(AxisRule(op, move=images.global_pool, domain=_BLOCKED) for op in ("GlobalAveragePool", "GlobalMaxPool")),
+    AxisRule("SkipLayerNormalization", "*, *, *, *, * -> *, _, _, *", mixes=along.last, domain=_MS),
+    AxisRule("SkipSimplifiedLayerNormalization", "*, *, *, * -> *, _, _, *", mixes=along.last, domain=_MS),
+    AxisRule(
+        "Conv", "n (g c) ~, (g o) c _, (g o), n (g o) ~ -> n (g o) ~", mixes=along.channels_and_image, domain=_BLOCKED
+    ),
+    *(
+        AxisRule(op, "n c ~ -> n c ~", mixes=along.image, domain=_BLOCKED)
+        for op in ("AveragePool", "MaxPool", "Upsample")
+    ),
+    *(
+        AxisRule(op, move=images.global_pool, mixes=along.image, domain=_BLOCKED)
+        for op in ("GlobalAveragePool", "GlobalMaxPool")
+    ),
     AxisRule("ReorderInput", "n c ~ -> n c ~", letters=blocked_from, domain=_BLOCKED),
     AxisRule("ReorderOutput", move=images.out_of_blocks, domain=_BLOCKED),
 )

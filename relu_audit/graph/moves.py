@@ -5,7 +5,7 @@ Each takes an :class:`Operation` and returns the layouts of its outputs, None wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,7 @@ class Operation:
         constants: Numbers of each input that is a small constant, else None.
         shapes: Sizes of each output as inferred; None without a rank.
         lists: Of each input that is a list of sizes, the sizes, as far as they are known; else None.
+        opset: Version of the operator set.
     """
 
     node: ir.Node
@@ -36,6 +37,7 @@ class Operation:
     constants: tuple[np.ndarray | None, ...]
     shapes: tuple[tuple[Size, ...] | None, ...]
     lists: Callable[[int], tuple[Size, ...] | None] = _no_list
+    opset: int = 0
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
@@ -285,13 +287,20 @@ def gather_nd(op: Operation) -> Sequence[Layout | None]:
 
 def reduce_axes(op: Operation) -> Sequence[Layout | None]:
     """The axes of the attribute or second input gone or of size one; all of them if none are named."""
+    source, gone = op.inputs[0], reduced_axes(op)
+    if source is None or gone is None:
+        return [opaque_output(op)]
+    return [reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
+
+
+def reduced_axes(op: Operation) -> frozenset[int] | None:
+    """The axes that a reduction takes away; None where the file does not tell them."""
     source, axes = op.inputs[0], op.integers("axes", 1)
     if source is None or (axes is None and op.given(1)):
-        return [opaque_output(op)]
-    if axes is None and op.integer("noop_with_empty_axes", 0):
-        return [source]
-    gone = {a % len(source) for a in axes} if axes else set(range(len(source)))
-    return [reduced(source, gone, keep=bool(op.integer("keepdims", 1)))]
+        return None
+    if not axes:
+        return frozenset(() if op.integer("noop_with_empty_axes", 0) else range(len(source)))
+    return frozenset(axis % len(source) for axis in axes)
 
 
 def reduce_one(op: Operation) -> Sequence[Layout | None]:
@@ -302,7 +311,7 @@ def reduce_one(op: Operation) -> Sequence[Layout | None]:
     return [reduced(source, {op.integer("axis", 0) % len(source)}, keep=bool(op.integer("keepdims", 1)))]
 
 
-def reduced(source: Layout, gone: set[int], *, keep: bool) -> Layout:
+def reduced(source: Layout, gone: Collection[int], *, keep: bool) -> Layout:
     """The layout without the axes that are gone, or with size one in their place."""
     return tuple(() if i in gone else axis for i, axis in enumerate(source) if keep or i not in gone)
 

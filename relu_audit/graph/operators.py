@@ -54,19 +54,6 @@ ENTRY_BY_ENTRY = (
 )
 """Of one operand: every entry of the result is made of the one in its place."""
 
-ALONG_AN_AXIS = (
-    "CumProd",
-    "CumSum",
-    "Hardmax",
-    "LRN",
-    "LogSoftmax",
-    "LpNormalization",
-    "MeanVarianceNormalization",
-    "Softmax",
-    "Trilu",
-)
-"""Of one operand, in its shape: entries are made of their neighbours along some axis as well."""
-
 ELEMENTWISE = (
     "Add",
     "And",
