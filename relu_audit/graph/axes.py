@@ -15,13 +15,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from relu_audit.graph import along, images, moves
+from relu_audit.graph import along, images, moves, sized
 from relu_audit.graph.along import Along
 from relu_audit.graph.bodies import BRANCHES, ITERATIONS, SLICES, Body
 from relu_audit.graph.moves import Move, Operation
 from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL, POOL, REDUCE
 
 Letters = Callable[[Operation, str], str]
+Picks = Callable[[Operation], Mapping[int, Sequence[int]]]
+
+
+def _none(op: Operation) -> Mapping[int, Sequence[int]]:
+    del op
+    return {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class AxisRule:
         mixes: Axes of the first operand along which kept entries are made of several entries.
         placed: Axes of the first operand along which an entry depends on its index.
         aligned: Operands beside the first that line up with the result axis by axis, for operators that move data.
+        picks: Which axes of the first operand an operand of indices picks entries of, one for each number of an index.
         couples: Whether all entries share a range of codes, and nothing else.
         since: First opset in which the row holds.
         domain: Operator domain.
@@ -52,6 +59,7 @@ class AxisRule:
     mixes: Along = along.nowhere
     placed: Along = along.nowhere
     aligned: Sequence[int] = ()
+    picks: Picks = _none
     couples: bool = False
     since: int = 1
     domain: str = ""
@@ -234,9 +242,11 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("Split", move=moves.take_along("axis", 0)),
     AxisRule("TopK", move=moves.take_along("axis", -1), mixes=along.named("axis", -1)),
     AxisRule("Slice", move=moves.take_axes),
-    AxisRule("Gather", move=moves.gather),
+    AxisRule("Gather", move=moves.gather, picks=moves.gathered),
     AxisRule("Pad", move=moves.pad),
-    AxisRule("Expand", move=moves.expand),
+    AxisRule("Expand", move=sized.expand),
+    AxisRule("ConstantOfShape", move=sized.filled, since=9),
+    AxisRule("Range", move=sized.count_up, since=11),
     AxisRule("Tile", move=moves.resize),
     AxisRule("If", body=BRANCHES),
     AxisRule("Loop", body=ITERATIONS),
@@ -245,7 +255,7 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("Upsample", move=images.spatial, mixes=along.resampled),
     AxisRule("DepthToSpace", move=images.depth_to_space),
     AxisRule("SpaceToDepth", move=images.space_to_depth),
-    AxisRule("GatherND", move=moves.gather_nd, since=11),
+    AxisRule("GatherND", move=moves.gather_nd, picks=moves.gathered_nd, since=11),
     AxisRule("GatherElements", move=moves.gather_elements, aligned=(1,), since=11),
     AxisRule("ReverseSequence", move=moves.take_along("time_axis", 0), since=10),
     AxisRule("Compress", move=moves.compress, since=9),
