@@ -1,8 +1,8 @@
 """Along which axes the entries of an operator's result are made of several entries of its first operand.
 
 Rows of the axis table name these functions. An axis is listed only where entries are combined: summed, compared,
-sorted, scanned, normalised, pooled. Moving entries along an axis is no combination. Contracted letters need no function:
-the signature already says that they do not leave. Sources: the operator pages of ONNX at the opsets of the table.
+sorted, scanned, normalised, pooled. Moving entries along an axis is no combination. Contracted letters need none: the
+signature already says that they do not leave. Sources: the operator pages of ONNX at the opsets of the table.
 """
 
 from __future__ import annotations

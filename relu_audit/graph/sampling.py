@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from relu_audit.errors import UsageError
 from relu_audit.graph import implied
 from relu_audit.graph.channels import FIXED_BATCH, Follower, Rules, followed, matched, terms_of
 from relu_audit.graph.independence import Independence, independence
@@ -62,6 +63,49 @@ def candidates(network: Network, rules: Rules) -> tuple[Candidate, ...]:
         if axes not in found:
             found.append(axes)
     return tuple(reading(network, rules, axes) for axes in found)
+
+
+def readings(network: Network, rules: Rules, stated: Mapping[str, int | None]) -> tuple[Candidate, ...]:
+    """The readings of a graph's inputs that agree with what the user states.
+
+    Args:
+        network: The graph, its nodes sorted.
+        rules: Looks a row of the axis table up.
+        stated: Axis of samples by input; None for an input that belongs to every sample as a whole.
+
+    Raises:
+        UsageError: ``batch-axis`` for an input or an axis that is not there.
+    """
+    for name, axis in stated.items():
+        _check_stated(network, name, axis)
+    found = candidates(network, rules)
+    fitting = tuple(one for one in found if all(one.axes.get(name) == axis for name, axis in stated.items()))
+    if fitting or not stated:
+        return fitting
+    said: dict[str, int | None] = dict.fromkeys(value.name or "" for value in network.model.graph.inputs)
+    for one in found:
+        if any(one.axes.get(name) == axis for name, axis in stated.items()):
+            said.update(one.axes)
+            break
+    return (reading(network, rules, {**said, **stated}),)
+
+
+def _check_stated(network: Network, name: str, axis: int | None) -> None:
+    graph = network.model.graph
+    values = {value.name or "": value for value in graph.inputs if value.name not in graph.initializers}
+    if name not in values:
+        raise UsageError(
+            f"--batch-axis names '{name}', which is not an input of the model (it has: {', '.join(values)})",
+            slug="batch-axis",
+            hint="Write INPUT=AXIS with the model's own name for the input.",
+        )
+    known = sizes(values[name])
+    if axis is not None and known is not None and not 0 <= axis < len(known):
+        raise UsageError(
+            f"--batch-axis {name}={axis}: the input has {len(known)} axes",
+            slug="batch-axis",
+            hint="Axes count from 0; write none where the whole input belongs to every sample.",
+        )
 
 
 def reading(network: Network, rules: Rules, axes: Mapping[str, int | None]) -> Candidate:
