@@ -26,7 +26,7 @@ from relu_audit.judge.policy import policy as policy_of
 from relu_audit.judge.verdict import verdict
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
-from relu_audit.observe.session import engine
+from relu_audit.observe.session import Engine, engine
 from relu_audit.observe.stream import OnProgress, Progress, stream
 from relu_audit.observe.ways import Samples, Stated
 from relu_audit.opening import Opened, explained_by, not_runnable, open_model
@@ -139,14 +139,15 @@ def audit(
     streamed = stream(
         fed.session, fed.observed, fed.dataset.batches(fed.size), fed.dataset.expected, on_progress or _ignore
     )
+    shown = fed.info()
     sites = tuple(
-        verdict(one.site, tally, policy, per_run=fed.counts_runs(one))
+        verdict(one.site, tally, policy, per_run=fed.counts_runs(one), distinct=shown.distinct)
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
     sites = explained(opened.network, opened.census, sites)
     opened.checkpoint.forget_pages()
     runtime = _runtime(ran_by, fed.size, carried)
-    found = _record(opened, fed.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
+    found = _record(opened, shown, sites, asked, runtime, notes, partial=streamed.interrupted)
     if not costs:
         return found
     return with_prospect(found, model, data, inputs=inputs, provider=provider, threads=threads, custom_ops=custom_ops)

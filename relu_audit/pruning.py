@@ -28,7 +28,7 @@ from relu_audit.surgery.rehearsal import made_up
 from relu_audit.surgery.relied import account
 from relu_audit.surgery.rewrite import rewrite
 from relu_audit.surgery.shared import reunite
-from relu_audit.surgery.verify import Trial
+from relu_audit.surgery.verify import WHOLE, Trial
 from relu_audit.surgery.verify import verify as compare
 
 
@@ -231,8 +231,9 @@ def _compared(
         shown=case.audit.data,
         silent=relied,
         on=[value for _, value in passing],
+        drawn=case.drawn,
     )
-    verification = compare(trial, case.data, case.audit.runtime.batch_size)
+    verification = compare(trial, case.data, WHOLE if case.in_feeds else case.audit.runtime.batch_size)
     if not verification.passed:
         raise VerificationError(
             f"the pruned model computes something else: outputs differ by {verification.relative:.2g} of the "

@@ -153,8 +153,9 @@ def _lacks(policy: Policy, data: DataInfo, baseline: Baseline | None, *, partial
         yield "the run was interrupted"
     if data.synthetic:
         yield "the data is made up, and says nothing about real inputs"
-    if data.samples < policy.min_samples:
-        yield f"{data.samples} samples are fewer than the {policy.min_samples} asked for (--min-samples)"
+    if data.evidence < policy.min_samples:
+        distinct = "" if data.evidence == data.samples else "distinct "
+        yield f"{data.evidence} {distinct}samples are fewer than the {policy.min_samples} asked for (--min-samples)"
     if baseline is not None and baseline.samples < policy.min_samples:
         yield f"the baseline rests on {baseline.samples} samples, fewer than the {policy.min_samples} asked for"
 

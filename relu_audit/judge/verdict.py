@@ -12,13 +12,22 @@ MEAN_DIGITS = 6
 """Means are given to fewer digits than any two ways of summing them agree in."""
 
 
-def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool) -> SiteAudit:
-    """What was counted of a site, and what that makes of each unit."""
+def verdict(site: Site, tally: Tally, policy: Policy, *, per_run: bool, distinct: int | None = None) -> SiteAudit:
+    """What was counted of a site, and what that makes of each unit.
+
+    Args:
+        site: The site.
+        tally: Its counts.
+        policy: What makes a unit rare.
+        per_run: Whether its samples are runs of several.
+        distinct: How many samples of the data differ from each other, where that was counted.
+    """
     faulty = tally.faulty_samples > 0
     counted = SiteAudit(
         **msgspec.structs.asdict(site),
         units=tally.units,
         samples=tally.samples,
+        distinct=None if distinct is None else min(distinct, tally.samples),
         positions=tally.positions,
         per_run=per_run,
         fired_samples=tuple(tally.fired_samples.tolist()),

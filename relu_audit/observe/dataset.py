@@ -181,6 +181,14 @@ class Dataset:
         if not self.samples:
             raise self._empty()
 
+    def alone(self, batch: Batch) -> Iterator[dict[str, np.ndarray]]:
+        """The samples of a batch, each in feeds of its own; none where a run takes more than one."""
+        if self.one_by_one or self.fixed_batch is not None:
+            return
+        along = {b.input.name: b.axis for b in self._bound if b.feeding == "samples"}
+        for index in range(batch.samples):
+            yield {n: np.take(a, [index], axis=along[n]) if n in along else a for n, a in batch.feeds.items()}
+
     def _count_distinct(self, blocks: Sequence[tuple[Bound, np.ndarray]], samples: int) -> None:
         """Fingerprint each sample by the inputs that count; a run of a fixed size that is one sample counts as one."""
         counted = [(b, block) for b, block in blocks if b.input.name in self._counted]

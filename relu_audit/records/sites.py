@@ -7,6 +7,7 @@ from typing import Literal
 from relu_audit.records.base import Record, share
 from relu_audit.records.causes import Causes
 from relu_audit.records.costs import Tied
+from relu_audit.records.run import Known
 
 LISTING_SCHEMA = "relu-audit/sites/1"
 
@@ -75,6 +76,8 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     Attributes:
         units: Number of units.
         samples: Samples that reached the site. For a site with ``per_run`` set: runs of the model.
+        distinct: How many of them, at most, differ from each other in an input that reaches a rectifier; None in files
+            of earlier versions.
         positions: Positions seen per unit, over all samples (pixels or tokens; 1 per sample for a plain vector).
         per_run: True where the batch axis does not survive to the site and the model's fixed batch size forbids
             feeding one sample at a time: a "sample" is then one run of the whole batch.
@@ -98,6 +101,7 @@ class SiteAudit(Site, frozen=True, kw_only=True):
 
     units: int
     samples: int
+    distinct: int | None = None
     positions: int
     per_run: bool
     fired_samples: tuple[int, ...]
@@ -115,6 +119,11 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     unseen: tuple[int, ...]
     causes: Causes | None = None
     tied: Tied | None = None
+
+    @property
+    def evidence(self) -> int:
+        """Samples that the silence of a unit rests on: copies of a sample say nothing new."""
+        return self.samples if self.distinct is None else min(self.samples, self.distinct)
 
     @property
     def observed_units(self) -> int:
@@ -168,6 +177,20 @@ class Skipped(Place, frozen=True, kw_only=True):
     detail: str
 
 
+class ListedInput(Record, frozen=True, kw_only=True):
+    """An input of a model.
+
+    Attributes:
+        name: The graph input.
+        shape: Its axis sizes: a number, a symbol, or None for an open one; None without a rank.
+        axis: The axis that holds samples; None where the whole array belongs to every sample.
+    """
+
+    name: str
+    shape: tuple[int | str | None, ...] | None
+    axis: int | None
+
+
 class Listing(Record, frozen=True, kw_only=True):
     """Everything in a model that rectifies, stays alive or could not be told, from the file alone.
 
@@ -176,6 +199,9 @@ class Listing(Record, frozen=True, kw_only=True):
         tool: Name and version of the program that wrote it.
         model: The model's file name.
         notes: Remarks on how it was read.
+        inputs: The inputs to feed, and which axis of each holds samples.
+        known: How that is known, as in an audit's data; ``feeds`` where the rows of a run change each other.
+        detail: What stands against a proof, with the node.
         sites: The rectifiers that an audit would observe, in graph order.
         alive: Activations that pass a gradient on both sides.
         skipped: What rectifies, or may, and would not be observed.
@@ -185,6 +211,9 @@ class Listing(Record, frozen=True, kw_only=True):
     tool: str
     model: str
     notes: tuple[str, ...]
+    inputs: tuple[ListedInput, ...] = ()
+    known: Known = "proved"
+    detail: str = ""
     sites: tuple[ListedSite, ...]
     alive: tuple[Alive, ...]
     skipped: tuple[Skipped, ...]

@@ -154,6 +154,7 @@ def rounding(verification: Verification) -> Iterator[str]:
 
 INPUTS = {
     "calibration": "the calibration data",
+    "alone": "samples of it, each run alone",
     "random": "random inputs on which the cut units are silent",
     "held": "random inputs with the units relied on held silent",
     "woken": "the same with all dead units that stay woken",

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
+from relu_audit.graph.training import drawing, learning
+from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.session import Engine
 from relu_audit.records import Audit
@@ -43,6 +46,8 @@ class Case:
         engine: What runs it.
         inputs: What it is fed.
         data: Calibration data, unless there is none.
+        in_feeds: Whether that data came as feeds.
+        drawn: First results of the nodes that draw random numbers.
         samples: Feeds of that data, to be tried first.
     """
 
@@ -59,6 +64,8 @@ class Case:
     engine: Engine
     inputs: Sequence[GraphInput]
     data: Dataset | None
+    in_feeds: bool
+    drawn: tuple[str, ...]
     samples: tuple[Feeds, ...]
 
     def survey(self, silent: Sequence[Silent]) -> Ground:
@@ -111,6 +118,7 @@ def open_case(
 
     Raises:
         UsageError: ``audit-mismatch``, or ``map-result`` for a result that is no tensor.
+        ModelError: ``training-mode`` for a model that computes with the statistics of its batch.
         AuditError: As :func:`relu_audit.audit`.
     """
     checkpoint = open_checkpoint(model)
@@ -119,12 +127,14 @@ def open_case(
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
+    _refuse_learning(network)
     listed = unlist(network.model)
     initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network, {one.name: one.axis for one in audit.data.inputs})
     census = locate(network, inputs, unit_axes(audit.sites))
     network, shared = part(network)
-    dataset = None if data is None else Dataset(data, inputs, keys, limit)
+    given = None if data is None else Calibration(data, inputs)
+    dataset = None if given is None else Dataset(given, inputs, keys, limit)
     samples = () if dataset is None else (*_two(dataset), dataset.first_feed())
     return Case(
         audit=audit,
@@ -140,8 +150,25 @@ def open_case(
         engine=able(network.model, network.folder, engine),
         inputs=inputs,
         data=dataset,
+        in_feeds=given is not None and given.came_in_feeds(inputs, keys or {}),
+        drawn=tuple(node.outputs[0].name or "" for node in drawing(network)),
         samples=samples,
     )
+
+
+def _refuse_learning(network: Network) -> None:
+    """Refuse a model that computes with the statistics of its batch: another batch may wake a silent unit.
+
+    Raises:
+        ModelError: ``training-mode``.
+    """
+    learns = learning(network)
+    if learns:
+        raise ModelError(
+            f"'{learns[0].outputs[0].name}' is computed with the statistics of each batch, as in training",
+            slug="training-mode",
+            hint="Which units are silent depends on how rows are put together. Export the model for inference.",
+        )
 
 
 def _two(dataset: Dataset) -> tuple[Feeds, ...]:

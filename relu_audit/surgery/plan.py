@@ -104,14 +104,16 @@ class Comparison(Record, frozen=True, kw_only=True):
     """Original and result on the same inputs.
 
     Attributes:
-        inputs: What was fed: ``calibration``, ``random``, ``held`` or ``woken``.
+        inputs: What was fed: ``calibration``, ``alone`` (some of its samples by themselves), ``random``, ``held`` or
+            ``woken``.
         optimized: Whether onnxruntime's graph optimisation was on.
         runs: Runs compared, of a batch each.
         max_abs_difference: Largest difference of any output.
         scale: Largest absolute output of the original.
         relative: Worst ratio of the two over all outputs.
         own: How far the original is from itself with optimisation off, on the run of that ratio and as a ratio too.
-            Asked only where the limit is exceeded with optimisation on and both agree with it off; otherwise 0.
+            Asked only where the limit is exceeded with optimisation on and both agree with it off; otherwise 0. Of a
+            model that draws random numbers: how far it is from itself with others.
         own_result: The same of the result.
     """
 
