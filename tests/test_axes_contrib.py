@@ -375,6 +375,7 @@ UNTRIED: Mapping[str, list[Untried]] = {
 MIXES = frozenset(
     {
         *(f"{MS}.{op}" for op in ("NhwcMaxPool", "QLinearAveragePool", "QLinearConv", "QLinearSoftmax")),
+        f"{MS}.DynamicQuantizeMatMul",
         *(f"{MS}.{op}" for op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization")),
         *(f"{BLOCKED}.{op}" for op in ("AveragePool", "Conv", "MaxPool", "ReorderOutput", "Upsample")),
     }

@@ -171,7 +171,7 @@ def _take(factors: list[Factor], length: Length, *, from_right: bool = False) ->
         elif number % factor.size == 0:
             taken.append(factor)
             number //= factor.size
-        elif factor.size % number == 0:
+        elif number > 1 and factor.size % number == 0:
             outer, inner = (factor.size // number, number) if from_right else (number, factor.size // number)
             pieces = [
                 replace(factor, size=outer, part=(*factor.part, 0)),

@@ -290,18 +290,14 @@ def gather_nd(op: Operation) -> Sequence[Layout | None]:
     picked = gathered_nd(op).get(1)
     if source is None or indices is None or picked is None:
         return [opaque_output(op)]
-    middle: Layout = indices[along:-1]
-    if constant is not None:
+    leading, middle = source[:along], indices[along:-1]
+    if constant is None:
+        leading = tuple(merged(both) for both in zip(leading, indices, strict=False))
+    else:
         # Constant indices of one number each pick entries of one axis, as those of Gather do.
         one = constant.ndim == along + 2 and len(picked) == 1
         middle = (collapsed(source[along], constant.shape[-2]),) if one else opaque(constant.shape[along:-1])
-    return [
-        (
-            *(merged(both) for both in zip(source[:along], indices, strict=False)),
-            *middle,
-            *source[along + len(picked) :],
-        )
-    ]
+    return [(*leading, *middle, *source[along + len(picked) :])]
 
 
 def gathered_nd(op: Operation) -> Mapping[int, Sequence[int]]:

@@ -21,8 +21,8 @@ class SiteDocument(SiteAudit, frozen=True, kw_only=True):
 
     Attributes:
         dead_fraction: Dead share of the observed units, 0 to 1; null if none was observed.
-        dead_rate_below: A dead unit's firing rate lies below this at 95 % confidence (1 - 0.05^(1/n) for n distinct samples);
-            null if no unit is dead.
+        dead_rate_below: A dead unit's firing rate lies below this at 95 % confidence (1 - 0.05^(1/n), n distinct
+            samples); null if no unit is dead.
     """
 
     dead_fraction: float | None  # pyright: ignore[reportIncompatibleMethodOverride] - computed there, written here
