@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -20,6 +21,7 @@ from relu_audit.errors import AuditError, DataError, RunError
 from relu_audit.examine.prospects import with_prospect
 from relu_audit.examine.why import explained
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
+from relu_audit.graph.contents import contents
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, Located, locate
 from relu_audit.graph.normalize import Network, normalize
@@ -199,7 +201,7 @@ def _refuse_strangers(asked: _Asked, census: Census) -> None:
     places = (*(one.site for one in census.located), *census.skipped)
     refuse_unmatched(asked.policy.layers, places)
     if asked.baseline is not None:
-        refuse_stranger(asked.baseline, places)
+        refuse_stranger(asked.baseline, places, {one.units for one in census.located})
 
 
 @dataclass(frozen=True)
@@ -353,9 +355,11 @@ def _record(
         for i in data.inputs
         if i.cast is not None
     ]
+    hashes = contents(opened.checkpoint, {site.weight for site in sites if site.weight is not None})
+    sites = tuple(msgspec.structs.replace(s, weight_sha256=hashes.weights.get(s.weight or "")) for s in sites)
     return Audit(
         tool=tool_name(),
-        model=opened.checkpoint.info(),
+        model=opened.checkpoint.info(hashes.files),
         data=data,
         runtime=runtime,
         policy=asked.policy,

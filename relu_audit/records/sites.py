@@ -92,6 +92,9 @@ class SiteAudit(Site, frozen=True, kw_only=True):
         constant: Units with one and the same non-zero value everywhere.
         faulty: Units in which NaN or infinity was seen.
         unseen: Units that no sample reached.
+        weight_sha256: Of the element type, shape and bytes of ``weight`` as it was run, by which a later audit knows
+            the layer under another name. None where there is no weight, where all its elements are equal, and in
+            audits of earlier versions.
         causes: Why the dead ones are; None if there are none.
         tied: What is tied up in the dead ones; None if there are none.
     """
@@ -113,6 +116,7 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     constant: tuple[int, ...]
     faulty: tuple[int, ...]
     unseen: tuple[int, ...]
+    weight_sha256: str | None = None
     causes: Causes | None = None
     tied: Tied | None = None
 
