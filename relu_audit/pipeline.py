@@ -356,7 +356,7 @@ def _record(
         if i.cast is not None
     ]
     hashes = contents(opened.checkpoint, {site.weight for site in sites if site.weight is not None})
-    sites = tuple(msgspec.structs.replace(s, weight_sha256=hashes.weights.get(s.weight or "")) for s in sites)
+    sites = tuple(msgspec.structs.replace(site, **hashes.of(site.weight)) for site in sites)
     return Audit(
         tool=tool_name(),
         model=opened.checkpoint.info(hashes.files),

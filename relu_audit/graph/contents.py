@@ -17,8 +17,11 @@ from relu_audit.graph.scopes import walk
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 
-HEAD = 1024
-"""Elements that are looked at first; hardly any weight has so many equal ones."""
+HEAD = 1 << 16
+"""Elements whose signs are looked at."""
+
+LEAST = 16
+"""Elements of either sign without which the signs tell too little."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,18 @@ class Contents:
 
     Attributes:
         files: Of the files beside the model, by their location as the model gives it.
-        weights: Of the weights, by name.
+        weights: Of element type, shape and bytes of weights, by name.
+        signs: Of shape and signs of weights, by name.
     """
 
     files: Mapping[str, str]
     weights: Mapping[str, str]
+    signs: Mapping[str, str]
+
+    def of(self, weight: str | None) -> dict[str, str | None]:
+        """The hashes of a weight by the names that they have in the record of a site."""
+        name = weight or ""
+        return {"weight_sha256": self.weights.get(name), "weight_signs": self.signs.get(name)}
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class _Span:
 
 
 def contents(checkpoint: Checkpoint, names: Collection[str]) -> Contents:
-    """Hash the files beside a model and some of its weights, those of element type, shape and bytes.
+    """Hash the files beside a model and some of its weights.
 
     Left out are weights of which all elements are equal, since such weights tell no layer from another, and a name that
     two weights have.
@@ -56,19 +66,28 @@ def contents(checkpoint: Checkpoint, names: Collection[str]) -> Contents:
     files = {location: hashlib.sha256() for location in checkpoint.external}
     spans: dict[str, list[_Span]] = {location: [] for location in files}
     weights: dict[str, Any] = {}
+    signs: dict[str, str] = {}
     for name, tensor in _tensors(checkpoint.model, names):
         if tensor.dtype is ir.DataType.STRING or _uniform(tensor.numpy()):
             continue
-        sha = weights[name] = hashlib.sha256(f"{tensor.dtype.name} {tensor.shape.numpy()} ".encode())
+        shape = tuple(tensor.shape.numpy())
+        sha = weights[name] = hashlib.sha256(f"{tensor.dtype.name} {shape} ".encode())
         location = _location(tensor)
         if isinstance(tensor, ir.ExternalTensor) and location in spans:
             start = tensor.offset or 0
             spans[location].append(_Span(start, start + tensor.nbytes, sha))
         else:
             sha.update(_bytes(tensor))
+        negative = tensor.numpy().reshape(-1)[:HEAD] < 0
+        if LEAST <= np.count_nonzero(negative) <= negative.size - LEAST:
+            signs[name] = hashlib.sha256(f"{shape} ".encode() + np.packbits(negative).tobytes()).hexdigest()
     for location, path in checkpoint.external.items():
         _read(path, files[location], spans[location])
-    return Contents(*({key: sha.hexdigest() for key, sha in found.items()} for found in (files, weights)))
+    return Contents(_finished(files), _finished(weights), signs)
+
+
+def _finished(hashes: Mapping[str, Any]) -> dict[str, str]:
+    return {name: sha.hexdigest() for name, sha in hashes.items()}
 
 
 def _tensors(model: ir.Model, names: Collection[str]) -> Iterator[tuple[str, ir.TensorProtocol]]:
@@ -80,8 +99,9 @@ def _tensors(model: ir.Model, names: Collection[str]) -> Iterator[tuple[str, ir.
                 found[name].append(value.const_value)
     for node in (step.node for step in walk(model.graph)):
         attribute = node.attributes.get("value")
-        if node.op_type == "Constant" and attribute is not None and node.outputs[0].name in found:
-            found[node.outputs[0].name].append(attribute.as_tensor())
+        name = node.outputs[0].name if node.outputs else None
+        if node.op_type == "Constant" and attribute is not None and name in found:
+            found[name].append(attribute.as_tensor())
     return ((name, tensors[0]) for name, tensors in found.items() if len(tensors) == 1)
 
 

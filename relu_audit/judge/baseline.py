@@ -80,6 +80,7 @@ def _site(site: SiteAudit) -> BaselineSite:
         samples=site.samples,
         weight=site.weight,
         weight_sha256=site.weight_sha256,
+        weight_signs=site.weight_signs,
         dead=site.dead,
         rare=site.rare,
         faulty=site.faulty,

@@ -29,6 +29,8 @@ class Shaped(Protocol):
     def weight(self) -> str | None: ...  # noqa: D102
     @property
     def weight_sha256(self) -> str | None: ...  # noqa: D102
+    @property
+    def weight_signs(self) -> str | None: ...  # noqa: D102
 
 
 Old = TypeVar("Old", bound=Shaped)
@@ -82,6 +84,10 @@ def _content(layer: Shaped) -> str | None:
     return layer.weight_sha256
 
 
+def _signs(layer: Shaped) -> str | None:
+    return layer.weight_signs
+
+
 @dataclass(frozen=True)
 class _Step:
     """Layers with an equal key are one layer, if no other layer of either audit has that key.
@@ -111,10 +117,12 @@ _STEPS = (
     _Step("name", (_name, _content, _op, _units)),
     _Step("weights", (_content, _op, _units)),
     _Step("weights", (_content, _units)),  # exporters spell one rectifier as Relu, Max(x, 0) or Where(x > 0, x, 0)
-    _Step("name", (_name, _op, _units), against=(_content, _weight)),
-    _Step("weight name", (_weight, _op, _units), against=(_content, _name)),
-    _Step("weight name", (_weight, _units), against=(_content, _name)),
-    _Step("place", (_op, _units), against=(_content, _name, _weight), in_order=True),
+    _Step("weights", (_signs, _op, _units), against=(_content,)),  # rounded otherwise, or of another element type
+    _Step("weights", (_signs, _units), against=(_content,)),
+    _Step("name", (_name, _op, _units), against=(_content, _signs, _weight)),
+    _Step("weight name", (_weight, _op, _units), against=(_content, _signs, _name)),
+    _Step("weight name", (_weight, _units), against=(_content, _signs, _name)),
+    _Step("place", (_op, _units), against=(_content, _signs, _name, _weight), in_order=True),
 )
 """THE TABLE, in order. Equal weights come first: a name can move to another layer, and a unit is a row of a weight."""
 

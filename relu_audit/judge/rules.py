@@ -156,7 +156,7 @@ def extent(rule: Rule, place: Judged) -> Extent:
     entries = -(-place.units * place.positions // place.samples) if place.samples else 0
     if rule.share:
         return Extent(0, entries, entries)
-    return Extent(min(units, 1), entries if units else 0, entries)
+    return Extent(min(units, 1), max(units, entries) if units else 0, entries)
 
 
 @dataclass(frozen=True)

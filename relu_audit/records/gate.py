@@ -74,7 +74,7 @@ class Policy(Record, frozen=True, kw_only=True):
 class BaselineSite(Place, frozen=True, kw_only=True):
     """What a baseline knows of a layer: its shape, the samples it rests on and the units that were not well.
 
-    ``weight`` and ``weight_sha256`` are those of the layer's audit, by which it is known under another name.
+    ``weight`` and its hashes are those of the layer's audit, by which the layer is known under another name.
     """
 
     op: str
@@ -82,6 +82,7 @@ class BaselineSite(Place, frozen=True, kw_only=True):
     samples: int
     weight: str | None = None
     weight_sha256: str | None = None
+    weight_signs: str | None = None
     dead: tuple[int, ...] = ()
     rare: tuple[int, ...] = ()
     faulty: tuple[int, ...] = ()
