@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import onnx_ir as ir
 
 from relu_audit import records
@@ -16,6 +17,7 @@ from relu_audit.errors import DataError
 from relu_audit.examine.prospects import with_prospect
 from relu_audit.examine.why import explained
 from relu_audit.graph.checkpoint import ModelSource
+from relu_audit.graph.contents import contents
 from relu_audit.graph.locate import Census
 from relu_audit.judge.baseline import baseline as baseline_of
 from relu_audit.judge.baseline import refuse_stranger
@@ -172,7 +174,7 @@ def _refuse_strangers(asked: _Asked, census: Census) -> None:
     places = (*(one.site for one in census.located), *census.skipped)
     refuse_unmatched(asked.policy.layers, places)
     if asked.baseline is not None:
-        refuse_stranger(asked.baseline, places)
+        refuse_stranger(asked.baseline, places, {one.units for one in census.located})
 
 
 def _unused(
@@ -231,9 +233,11 @@ def _record(
         for i in data.inputs
         if i.cast is not None
     ]
+    hashes = contents(opened.checkpoint, {site.weight for site in sites if site.weight is not None})
+    sites = tuple(msgspec.structs.replace(site, **hashes.of(site.weight)) for site in sites)
     return Audit(
         tool=tool_name(),
-        model=opened.checkpoint.info(),
+        model=opened.checkpoint.info(hashes.files),
         data=data,
         runtime=runtime,
         policy=asked.policy,

@@ -56,12 +56,17 @@ class Checkpoint:
     opsets: Mapping[str, int]
     parameters: int
 
-    def info(self) -> ModelInfo:
-        """What was opened, with hashes, for which every byte is read: a second or so per gigabyte."""
+    def info(self, files: Mapping[str, str] | None = None) -> ModelInfo:
+        """What was opened, with hashes, for which every byte is read: a second or so per gigabyte.
+
+        Args:
+            files: The hashes of its weight files by location, where they are known.
+        """
+        hashes = files or {at: _hash(path) for at, path in self.external.items()}
         return ModelInfo(
             name=self.name,
             sha256=hashlib.sha256(self.data).hexdigest(),
-            external=tuple(ExternalFile(location=at, sha256=_hash(path)) for at, path in self.external.items()),
+            external=tuple(ExternalFile(location=at, sha256=hashes[at]) for at in self.external),
             producer=self.producer,
             ir_version=self.ir_version,
             opsets=dict(self.opsets),

@@ -95,6 +95,11 @@ class SiteAudit(Site, frozen=True, kw_only=True):
         constant: Units with one and the same non-zero value everywhere.
         faulty: Units in which NaN or infinity was seen.
         unseen: Units that no sample reached.
+        weight_sha256: Hash of the element type, shape and bytes of ``weight`` as it was run. None where there is no
+            weight, where all its elements are equal, and in audits of earlier versions.
+        weight_signs: Hash of the shape and of the signs of the first 65,536 elements, which are the same where an
+            exporter rounded the weight otherwise. None also where fewer than 16 elements have one of the signs. By
+            both hashes an audit of another export knows a layer that has another name there.
         causes: Why the dead ones are; None if there are none.
         tied: What is tied up in the dead ones; None if there are none.
     """
@@ -117,6 +122,8 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     constant: tuple[int, ...]
     faulty: tuple[int, ...]
     unseen: tuple[int, ...]
+    weight_sha256: str | None = None
+    weight_signs: str | None = None
     causes: Causes | None = None
     tied: Tied | None = None
 
