@@ -205,7 +205,8 @@ def _lacks(policy: Policy, data: DataInfo, baseline: Baseline | None, *, partial
         yield "the data is made up, and says nothing about real inputs"
     if data.evidence < policy.min_samples:
         distinct = "" if data.evidence == data.samples else "distinct "
-        yield f"{data.evidence} {distinct}samples are fewer than the {policy.min_samples} asked for (--min-samples)"
+        noun, verb = ("sample", "is") if distinct and data.evidence == 1 else ("samples", "are")
+        yield f"{data.evidence} {distinct}{noun} {verb} fewer than the {policy.min_samples} asked for (--min-samples)"
     if baseline is not None and baseline.samples < policy.min_samples:
         yield f"the baseline rests on {baseline.samples} samples, fewer than the {policy.min_samples} asked for"
 

@@ -32,7 +32,7 @@ def few_in_words(data: DataInfo) -> str:
     """How many samples differ from each other; empty where all do."""
     if data.evidence >= data.samples:
         return ""
-    return f"only {plural(data.evidence, 'sample', 'samples')} of {count(data.samples)} differ from each other"
+    return f"the {count(data.samples)} samples hold only {plural(data.evidence, 'distinct sample', 'distinct samples')}"
 
 
 def inputs_in_words(inputs: Sequence[ListedInput], known: Known, detail: str) -> list[str]:

@@ -291,6 +291,9 @@ def _rounding(optimized: np.ndarray, plain: np.ndarray) -> float:
 def _as_ratios(what: str, pair: Pair, runs: Sequence[Apart]) -> Iterator[Comparison]:
     """Every run of one output, all measured by the largest value of that output."""
     scale = max((one.scale for one in runs), default=0.0)
+    if pair.reseeded is not None:  # one draw says little of how far two draws can be apart
+        largest = max((one.own for one in runs), default=0.0)
+        runs = [replace(one, own=largest) for one in runs]
     for one in runs:
         yield Comparison(
             inputs=what,
