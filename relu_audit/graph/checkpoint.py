@@ -17,8 +17,11 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError, UsageError
+from relu_audit.graph.ordering import sort_nodes
 from relu_audit.graph.parameters import parameters
+from relu_audit.graph.protos import tensors
 from relu_audit.graph.scopes import walk
+from relu_audit.graph.sparse import densify
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo, as_text
 
@@ -128,9 +131,11 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     external = dict(_external_files(proto, name, folder))
     unread = _without_maps(proto)
     try:
-        for tensor in _tensors(proto):
+        for tensor in tensors(proto):
             if tensor.HasField("raw_data"):
                 _check_length(tensor)
+        densify(proto, folder)
+        sort_nodes(proto)
         model = ir.from_proto(proto)
         for value in model.graph.initializers.values():
             if value.name in weights and value.const_value is not None:
@@ -264,7 +269,7 @@ def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memo
 def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
     """Check every reference out of the file before anything follows it; yield each weight file once."""
     ends: dict[str, int] = {}
-    for tensor in _tensors(proto):
+    for tensor in tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entry = {pair.key: pair.value for pair in tensor.external_data}
             location = entry.get("location", "")
@@ -353,23 +358,6 @@ def _contained(folder: Path, location: str, name: str) -> Path:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    graphs = [proto.graph]
-    nodes = [node for function in proto.functions for node in function.node]
-    while graphs:
-        graph = graphs.pop()
-        yield from graph.initializer
-        nodes.extend(graph.node)
-        while nodes:
-            for attribute in nodes.pop().attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
-                if attribute.HasField("g"):
-                    graphs.append(attribute.g)
-                graphs.extend(attribute.graphs)
 
 
 def _first_line(error: BaseException) -> str:
