@@ -22,6 +22,7 @@ from relu_audit.graph.parameters import parameters
 from relu_audit.graph.protos import tensors
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.sparse import densify
+from relu_audit.graph.specialized import bind_graphs
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo, as_text
 
@@ -134,6 +135,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         for tensor in tensors(proto):
             if tensor.HasField("raw_data"):
                 _check_length(tensor)
+        bind_graphs(proto)
         densify(proto, folder)
         sort_nodes(proto)
         model = ir.from_proto(proto)

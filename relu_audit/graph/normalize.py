@@ -95,8 +95,7 @@ def _inline(model: ir.Model) -> None:
     """Put functions in the place of their calls.
 
     Raises:
-        ModelError: ``function`` for what cannot be inlined: a function of another opset than the model's, or one that
-            takes a graph as an attribute.
+        ModelError: ``function`` for what cannot be inlined, as a function of another opset than the model's.
     """
     _tag_calls(model)
     for function in model.functions.values():
