@@ -176,7 +176,7 @@ def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
     folder = case.network.folder
     files = () if folder is None else case.audit.model.external
     sources = frozenset((folder / file.location).resolve() for file in files if folder is not None)
-    return Pruned(plan, verification, case.audit, model, case.outside, sources, example)
+    return Pruned(plan, verification, case.audit, model, case.network.maps, case.outside, sources, example)
 
 
 def _cut(case: Case, planned: Planned, align: int) -> Plan:

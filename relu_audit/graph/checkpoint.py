@@ -17,6 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError, UsageError
+from relu_audit.graph.maps import take_map_types
 from relu_audit.graph.ordering import sort_nodes
 from relu_audit.graph.parameters import parameters
 from relu_audit.graph.protos import tensors
@@ -42,7 +43,7 @@ class Checkpoint:
         folder: Where its weight files lie; None in memory.
         data: The serialized model, mapped where it is a file.
         external: The weight files it names, by location as the model gives it.
-        unread: Results that are maps, as classifiers of scikit-learn have; they were left out of the graph.
+        maps: Types of the graph's inputs and outputs that are maps, by name; in the graph they have no type.
         producer: Producer name and version as the file gives them.
         ir_version: Version of the ONNX file format.
         opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
@@ -54,7 +55,7 @@ class Checkpoint:
     folder: Path | None
     data: memoryview
     external: Mapping[str, Path]
-    unread: tuple[str, ...]
+    maps: Mapping[str, onnx.TypeProto]
     producer: str
     ir_version: int
     opsets: Mapping[str, int]
@@ -84,19 +85,6 @@ class Checkpoint:
                 f"the audit is of another model than {info.name} (its hash differs)",
                 slug="audit-mismatch",
                 hint="Audit this file, and use that audit.",
-            )
-
-    def check_whole(self) -> None:
-        """Refuse a model of which a result was left out, where a model is to be made of it.
-
-        Raises:
-            UsageError: ``map-result``.
-        """
-        if self.unread:
-            raise UsageError(
-                f"the result '{self.unread[0]}' of {self.name} is a map, which would be lost",
-                slug="map-result",
-                hint="Export the classifier without ZipMap: to_onnx(model, X, options={'zipmap': False}).",
             )
 
     def forget_pages(self) -> None:
@@ -130,7 +118,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         data, name, folder = _mapped(path), as_text(path.name), path.parent
     proto, weights = _parse(data, name)
     external = dict(_external_files(proto, name, folder))
-    unread = _without_maps(proto)
+    maps = take_map_types(proto)
     try:
         for tensor in tensors(proto):
             if tensor.HasField("raw_data"):
@@ -157,38 +145,12 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         folder=folder,
         data=data,
         external=external,
-        unread=unread,
+        maps=maps,
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
         parameters=parameters(model),
     )
-
-
-def _without_maps(proto: onnx.ModelProto) -> tuple[str, ...]:
-    """Take results of a type that the graph library does not know out of the graph, with the nodes that make them."""
-    graph = proto.graph
-    maps = tuple(one.name for one in graph.output if b"map_type" in _types_within(one.type))
-    for field in (graph.output, graph.value_info):
-        kept = [one for one in field if b"map_type" not in _types_within(one.type)]
-        del field[:]
-        field.extend(kept)
-    nodes = [node for node in graph.node if not set(node.output) & set(maps)]
-    if maps:
-        del graph.node[:]
-        graph.node.extend(nodes)
-    return maps
-
-
-def _types_within(type_proto: onnx.TypeProto) -> set[bytes]:
-    """The kinds of type that a type is built of."""
-    found: set[bytes] = set()
-    while (kind := type_proto.WhichOneof("value")) is not None:
-        found.add(kind.encode())
-        if kind in ("map_type", "tensor_type", "sparse_tensor_type", "opaque_type"):
-            break
-        type_proto = getattr(type_proto, kind).elem_type
-    return found
 
 
 def invalid(said: str) -> ModelError:

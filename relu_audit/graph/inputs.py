@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from relu_audit.errors import DataError
 from relu_audit.graph import axes, channels
+from relu_audit.graph.kinds import MAP, TENSOR, kind
 from relu_audit.graph.layout import Size
+from relu_audit.graph.missing import inputs_that_take_nan
 from relu_audit.graph.normalize import Network, sizes
 
 
@@ -21,12 +24,21 @@ class GraphInput:
         dtype: Element type; None if the file does not say or it is no tensor.
         shape: Axis sizes; None without a rank.
         batch_axis: The axis that holds samples; None if there is none.
+        kind: What it is, as :func:`relu_audit.graph.kinds.kind` says.
+        takes_nan: Whether the graph takes care of NaN in it.
     """
 
     name: str
     dtype: ir.DataType | None
     shape: tuple[Size, ...] | None
     batch_axis: int | None
+    kind: str = TENSOR
+    takes_nan: bool = False
+
+    @property
+    def optional(self) -> bool:
+        """Whether a run does without it where there is nothing to feed."""
+        return self.kind.startswith("optional(")
 
     @property
     def fixed_batch(self) -> int | None:
@@ -37,6 +49,21 @@ class GraphInput:
         return size if isinstance(size, int) else None
 
 
+def check_inputs(inputs: Sequence[GraphInput]) -> None:
+    """Refuse to feed what cannot be fed.
+
+    Raises:
+        DataError: ``input-kind`` for an input that is a sequence or a map.
+    """
+    for one in inputs:
+        if one.kind not in (TENSOR, f"optional({TENSOR})"):
+            raise DataError(
+                f"input '{one.name}' is a {'map' if MAP in one.kind else 'sequence'}; only tensors can be fed",
+                slug="input-kind",
+                hint="Export the model with a tensor input; a sequence can be made of it by SplitToSequence.",
+            )
+
+
 def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
     """The inputs to feed: all graph inputs but those whose value the file holds (IR 3 lists initializers as inputs)."""
     graph = network.model.graph
@@ -44,6 +71,7 @@ def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
     stated = channels.batch_axes(network, axes.rule)
     shapes = [sizes(value) for value in values]
     certain = [stated.get(value.name or "") for value in values]
+    take_nan = inputs_that_take_nan(network)
     return tuple(
         GraphInput(
             name=value.name or "",
@@ -54,6 +82,8 @@ def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
             )
             if axis is None
             else axis,
+            kind=kind(value),
+            takes_nan=value.name in take_nan,
         )
         for value, shape, axis in zip(values, shapes, certain, strict=True)
     )

@@ -16,6 +16,7 @@ import onnx_ir.passes.common as passes
 from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
 from relu_audit.graph.fused import unfuse
+from relu_audit.graph.kinds import mark_kinds, tensors_alone
 from relu_audit.graph.layout import Size
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
 
@@ -32,12 +33,14 @@ class Network:
     Attributes:
         model: The graph, with model-local functions inlined. It is this graph that is observed and run.
         folder: Where external weights lie; None for a model in memory.
+        maps: Types of inputs and outputs that are maps, by name; in the graph they have no type.
         weights: For every value computed from constants alone, the name of the initializer it comes from.
         notes: Remarks for the report.
     """
 
     model: ir.Model
     folder: Path | None
+    maps: Mapping[str, onnx.TypeProto]
     weights: Mapping[ir.Value, str]
     notes: tuple[str, ...]
 
@@ -76,11 +79,12 @@ def normalize(checkpoint: Checkpoint) -> Network:
         for value in graph.initializers.values():
             if value.const_value is not None:  # value_info may say otherwise, and is wrong
                 value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
-    with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
+    mark_kinds(model, checkpoint.maps)
+    with tensors_alone(model), _shapes_rederived(model), _warnings_of("onnx_ir", notes):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
-    notes += [f"the result '{name}' is a map, which is not computed here" for name in checkpoint.unread]
-    return Network(model=model, folder=checkpoint.folder, weights=_weights(model), notes=tuple(notes))
+    weights = _weights(model)
+    return Network(model=model, folder=checkpoint.folder, maps=checkpoint.maps, weights=weights, notes=tuple(notes))
 
 
 def sizes(value: ir.Value) -> tuple[Size, ...] | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from relu_audit.errors import DataError
-from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.graph.layout import Size
 from relu_audit.observe.casts import cast, check_finite
 from relu_audit.observe.noise import open_noise
@@ -112,10 +112,12 @@ class Dataset:
         self._keys = dict(keys or {})
         self._limit = limit
         _check_keys(self._keys, self._inputs)
+        check_inputs([i for i in self._inputs if not i.optional])
         if isinstance(data, str) and data.startswith("random:"):
             self._source = open_noise(data, self._inputs)
         else:
             self._source = open_source(data, tuple(i.name for i in self._inputs))
+        self._seen: dict[str, _Bound] = {}
         self._tables = iter(self._source.tables())
         for first in self._tables:
             self._first, self._bound = first, self._bind(first)
@@ -221,7 +223,7 @@ class Dataset:
     def info(self) -> DataInfo:
         """What was used so far."""
         digest = hashlib.sha256()
-        for b in sorted(self._bound, key=lambda b: b.input.name):
+        for b in sorted(self._seen.values(), key=lambda b: b.input.name):
             row = b.column.shape[: b.axis] + b.column.shape[b.axis + 1 :]
             digest.update(f"{b.input.name}\0{b.column.dtype.name}\0{b.feeding}\0{row}\0".encode())
             digest.update(self._hashes[b.input.name].digest())
@@ -239,12 +241,14 @@ class Dataset:
                     feeding=b.feeding,
                     cast=None if b.column.dtype.newbyteorder("=") == b.dtype else b.dtype.name,
                 )
-                for b in self._bound
+                for b in self._seen.values()
             ),
         )
 
     def _bind(self, table: Table) -> tuple[_Bound, ...]:
-        bound = [self._bind_one(i, table) for i in self._inputs]
+        fed = [i for i in self._inputs if not i.optional or self._keys.get(i.name, i.name) in table.columns]
+        check_inputs(fed)
+        bound = [self._bind_one(i, table, alone=len(fed) == 1) for i in fed]
         counts = {b.input.name: b.count for b in bound if b.count is not None}
         if len(set(counts.values())) > 1:
             # An array in the input's own fixed shape is one value for all samples, if the others have more of them.
@@ -262,11 +266,13 @@ class Dataset:
                 slug="data-shape",
                 hint="Every input needs one entry per sample.",
             )
+        for b in bound:
+            self._seen.setdefault(b.input.name, b)
         return tuple(bound)
 
-    def _bind_one(self, wanted: GraphInput, table: Table) -> _Bound:
+    def _bind_one(self, wanted: GraphInput, table: Table, *, alone: bool) -> _Bound:
         key = self._keys.get(wanted.name, wanted.name)
-        positional = len(self._inputs) == 1 and wanted.name not in self._keys
+        positional = alone and wanted.name not in self._keys
         unnamed = [name for name in table.columns if not name or (name == "arr_0" and len(table.columns) == 1)]
         if key not in table.columns and unnamed and positional:
             key = unnamed[0]
@@ -366,5 +372,6 @@ def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
 
 def _fed(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
     """The block as its input takes it."""
-    check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
+    if not bound.input.takes_nan:
+        check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
     return bound.cast(block)

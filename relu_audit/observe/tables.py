@@ -356,6 +356,8 @@ def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
         named = dict(zip(names, arrays, strict=True))
     columns: dict[str, Column] = {}
     for name, value in named.items():
+        if value is None:  # an optional input of which nothing is fed
+            continue
         try:
             array = np.asarray(value)
         except Exception as error:  # a framework's tensor may refuse for reasons of its own

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
-from relu_audit.graph.inputs import GraphInput, graph_inputs
+from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.observe.dataset import Dataset
@@ -110,18 +110,18 @@ def open_case(
         spared: Rectified tensors that must not be touched.
 
     Raises:
-        UsageError: ``audit-mismatch``, or ``map-result`` for a result that is no tensor.
+        UsageError: ``audit-mismatch``.
         AuditError: As :func:`relu_audit.audit`.
     """
     checkpoint = open_checkpoint(model)
     checkpoint.check_audited(audit.model)
-    checkpoint.check_whole()
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
     listed = unlist(network.model)
     initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network)
+    check_inputs([one for one in inputs if not one.optional])
     census = locate(network, inputs, unit_axes(audit.sites))
     network, shared = part(network)
     dataset = None if data is None else Dataset(data, inputs, keys, limit)

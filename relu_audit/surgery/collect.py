@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from relu_audit.graph.bodies import BRANCHES
+from relu_audit.graph.kinds import is_tensor
 from relu_audit.graph.parameters import CODES
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.combine import combine
@@ -33,6 +34,8 @@ def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
         node, law = step.node, ground.law(step.node)
         if bodies(node):
             _through_bodies(ground, facts, node)
+        elif not all(is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
+            facts.pin_node(node, "sequence", f"{named(node)} puts it into a sequence or takes it out of one")
         elif law is not None and law.measures is not None:
             for value in node.outputs:
                 facts.pin_value(value, "shape", f"its size is read, {named(node)}")

@@ -12,6 +12,7 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.errors import RunError
 from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.kinds import is_tensor
 from relu_audit.graph.precision import types_to_carry
 from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
@@ -52,6 +53,8 @@ def made_up(
     feeds: dict[str, np.ndarray] = {}
     for one in inputs:
         seen = shown.get(one.name)
+        if one.optional and seen is None:
+            continue
         given = None if seen is None else seen.shape[1:] if seen.feeding == "rows" else seen.shape
         shape = one.shape if one.shape is not None else given or ()
         size: list[int] = []
@@ -225,7 +228,8 @@ def rehearse(
     Raises:
         RunError: The model does not run at all.
     """
-    asked = list(dict.fromkeys([*(value.name or "" for value in model.graph.outputs), *names]))
+    outputs = [value.name or "" for value in model.graph.outputs if is_tensor(value)]
+    asked = list(dict.fromkeys([*outputs, *names]))
     tries = [*samples, made_up(inputs, data, 2), made_up(inputs, data, 1)]
     rehearsal = Rehearsal(model, folder, engine, tries[-1])
     feeds, first = next(_taken(rehearsal, asked, tries[:-1]), (tries[-1], None))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -275,8 +276,28 @@ def _as_ratios(what: str, pair: Pair, runs: Sequence[Apart]) -> Iterator[Compari
         )
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def _apart(a: object, b: object) -> tuple[float, float]:
     """Largest absolute difference and largest absolute value; what is not finite has to agree."""
+    ours, theirs = dict(_arrays(a)), dict(_arrays(b))
+    if ours.keys() != theirs.keys():
+        return INFINITE, 1.0
+    found = [_arrays_apart(array, theirs[place]) for place, array in ours.items()]
+    return max((apart for apart, _ in found), default=0.0), max((scale for _, scale in found), default=0.0)
+
+
+def _arrays(result: object, place: tuple[object, ...] = ()) -> Iterator[tuple[tuple[object, ...], np.ndarray]]:
+    """The arrays in what a model gives out, with their places: sequences are lists, maps are dicts."""
+    if isinstance(result, list):
+        for number, one in enumerate(cast("list[object]", result)):
+            yield from _arrays(one, (*place, number))
+    elif isinstance(result, dict):
+        entries = cast("dict[object, object]", result)
+        yield (*place, *entries), np.asarray([*entries.values()])
+    elif result is not None:  # as an optional value that is left out is
+        yield place, np.asarray(result)
+
+
+def _arrays_apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     if a.shape != b.shape or a.dtype != b.dtype:
         return INFINITE, 1.0
     if a.dtype.kind not in "biuf" and a.dtype.name != "bfloat16":
