@@ -150,6 +150,7 @@ class _Follower:
                 )
             except (LookupError, ValueError, TypeError, ZeroDivisionError):
                 # The node's attributes or operands contradict its operator; the runtime will say how.
+                self.network.note(f"axes could not be followed through {node.op_type}: its operands do not fit it")
                 return frozen
         if row.couples:
             found = [None if layout is None else without_batch(layout) for layout in found]

@@ -44,6 +44,7 @@ class Checkpoint:
         data: The serialized model, mapped where it is a file.
         external: The weight files it names, by location as the model gives it.
         maps: Types of the graph's inputs and outputs that are maps, by name; in the graph they have no type.
+        sparse: Sparse weights that the file has; in the graph they are dense.
         producer: Producer name and version as the file gives them.
         ir_version: Version of the ONNX file format.
         opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
@@ -56,6 +57,7 @@ class Checkpoint:
     data: memoryview
     external: Mapping[str, Path]
     maps: Mapping[str, onnx.TypeProto]
+    sparse: int
     producer: str
     ir_version: int
     opsets: Mapping[str, int]
@@ -124,7 +126,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
             if tensor.HasField("raw_data"):
                 _check_length(tensor)
         bind_graphs(proto)
-        densify(proto, folder)
+        sparse = densify(proto, folder)
         sort_nodes(proto)
         model = ir.from_proto(proto)
         for value in model.graph.initializers.values():
@@ -146,6 +148,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         data=data,
         external=external,
         maps=maps,
+        sparse=sparse,
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},

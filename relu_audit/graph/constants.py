@@ -55,6 +55,7 @@ def _run(network: Network, node: ir.Node, operands: list[np.ndarray | None], out
         except Exception:  # noqa: S112 - it raises many kinds; what it cannot compute is reported as not known
             continue
         return np.asarray(found[output])
+    network.note(f"the constant that a {node.op_type} computes could not be read: causes of death may be missing")
     return None
 
 

@@ -35,14 +35,23 @@ class Network:
         folder: Where external weights lie; None for a model in memory.
         maps: Types of inputs and outputs that are maps, by name; in the graph they have no type.
         weights: For every value computed from constants alone, the name of the initializer it comes from.
-        notes: Remarks for the report.
+        remarks: What :meth:`note` was told.
     """
 
     model: ir.Model
     folder: Path | None
     maps: Mapping[str, onnx.TypeProto]
     weights: Mapping[ir.Value, str]
-    notes: tuple[str, ...]
+    remarks: dict[str, None]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for whoever reads the result, each once."""
+        return tuple(self.remarks)
+
+    def note(self, text: str) -> None:
+        """Tell whoever reads the result of an error that was passed over, and what the result lacks for it."""
+        self.remarks[text] = None
 
     @property
     def opsets(self) -> Mapping[str, int]:
@@ -83,8 +92,13 @@ def normalize(checkpoint: Checkpoint) -> Network:
     with tensors_alone(model), _shapes_rederived(model), _warnings_of("onnx_ir", notes):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
-    weights = _weights(model)
-    return Network(model=model, folder=checkpoint.folder, maps=checkpoint.maps, weights=weights, notes=tuple(notes))
+    return Network(
+        model=model,
+        folder=checkpoint.folder,
+        maps=checkpoint.maps,
+        weights=_weights(model),
+        remarks=dict.fromkeys(notes),
+    )
 
 
 def sizes(value: ir.Value) -> tuple[Size, ...] | None:

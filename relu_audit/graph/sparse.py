@@ -18,38 +18,41 @@ MOST_BYTES = (1 << 31) - 1
 """A dense tensor may not be larger: a protobuf ends here."""
 
 
-def densify(model: onnx.ModelProto, folder: Path | None) -> None:
+def densify(model: onnx.ModelProto, folder: Path | None) -> int:
     """Write every sparse initializer as an initializer, and the sparse value of a Constant as its value.
 
     Args:
         model: The model; it is changed.
         folder: Where its external weights lie.
 
+    Returns:
+        How many there were.
+
     Raises:
         ValueError: A sparse tensor contradicts itself, or would be too large.
     """
+    found = 0
     for graph in graphs(model):
+        found += len(graph.sparse_initializer)
         graph.initializer.extend(_dense(sparse, folder) for sparse in graph.sparse_initializer)
         del graph.sparse_initializer[:]
     functions = {(function.domain, function.name) for function in model.functions}
-    for default in (default for function in model.functions for default in function.attribute_proto):
-        _densify(default, folder)
+    taken = [default for function in model.functions for default in function.attribute_proto]
     for node in (node for scope in scopes(model) for node in scope.node):
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "sparse_value":
-                _densify(attribute, folder)
+        if (node.domain, node.op_type) in functions:
+            taken += node.attribute
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name == "sparse_value":
                 attribute.name = "value"
-            elif (node.domain, node.op_type) in functions:
-                _densify(attribute, folder)
-
-
-def _densify(attribute: onnx.AttributeProto, folder: Path | None) -> None:
-    """Make a tensor of a sparse one; a reference to a parameter of a function becomes one to a tensor."""
-    if attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
-        attribute.type = onnx.AttributeProto.TENSOR
-        if attribute.HasField("sparse_tensor"):
-            attribute.t.CopyFrom(_dense(attribute.sparse_tensor, folder))
-            attribute.ClearField("sparse_tensor")
+                taken.append(attribute)
+    for attribute in taken:
+        if attribute.type == onnx.AttributeProto.SPARSE_TENSOR:
+            attribute.type = onnx.AttributeProto.TENSOR
+            if attribute.HasField("sparse_tensor"):  # otherwise it refers to what a function is given
+                found += 1
+                attribute.t.CopyFrom(_dense(attribute.sparse_tensor, folder))
+                attribute.ClearField("sparse_tensor")
+    return found
 
 
 def _dense(sparse: onnx.SparseTensorProto, folder: Path | None) -> onnx.TensorProto:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
+from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
@@ -119,6 +119,8 @@ def open_case(
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
     listed = unlist(network.model)
+    engine = able(network.model, network.folder, engine)
+    _note_changes(network, checkpoint, engine)
     initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network)
     check_inputs([one for one in inputs if not one.optional])
@@ -137,11 +139,20 @@ def open_case(
         outside=outside | {copy for copy, name in shared.copies.items() if name in outside},
         listed=listed,
         shared=shared,
-        engine=able(network.model, network.folder, engine),
+        engine=engine,
         inputs=inputs,
         data=dataset,
         samples=tuple(one for one in samples if one is not None),
     )
+
+
+def _note_changes(network: Network, checkpoint: Checkpoint, engine: Engine) -> None:
+    """Tell of what is done to the model beside what the plan says."""
+    if checkpoint.sparse:
+        what = "a sparse weight is" if checkpoint.sparse == 1 else f"{checkpoint.sparse} sparse weights are"
+        network.note(f"{what} written as dense, as all weights are")
+    for dtype in engine.carried:
+        network.note(f"{dtype.name.lower()} was computed in float32: {engine.provider} has no kernels for it")
 
 
 def _outside(model: ir.Model) -> Iterator[str]:

@@ -106,7 +106,8 @@ def extrema(array: np.ndarray, axis: int) -> Range:
     An entry without elements has neither; both are NaN.
     """
     if not array.size:
-        return np.full(array.shape[axis], np.nan), np.full(array.shape[axis], np.nan)
+        neither: np.ndarray = np.full(array.shape[axis], np.nan)
+        return neither, neither
     before, size, behind = int(np.prod(array.shape[:axis])), array.shape[axis], int(np.prod(array.shape[axis + 1 :]))
     apart = array.reshape(before, size, behind)
     return tuple(each(each(apart, axis=2), axis=0).astype(np.float64) for each in (np.min, np.max))  # type: ignore[return-value]

@@ -84,6 +84,7 @@ class Rehearsal:
         fixed: Whether the model leaves no size open.
         shown: The shape that every value had, run by run.
         ranges: What the entries of values were found to range over.
+        notes: What the result lacks as the model did not take all feeds.
     """
 
     model: ir.Model
@@ -94,6 +95,7 @@ class Rehearsal:
     fixed: bool = False
     shown: tuple[Sizes, ...] = ()
     ranges: Ranges = field(default_factory=Ranges)
+    notes: tuple[str, ...] = ()
     _opened: dict[tuple[tuple[str, str], ...], Session] = field(
         default_factory=dict[tuple[tuple[str, str], ...], Session], init=False, compare=False
     )
@@ -244,7 +246,17 @@ def rehearse(
         further=tuple(taken for taken, _ in further),
         fixed=not others,
         shown=(first, *(sizes for _, sizes in further)),
+        notes=_untaken(len(others) - len(further), len(others)),
     )
+
+
+def _untaken(refused: int, tried: int) -> tuple[str, ...]:
+    """What follows where the model did not run on feeds of other sizes."""
+    if not refused:
+        return ()
+    if refused < tried:
+        return (f"the model did not run on {refused} of {tried} made-up inputs of other sizes",)
+    return ("the model ran on no made-up input of other sizes: of sizes that the file leaves open, nothing is known",)
 
 
 def _other_sizes(inputs: Sequence[GraphInput], data: DataInfo) -> Iterator[Feeds]:

@@ -95,6 +95,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         comparisons += _side_by_side(Pair(trial, trial.held, trial.held_result, optimize), {"held": held}, limit)
     if trial.woken is not None:
         comparisons += _side_by_side(Pair(trial, trial.woken, trial.woken_result, False), {"woken": held}, limit)
+    refused = max(one.refused for one in comparisons)
     comparisons = [one for one in comparisons if one.runs]
     if not comparisons:
         raise VerificationError(
@@ -109,6 +110,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         relative=worst.relative,
         limit=limit,
         passed=worst.within(limit),
+        refused=refused,
         comparisons=tuple(comparisons),
     )
 
@@ -199,13 +201,14 @@ def _types(model: ir.Model) -> set[ir.DataType | None]:
 def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Comparison:
     """Both models on the same inputs, one batch at a time."""
     seen: dict[str, list[Apart]] = {name: [] for name in pair.names}
-    runs = 0
+    runs = refused = 0
     for feed in feeds:
         try:
             a = pair.original.run(feed, pair.names)
         except RunError:
             if what == "calibration":
                 raise
+            refused += 1
             continue  # noise is not what this model takes; what the original refuses says nothing
         try:
             b = pair.result.run(feed, pair.names)
@@ -224,7 +227,10 @@ def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Co
             inputs=what, optimized=pair.optimize, runs=0, max_abs_difference=0.0, scale=0.0, relative=0.0
         )
     return msgspec.structs.replace(
-        worst, runs=runs, max_abs_difference=max((one.max_abs_difference for one in ratios), default=0.0)
+        worst,
+        runs=runs,
+        refused=refused,
+        max_abs_difference=max((one.max_abs_difference for one in ratios), default=0.0),
     )
 
 
