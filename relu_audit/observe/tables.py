@@ -344,7 +344,8 @@ def _is_one_feed(data: object) -> bool:
 def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
     named: Mapping[object, object] = {"": feed}
     if isinstance(feed, Mapping):
-        named = cast("Mapping[object, object]", feed)
+        given = cast("Mapping[object, object]", feed)
+        named = {name: value for name, value in given.items() if value is not None}  # as for an optional input
     elif isinstance(feed, tuple | list):
         arrays = cast("list[object]", feed)
         if len(arrays) != len(names):
@@ -356,8 +357,6 @@ def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
         named = dict(zip(names, arrays, strict=True))
     columns: dict[str, Column] = {}
     for name, value in named.items():
-        if value is None:  # an optional input of which nothing is fed
-            continue
         try:
             array = np.asarray(value)
         except Exception as error:  # a framework's tensor may refuse for reasons of its own

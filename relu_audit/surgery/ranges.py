@@ -106,7 +106,7 @@ def extrema(array: np.ndarray, axis: int) -> Range:
     An entry without elements has neither; both are NaN.
     """
     if not array.size:
-        neither: np.ndarray = np.full(array.shape[axis], np.nan)
+        neither = np.full((array.shape[axis],), np.nan)
         return neither, neither
     before, size, behind = int(np.prod(array.shape[:axis])), array.shape[axis], int(np.prod(array.shape[axis + 1 :]))
     apart = array.reshape(before, size, behind)
