@@ -67,7 +67,8 @@ class Network:
             if node is None:
                 return None
             if node.op_type == "Constant":
-                return _constant_node(node)
+                tensor = node.attributes["value"].as_tensor() if "value" in node.attributes else None
+                return None if tensor is None or tensor.size > SHAPE_ELEMENTS else tensor.numpy()
             if node.op_type in _CASTS:
                 number, dtype = self.constant(node.inputs[0]), value.dtype
                 return None if number is None or dtype is None else number.astype(dtype.numpy())
@@ -83,6 +84,7 @@ def normalize(checkpoint: Checkpoint) -> Network:
     notes: list[str] = []
     if model.functions:
         _inline(model)
+    _as_tensors(model)
     unfuse(model)
     for graph in model.graphs():
         for value in graph.initializers.values():
@@ -117,15 +119,28 @@ def _inline(model: ir.Model) -> None:
     """
     _tag_calls(model)
     for function in model.functions.values():
+        _check_reads(function)
         _adopt_opsets(model, function)
     try:
         passes.InlinePass()(model)
-    except (ValueError, ir.passes.PassError) as error:
+    except (ValueError, ir.passes.PassError, ir.passes.InvariantError) as error:
         raise ModelError(
             f"the model's own functions cannot be inlined: {error.__cause__ or error}",
             slug="function",
             hint="Audit the result of onnx.inliner.inline_local_functions(model, convert_version=True).",
         ) from error
+
+
+def _check_reads(function: ir.Function) -> None:
+    """Refuse a function that reads what it does not compute, as a graph that it is given may."""
+    for node in function.all_nodes():
+        for value in node.inputs:
+            if value is not None and value.graph is None and value.producer() is None:
+                raise ModelError(
+                    f"the function '{function.name}' reads '{value.name}', which is no value of the function",
+                    slug="function",
+                    hint="Audit the result of onnx.inliner.inline_local_functions(model, convert_version=True).",
+                )
 
 
 def _adopt_opsets(model: ir.Model, function: ir.Function) -> None:
@@ -212,13 +227,10 @@ def _weights(model: ir.Model) -> dict[ir.Value, str]:
     return weights
 
 
-def _constant_node(node: ir.Node) -> np.ndarray | None:
-    for name, attribute in node.attributes.items():
-        if name == "value":
-            tensor = attribute.as_tensor()
-            return tensor.numpy() if tensor.size <= SHAPE_ELEMENTS else None
-        if name in ("value_float", "value_floats"):
-            return np.asarray(attribute.value, dtype=np.float32)
-        if name in ("value_int", "value_ints"):
-            return np.asarray(attribute.value, dtype=np.int64)
-    return None
+def _as_tensors(model: ir.Model) -> None:
+    """Write the numbers of every Constant as a tensor, which the format can spell in other ways as well."""
+    spelt = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for node in (step.node for step in walk(model.graph)):
+        for name in spelt.keys() & node.attributes.keys() if node.op_type == "Constant" else ():
+            array = np.asarray(node.attributes.pop(name).value, spelt[name])
+            node.attributes["value"] = ir.AttrTensor("value", ir.Tensor(array))

@@ -265,11 +265,9 @@ def _numbers(
         if value.const_value is not None or not is_tensor(value):
             continue
         node = value.producer()
-        if node is not None and not node.inputs:
-            held = _held(node)
-            if held is not None:
-                found[value] = held
-                continue
+        if node is not None and not node.inputs and "value" in node.attributes:
+            found[value] = node.attributes["value"].as_tensor().numpy()
+            continue
         size = int(np.prod(shapes.get(value, (SHAPE_ELEMENTS + 1,))))
         small = value in constants or (size <= SHAPE_ELEMENTS and value.dtype in (ir.DataType.INT64, ir.DataType.INT32))
         if node is not None and node.graph is graph and value.name and small:
@@ -277,15 +275,3 @@ def _numbers(
     by_name = {name: 8 * int(np.prod(shapes.get(value, (1,)))) for name, value in wanted.items()}
     found.update({wanted[name]: array for name, array in rehearsal.numbers(by_name)})
     return found
-
-
-def _held(node: ir.Node) -> np.ndarray | None:
-    """The numbers in a node without inputs."""
-    for name, attribute in node.attributes.items():
-        if name == "value":
-            return attribute.as_tensor().numpy()
-        if name in ("value_float", "value_floats"):
-            return np.asarray(attribute.value, np.float32)
-        if name in ("value_int", "value_ints"):
-            return np.asarray(attribute.value, np.int64)
-    return None
