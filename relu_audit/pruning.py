@@ -172,11 +172,21 @@ def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
     planned = plan_cuts(case, wanted)
     plan = _cut(case, planned, wanted.align)
     verification = None if original is None else _compared(case, planned, plan, original, counterpart)
+    plan = msgspec.structs.replace(plan, notes=tuple(_notes(case, planned, verification)))
     example = case.samples[-1] if case.samples else made_up(case.inputs, case.audit.data, 1, seed=1)
     folder = case.network.folder
     files = () if folder is None else case.audit.model.external
     sources = frozenset((folder / file.location).resolve() for file in files if folder is not None)
-    return Pruned(plan, verification, case.audit, model, case.outside, sources, example)
+    return Pruned(plan, verification, case.audit, model, case.network.maps, case.outside, sources, example)
+
+
+def _notes(case: Case, planned: Planned, verification: Verification | None) -> Iterator[str]:
+    """What could not be found out, for whoever reads the plan."""
+    yield from case.network.notes
+    yield from planned.ground.rehearsal.notes
+    if verification is not None and verification.refused:
+        what = "one made-up input" if verification.refused == 1 else f"{verification.refused} made-up inputs"
+        yield f"the original does not run on {what}: results were not compared there"
 
 
 def _cut(case: Case, planned: Planned, align: int) -> Plan:

@@ -128,6 +128,7 @@ class Follower:
                 )
             except (LookupError, ValueError, TypeError, ZeroDivisionError):
                 # The node's attributes or operands contradict its operator; the runtime will say how.
+                self.network.note(f"axes could not be followed through {node.op_type}: its operands do not fit it")
                 return frozen
         # A layout whose rank contradicts inference is worth less than none.
         return [

@@ -37,6 +37,7 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     parts += [Text(line) for line in _no_longer_fed(plan)]
     parts += [Text(line) for line in _checks(record.verification)]
     parts.append(Text(f"Premise: {record.premise}."))
+    parts += [Text(f"note: {one_line(note)}", style="yellow") for note in plan.notes]
     if record.data.synthetic:
         parts.append(Text("note: that data is made up; on real inputs the cut units may not be silent", style="yellow"))
     return Group(*parts)

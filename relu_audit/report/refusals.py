@@ -66,6 +66,14 @@ EXPLAINED: Mapping[str, Explanation] = {
         "Export with standard operators where there is a choice, or report the operator.",
     ),
     "unknown-move": Explanation("It meets an operator that moves data, and could not be traced.", _STATIC),
+    "sequence": Explanation(
+        "It goes into a sequence, an optional value or a map, or comes out of one; whatever these touch stays.",
+        "Export the model without sequences where there is a choice: Split and Concat in place of SplitToSequence.",
+    ),
+    "empty": Explanation(
+        "It meets a value that has no entries, as behind a layer without units.",
+        "Take the layer without units out of the architecture.",
+    ),
     "combined-axis": Explanation(
         "An operator folds, blends or compares the entries along its axis, so that none of them can be left out.", _NONE
     ),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from relu_audit.errors import ModelError
-from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
-from relu_audit.graph.inputs import GraphInput, graph_inputs
+from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.training import drawing, learning
@@ -117,20 +117,22 @@ def open_case(
         spared: Rectified tensors that must not be touched.
 
     Raises:
-        UsageError: ``audit-mismatch``, or ``map-result`` for a result that is no tensor.
+        UsageError: ``audit-mismatch``.
         ModelError: ``training-mode`` for a model that computes with the statistics of its batch.
         AuditError: As :func:`relu_audit.audit`.
     """
     checkpoint = open_checkpoint(model)
     checkpoint.check_audited(audit.model)
-    checkpoint.check_whole()
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
     _refuse_learning(network)
     listed = unlist(network.model)
+    engine = able(network.model, network.folder, engine)
+    _note_changes(network, checkpoint, engine)
     initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network, {one.name: one.axis for one in audit.data.inputs})
+    check_inputs([one for one in inputs if not one.optional])
     census = locate(network, inputs, unit_axes(audit.sites))
     network, shared = part(network)
     given = None if data is None else Calibration(data, inputs)
@@ -147,7 +149,7 @@ def open_case(
         outside=outside | {copy for copy, name in shared.copies.items() if name in outside},
         listed=listed,
         shared=shared,
-        engine=able(network.model, network.folder, engine),
+        engine=engine,
         inputs=inputs,
         data=dataset,
         in_feeds=given is not None and given.came_in_feeds(inputs, keys or {}),
@@ -176,6 +178,15 @@ def _two(dataset: Dataset) -> tuple[Feeds, ...]:
     near = dataset.near()
     others = near.unlike(0) if near.count and not dataset.one_by_one else []
     return (near.feeds([0, others[0]]),) if others else ()
+
+
+def _note_changes(network: Network, checkpoint: Checkpoint, engine: Engine) -> None:
+    """Tell of what is done to the model beside what the plan says."""
+    if checkpoint.sparse:
+        what = "a sparse weight is" if checkpoint.sparse == 1 else f"{checkpoint.sparse} sparse weights are"
+        network.note(f"{what} written as dense, as all weights are")
+    for dtype in engine.carried:
+        network.note(f"{dtype.name.lower()} was computed in float32: {engine.provider} has no kernels for it")
 
 
 def _outside(model: ir.Model) -> Iterator[str]:

@@ -9,7 +9,9 @@ multiple of the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from relu_audit.errors import RunError
 from relu_audit.observe.session import Session
 from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.constants import SPREAD, Constants
-from relu_audit.surgery.facts import Facts, Mix
+from relu_audit.surgery.facts import Facts, Mix, named
 from relu_audit.surgery.fields import ALONE, Fields, fields
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.signature import Place
@@ -155,6 +157,7 @@ class Linear:
         made: The result's axis that the weight makes.
         dtype: What it computes in.
         border: Whether it reads beyond the edges of data whose size is open.
+        refused: Notes that the operator does not run.
     """
 
     session: Session
@@ -163,6 +166,7 @@ class Linear:
     made: int
     dtype: np.dtype[Any]
     border: bool
+    refused: Callable[[], None]
 
     @staticmethod
     def of(ground: Ground, facts: Facts, mix: Mix) -> Linear | None:
@@ -187,13 +191,16 @@ class Linear:
         batch = {x for p in places if p.operand == mix.operand and p.axis == 0 for x in p.letters}
         if not batch & letters and summed.axis:
             size[0] = 1
+        why = f"{named(mix.node)} does not run by itself, so no constants are folded into its bias or weights"
+        refused = partial(ground.network.note, why)
         dtype: np.dtype[Any] = np.dtype(np.float64 if weight.dtype == np.float64 else np.float32)
         try:
             session = _session(ground, mix, tuple(size), weight.astype(dtype))
         except RunError:
+            refused()
             return None
         open_axes = any(known is None for known in fixed[1:])
-        return Linear(session, tuple(size), summed.axis, made.axis, dtype, open_axes and _pads(mix.node))
+        return Linear(session, tuple(size), summed.axis, made.axis, dtype, open_axes and _pads(mix.node), refused)
 
     def respond(self, levels: np.ndarray) -> Response | None:
         """What constants add.
@@ -206,6 +213,7 @@ class Linear:
         try:
             result = self.session.run({"data": filled}, ["result"])["result"].astype(np.float64)
         except RunError:
+            self.refused()
             return None
         rest = tuple(axis for axis in range(result.ndim) if axis != self.made)
         low, high = result.min(axis=rest), result.max(axis=rest)

@@ -78,6 +78,7 @@ class Plan(Record, frozen=True, kw_only=True):
         after: Cost of the result.
         spared: Sites that were left alone because that was asked for.
         fixed: Initializers that a caller could feed other numbers for, and no longer can, as they changed or are gone.
+        notes: Remarks: what could not be found out, and what the plan lacks for it.
     """
 
     removed: tuple[RemovedUnit, ...]
@@ -91,6 +92,7 @@ class Plan(Record, frozen=True, kw_only=True):
     spared: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     fixed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 OWN_TIMES = 4
@@ -108,6 +110,7 @@ class Comparison(Record, frozen=True, kw_only=True):
             ``woken``.
         optimized: Whether onnxruntime's graph optimisation was on.
         runs: Runs compared, of a batch each.
+        refused: Made-up inputs that were left out, as the original does not run on them.
         max_abs_difference: Largest difference of any output.
         scale: Largest absolute output of the original.
         relative: Worst ratio of the two over all outputs.
@@ -120,6 +123,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     inputs: str
     optimized: bool
     runs: int
+    refused: int = 0
     max_abs_difference: float
     scale: float
     relative: float
@@ -145,6 +149,7 @@ class Verification(Record, frozen=True, kw_only=True):
         limit: The largest that passes, except where a model's own rounding is larger; see the comparisons.
         passed: Whether all of them do.
         comparisons: Each by itself.
+        refused: The most made-up inputs that one comparison left out, as the original does not run on them.
     """
 
     max_abs_difference: float
@@ -153,6 +158,7 @@ class Verification(Record, frozen=True, kw_only=True):
     limit: float
     passed: bool
     comparisons: tuple[Comparison, ...]
+    refused: int = 0
 
 
 class Latency(Record, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -105,6 +106,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         comparisons += _side_by_side(Pair(trial, trial.held, trial.held_result, optimize), {"held": held}, limit)
     if trial.woken is not None:
         comparisons += _side_by_side(Pair(trial, trial.woken, trial.woken_result, False), {"woken": held}, limit)
+    refused = max(one.refused for one in comparisons)
     comparisons = [one for one in comparisons if one.runs]
     if not comparisons:
         raise VerificationError(
@@ -119,6 +121,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         relative=worst.relative,
         limit=limit,
         passed=worst.within(limit),
+        refused=refused,
         comparisons=tuple(comparisons),
     )
 
@@ -224,13 +227,14 @@ def _types(model: ir.Model) -> set[ir.DataType | None]:
 def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Comparison:
     """Both models on the same inputs, one batch at a time."""
     seen: dict[str, list[Apart]] = {name: [] for name in pair.names}
-    runs = 0
+    runs = refused = 0
     for feed in feeds:
         try:
             a = pair.original.run(feed, pair.names)
         except RunError:
             if what in ("calibration", "alone"):
                 raise
+            refused += 1
             continue  # noise is not what this model takes; what the original refuses says nothing
         try:
             b = pair.result.run(feed, pair.names)
@@ -252,7 +256,10 @@ def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Co
             inputs=what, optimized=pair.optimize, runs=0, max_abs_difference=0.0, scale=0.0, relative=0.0
         )
     return msgspec.structs.replace(
-        worst, runs=runs, max_abs_difference=max((one.max_abs_difference for one in ratios), default=0.0)
+        worst,
+        runs=runs,
+        refused=refused,
+        max_abs_difference=max((one.max_abs_difference for one in ratios), default=0.0),
     )
 
 
@@ -307,8 +314,28 @@ def _as_ratios(what: str, pair: Pair, runs: Sequence[Apart]) -> Iterator[Compari
         )
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def _apart(a: object, b: object) -> tuple[float, float]:
     """Largest absolute difference and largest absolute value; what is not finite has to agree."""
+    ours, theirs = dict(_arrays(a)), dict(_arrays(b))
+    if ours.keys() != theirs.keys():
+        return INFINITE, 1.0
+    found = [_arrays_apart(array, theirs[place]) for place, array in ours.items()]
+    return max((apart for apart, _ in found), default=0.0), max((scale for _, scale in found), default=0.0)
+
+
+def _arrays(result: object, place: tuple[object, ...] = ()) -> Iterator[tuple[tuple[object, ...], np.ndarray]]:
+    """The arrays in what a model gives out, with their places: sequences are lists, maps are dicts."""
+    if isinstance(result, list):
+        for number, one in enumerate(cast("list[object]", result)):
+            yield from _arrays(one, (*place, number))
+    elif isinstance(result, dict):
+        entries = cast("dict[object, object]", result)
+        yield (*place, *entries), np.asarray([*entries.values()])
+    elif result is not None:  # as an optional value that is left out is
+        yield place, np.asarray(result)
+
+
+def _arrays_apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     if a.shape != b.shape or a.dtype != b.dtype:
         return INFINITE, 1.0
     if a.dtype.kind not in "biuf" and a.dtype.name != "bfloat16":
