@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from relu_audit.graph import axes, fused, implied, rectifiers, signs
+from relu_audit.graph import axes, fused, inside, rectifiers, signs
 
 TARGET = Path(__file__).with_name("coverage.md")
 
@@ -44,8 +44,8 @@ def page() -> str:
             "that `sequence_lens` cuts off count as positions at which nothing fires.",
             ("operator", "activations per direction", "that rectify the hidden state"),
             (
-                (f"`{op}`", str(len(row.defaults)), ", ".join("fgh"[i] for i in row.hidden))
-                for op, row in implied.RECURRENCES.items()
+                (_name(*key), str(len(row.defaults)), ", ".join("fgh"[i] for i in row.hidden))
+                for key, row in inside.RECURRENCES.items()
             ),
         ),
         _section(

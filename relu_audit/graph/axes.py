@@ -185,6 +185,17 @@ TABLE: tuple[AxisRule, ...] = (
     ),
     AxisRule("GRU", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
     AxisRule("RNN", "t b k, d q k, d q h, _, b, d b h -> t d b h, d b h", letters=batch_first_by("layout")),
+    AxisRule(
+        "DynamicQuantizeLSTM",
+        "t b k, d k q, d h q, _, b, d b h, d b h, _, _, _, _, _ -> t d b h, d b h, d b h",
+        couples=True,
+        domain=_MS,
+    ),
+    AxisRule(
+        "AttnLSTM",
+        "t b k, d q _, d q h, _, b, d b h, d b h, _, _, _, _, b _, b, _ -> t d b h, d b h, d b h",
+        domain=_MS,
+    ),
     AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~", rigid=True),
     AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~", rigid=True),
     AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", rigid=True, since=18),
