@@ -7,7 +7,7 @@ which has a slope on both sides.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -40,7 +40,7 @@ _WHOLE = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
 
 def never_negative(network: Network, node: ir.Node) -> bool:
     """Whether a node's result cannot be negative, by what it makes of the value that it is made of."""
-    made = spelt.whole(network, node)
+    made = spelt.whole(network, node) if _may_bend(network, node) else None
     return made is not None and flat.never_negative(made.curve)
 
 
@@ -56,43 +56,48 @@ Own = tuple[Whole, Rectifies | StaysAlive]
 
 def _of_itself(network: Network, node: ir.Node) -> Own | None:
     """The function that a node ends, whatever is made of it behind."""
-    step, made = spelt.step_of(node), spelt.whole(network, node)
-    if step is None or made is None or step.condition or not (len(made.curve.knots) or step.activation):
+    made = spelt.whole(network, node) if _may_bend(network, node) else None
+    if made is None:
         return None
-    found = flat.flat(made.curve)
-    parts = _parts(network, made)
+    found, parts = flat.flat(made.curve), _parts(network, made)
+    if made.joins and not len(made.curve.knots) and not parts:
+        return None
     if found is not None and not _only_passes_on(made, parts):
-        return made, _rectifies(made, found)
+        return made, rectifying(made, found)
     if found is not None or not flat.alive(made.curve):
         return None
     if parts:
         return made, StaysAlive(made.text, "it has a slope on both sides of its input")
-    reason = _ALIVE.get(node.op_type)
-    return (
-        None if reason is None else (made, StaysAlive(node.op_type, reason.format(alpha=number(node, "alpha", 0.01))))
-    )
+    if made.joins or node.op_type not in _ALIVE:
+        return None
+    return made, StaysAlive(node.op_type, _ALIVE[node.op_type].format(alpha=number(node, "alpha", 0.01)))
+
+
+def _may_bend(network: Network, node: ir.Node) -> bool:
+    """Whether a node ends anything but a straight line, as far as that can be told without looking at numbers."""
+    step, way = spelt.step_of(node), spelt.between(network, node)
+    return step is not None and way is not None and not step.condition and (len(way[1]) > 1 or step.activation)
 
 
 def _parts(network: Network, made: Whole) -> list[ir.Node]:
     """The nodes of a function that rectify and that nothing else makes use of."""
-    return [node for node in _enclosed(made) if node is not made.node and _is_flat(network, node)]
+    return [node for node in _enclosed(made.nodes) if _is_flat(network, node)]
 
 
-def _enclosed(made: Whole) -> list[ir.Node]:
-    """The nodes of a function whose results nothing reads but others of them."""
-    found = [made.node]
-    for node in reversed(made.nodes[:-1]):
+def _enclosed(nodes: Sequence[ir.Node]) -> list[ir.Node]:
+    """The nodes of a function but the last, if nothing reads their results but others of them."""
+    last = nodes[-1]
+    found = list[ir.Node]()
+    for node in reversed(nodes[:-1]):
         value = node.outputs[0]
-        if not value.is_graph_output() and all(user in found for user, _ in value.uses()):
+        if not value.is_graph_output() and all(user is last or user in found for user, _ in value.uses()):
             found.append(node)
     return found
 
 
 def _is_flat(network: Network, node: ir.Node) -> bool:
-    step, made = spelt.step_of(node), spelt.whole(network, node)
-    if step is None or made is None or step.condition or not len(made.curve.knots):
-        return False
-    return flat.flat(made.curve) is not None
+    made = spelt.whole(network, node) if _may_bend(network, node) else None
+    return made is not None and len(made.curve.knots) > 0 and flat.flat(made.curve) is not None
 
 
 def _only_passes_on(made: Whole, parts: Collection[ir.Node]) -> bool:
@@ -108,22 +113,23 @@ def _is_part(network: Network, node: ir.Node) -> bool:
         users = [user for one in level for user, _ in one.outputs[0].uses() if user not in seen]
         level = list[ir.Node]()
         for user in dict.fromkeys(users):
-            made = spelt.whole(network, user)
-            if made is None:
+            way = spelt.between(network, user)
+            if way is None:
                 continue
-            if made.joins and node in _enclosed(made) and _of_itself(network, user) is not None:
+            if node in _enclosed(way[1]) and _of_itself(network, user) is not None:
                 return True
             level.append(user)
         seen.update(level)
     return False
 
 
-def _rectifies(made: Whole, found: Flat) -> Rectifies:
+def rectifying(made: Whole, found: Flat) -> Rectifies:
+    """The reading of a function that is flat at zero."""
     source = "plain" if found.source is None else found.source
     return Rectifies(
         made.text,
         source=made.base if made.shown and found.source is not None else None,
-        hides_nan=not np.isnan(made.curve.missing).all(),
+        hides_nan=not bool(np.isnan(made.curve.missing).all()),
         tap=OPEN if found.output == source == "plain" else Turned(found.output, source),
         above=found.above,
         exempt=None if found.entries.all() else ~found.entries,
@@ -191,7 +197,7 @@ def _with_scales(network: Network, node: ir.Node, core: Whole) -> Reading:
     found = None if made is None else flat.flat(made.curve)
     if made is None or found is None or _is_part(network, core.node):
         return None
-    return _rectifies(made, found)
+    return rectifying(made, found)
 
 
 def _only_reader(node: ir.Node) -> ir.Node | None:

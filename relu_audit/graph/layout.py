@@ -41,6 +41,8 @@ class Letter:
 
 POSITION = Letter(Kind.POSITION)
 BATCH = Letter(Kind.BATCH)
+RANK = Letter(Kind.POSITION, "rank")
+"""Places in an order by size: which entry stands there depends on the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ def collapsed(axis: Axis, size: Size) -> Axis:
     """One factor for an axis of which some entries were taken: its units live on, its batch does not."""
     letters = [factor.letter for factor in axis if factor.letter.kind is not Kind.BATCH]
     return (Factor(max(letters, key=lambda letter: (letter.kind, letter.order), default=POSITION), size),)
+
+
+def holds_ranks(axis: Axis) -> bool:
+    """Whether an axis runs over places in an order."""
+    return any(factor.letter == RANK for factor in axis)
 
 
 def without_batch(layout: Layout) -> Layout:

@@ -144,7 +144,7 @@ def locate(
                 skipped.append(named.skipped(spelling, slug="in-subgraph", detail=reason))
             case Rectifies(spelling):
                 reading = _tapped(step.node, reading)
-                layout = layouts.get(step.node.outputs[0])
+                layout = layouts.get(reading.like or step.node.outputs[0])
                 if layout is None and ranks is not None:
                     detail = "the file does not tell how many axes it has, and the first sample does not reach it"
                     skipped.append(named.skipped(spelling, slug="unknown-rank", detail=detail))

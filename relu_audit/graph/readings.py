@@ -24,6 +24,7 @@ class Rectifies:
         exempt: Which entries it does not rectify; such an array, or None if it rectifies all of them.
         base: What the node is a function of, whether that shows or not.
         nodes: The nodes from there on, the last of which is the node itself; empty where the node is none.
+        like: A value with the axes of the output, where that tells more of them; else None.
     """
 
     spelling: str
@@ -35,6 +36,7 @@ class Rectifies:
     exempt: np.ndarray | None = None
     base: ir.Value | None = None
     nodes: tuple[ir.Node, ...] = ()
+    like: ir.Value | None = None
 
 
 @dataclass(frozen=True)

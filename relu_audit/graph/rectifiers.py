@@ -16,6 +16,7 @@ import onnx_ir as ir
 from relu_audit.graph import computed, spelt
 from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.ranked import goes_back, scattered
 from relu_audit.graph.readings import Reading, Rectifies, StaysAlive
 from relu_audit.graph.scopes import FUSED
 from relu_audit.graph.signs import key
@@ -50,7 +51,8 @@ def _function(doc: str) -> Reader:
     """An operator that is read by what it computes, alone or together with others."""
 
     def reader(network: Network, node: ir.Node) -> Reading:
-        return computed.read(network, node)
+        reading = computed.read(network, node)
+        return None if isinstance(reading, Rectifies) and goes_back(network, node) else reading
 
     reader.__doc__ = doc
     return reader
@@ -171,6 +173,8 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("", "HardSwish"): _function("Rectifies below -3; a unit fires where it is not zero."),
     ("", "Shrink"): _function("Rectifies between -lambd and lambd; a unit fires where it is not zero."),
     **{("", op): _function(_TOGETHER) for op in ("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Where")},
+    ("", "Scatter"): scattered,
+    ("", "ScatterElements"): scattered,
     ("com.microsoft", "QLinearLeakyRelu"): _leaky_codes,
     ("", "Gelu"): _named("Gelu", _SMOOTH),
     ("", "Mish"): _named("Mish", _SMOOTH),

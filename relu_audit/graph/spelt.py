@@ -7,6 +7,7 @@ an activation: ``(x + |x|) / 2``, ``x * Clip(x + 3, 0, 6) / 6``, ``Relu(x) - 0.2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -91,7 +92,7 @@ def whole(network: Network, node: ir.Node, base: ir.Value | None = None) -> Whol
         node: The node.
         base: That value, if it has to be a certain one.
     """
-    found = _between(network, node, base)
+    found = between(network, node, base)
     if found is None:
         return None
     try:
@@ -101,8 +102,10 @@ def whole(network: Network, node: ir.Node, base: ir.Value | None = None) -> Whol
         return None  # a node that contradicts its operator is no function; the runtime will say how
 
 
-def _between(network: Network, node: ir.Node, base: ir.Value | None) -> tuple[ir.Value, tuple[ir.Node, ...]] | None:
-    """The value that all operands come of, and the nodes from there on."""
+def between(
+    network: Network, node: ir.Node, base: ir.Value | None = None
+) -> tuple[ir.Value, tuple[ir.Node, ...]] | None:
+    """The value that all operands of a node come of, and the nodes from there on, as :func:`whole` has them."""
     pending = set(sources(network, node))
     place = {value: at for at, value in enumerate(_upstream(network, pending))}
     nodes = [node]
@@ -184,14 +187,29 @@ def _constant(network: Network, value: ir.Value) -> np.ndarray | float:
         UnknownError: They are not known, or too many.
     """
     one = uniform(network, value)
-    found = None if one is not None else numbers(network, value)
-    if one is None and (found is None or found.size > LARGEST or found.dtype.kind not in "fiubV"):
+    if one is not None:
+        return one
+    found = numbers(network, value) if _is_small(value) else None
+    if found is None or found.dtype.kind not in "fiubV":
         raise UnknownError
-    if found is None:
-        return one or 0.0
     wide = found.astype(np.float64)  # of bfloat16 as well
     same = wide.size and (wide == wide.ravel()[0]).all()
     return float(wide.ravel()[0]) if same else wide
+
+
+def _is_small(value: ir.Value) -> bool:
+    """Whether a constant, and all that it is computed from, is known to have no more entries than are looked at."""
+    pending, seen = [value], {value}
+    while pending and len(seen) <= MOST_NODES:
+        one = pending.pop()
+        shape = sizes(one)
+        if shape is None or math.prod(size if isinstance(size, int) else LARGEST + 1 for size in shape) > LARGEST:
+            return False
+        producer = one.producer()
+        more = [] if producer is None else [v for v in producer.inputs if v is not None and v not in seen]
+        seen.update(more)
+        pending += more
+    return not pending
 
 
 def _fits(network: Network, value: ir.Value, base: ir.Value) -> bool:

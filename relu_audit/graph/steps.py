@@ -31,7 +31,7 @@ class Step:
         reads: The operands that count; None for all of them.
         condition: Whether it gives out truth values.
         spreads: Whether constants may give the result axes or sizes that no other operand has.
-        activation: Whether it is one by itself, and no arithmetic.
+        activation: Whether it may be one by itself, and is no arithmetic.
     """
 
     make: Make
@@ -231,8 +231,8 @@ STEPS: Mapping[tuple[str, str], Step] = {
         activation=True,
     ),
     ("", "Celu"): Step(_exponential("alpha", 1.0), formulas.call(formulas.if_zero("alpha")), activation=True),
-    ("", "Max"): Step(_folded(pieces.larger), formulas.unordered, spreads=True),
-    ("", "Min"): Step(_folded(pieces.smaller), formulas.unordered, spreads=True),
+    ("", "Max"): Step(_folded(pieces.larger), formulas.unordered, spreads=True, activation=True),
+    ("", "Min"): Step(_folded(pieces.smaller), formulas.unordered, spreads=True, activation=True),
     ("", "Where"): Step(_where, formulas.listed, spreads=True),
     ("", "Add"): Step(_folded(pieces.plus), formulas.total, spreads=True),
     ("", "Sum"): Step(_folded(pieces.plus), formulas.total, spreads=True),
