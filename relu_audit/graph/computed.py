@@ -171,7 +171,7 @@ def _behind(network: Network, made: Whole, reading: Reading) -> list[ir.Node]:
         chain.append(following)
         sign, node = sign * (1 if factor > 0 else -1), following
         ends = len(chain) if sign > 0 or output == "magnitude" else ends
-    return chain[:ends]
+    return chain if made.joins and output == "negated" and not ends else chain[:ends]
 
 
 def _scaled_by(network: Network, node: ir.Node) -> Whole | None:

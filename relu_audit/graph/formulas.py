@@ -92,7 +92,7 @@ def number(node: ir.Node, name: str, default: float) -> float:
 def shown(curve: Curve) -> Text:
     """A constant as text."""
     numbers = curve.missing
-    return Text(f"{float(numbers):g}" if numbers.ndim == 0 else "v")
+    return Text("v" if numbers.ndim else f"{float(numbers) + 0.0:g}")
 
 
 def cut(text: Text) -> Text:
