@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import relu_audit
 from relu_audit import Audit, audit
+from relu_audit.errors import RecordError
 from relu_audit.records import SiteAudit
 from tests.activations import (
     ALIVE,
@@ -29,6 +33,7 @@ from tests.activations import (
     used,
 )
 from tests.graphs import graph
+from tests.oracle import values
 
 RECTIFIERS = {**RELU, **PRELU, **HARD_SWISH, **HARD_SIGMOID, **UPSIDE_DOWN, **MORE}
 EVERYTHING = {**RECTIFIERS, **{f"alive: {name}": body for name, body in ALIVE.items()}, **NEITHER}
@@ -232,6 +237,26 @@ def test_slopes_behind_a_flattened_image_belong_to_its_channels() -> None:
     assert (site.units, site.dead, site.exempt) == (3, (0, 2), (1,))
 
 
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_no_unit_goes_but_dead_ones_and_nothing_changes(name: str) -> None:
+    """Units of a slope of their own are never silent, whatever they showed."""
+    bias = np.where([True, True, False, True, False, True], -50, BIASES["spread"]).astype(np.float32)
+    net = layer(RECTIFIERS[name], "spread")
+    net = Net(
+        f"{net.body}\n z = Gemm (y, out)",
+        {"weight": W, "bias": -bias if name in UPSIDE_DOWN else bias, "out": RNG.standard_normal((6, 3)).astype("f4")},
+    )
+    model = net.model()
+    model.graph.output[0].name = "z"
+    found = audit(model, {"x": X})
+    (site,) = found.sites
+    pruned = relu_audit.prune(model, found, data={"x": X}, align=1)
+    assert {one.unit for one in pruned.plan.removed} <= set(site.dead)
+    assert len(pruned.plan.removed) == len(site.dead) or name == "(0 < x) * x"  # behind CastLike nothing is followed
+    (before,), (after,) = (values(one, [{"x": X}], ["z"]) for one in (model, pruned.model))
+    np.testing.assert_allclose(after["z"], before["z"], rtol=1e-4, atol=1e-4)
+
+
 # Parts that are read elsewhere ----------------------------------------------------------------------------------------
 
 
@@ -280,6 +305,34 @@ def test_a_rectifier_of_parameters_alone_is_no_layer(body: str) -> None:
 
 def test_a_mask_of_zeros_is_no_rectifier() -> None:
     assert seen(layer("y = Mul (h, nothing)", "spread")).sites == ()
+
+
+# What is written down -------------------------------------------------------------------------------------------------
+
+
+def test_fields_stand_in_the_file_only_where_they_say_something(tmp_path: Path) -> None:
+    for body, fields in (
+        (RELU["Relu"], set()),
+        (PRELU["PRelu"], {"not_rectified"}),
+        (HARD_SWISH["HardSwish"], {"counted_as"}),
+        (UPSIDE_DOWN["Min"], {"counted_as"}),
+    ):
+        found = seen(layer(body, "mixed"))
+        found.save(tmp_path / "audit.json")
+        assert relu_audit.load(tmp_path / "audit.json") == found
+        (site,) = json.loads((tmp_path / "audit.json").read_text())["sites"]
+        assert {"not_rectified", "counted_as"} & set(site) == fields
+
+
+def test_a_file_in_which_a_unit_that_is_not_rectified_is_dead_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    seen(layer(PRELU["PRelu"], "low")).save(path)
+    text = json.loads(path.read_text())
+    for changed in ([0, 1, 3, 5], [1, 3, 9], [3, 1, 5]):
+        text["sites"][0]["not_rectified"] = changed
+        path.write_text(json.dumps(text))
+        with pytest.raises(RecordError, match="counts"):
+            relu_audit.load(path)
 
 
 # Any of them ----------------------------------------------------------------------------------------------------------
