@@ -362,7 +362,7 @@ def squeeze(some: Numbers, pool: str, gate: str) -> onnx.ModelProto:
 EXCITED = {"w0": (5, 2, 3, 3), "w1": (3, 5, 1, 1), "w2": (5, 3, 1, 1), "w3": (3, 5, 3, 3)}
 
 
-@pattern({"r": (1, 4, 6), "q": (2,)}, shapes=EXCITED)
+@pattern({"r": (1, 4, 6), "q": (2,), "gate": (1,)}, shapes=EXCITED)
 def squeeze_and_excite_without_rounding(some: Numbers) -> onnx.ModelProto:
     """The gate's own writer loses the channel too, since a product with zero is zero."""
     return squeeze(some, "GlobalMaxPool", "HardSigmoid<alpha = 0.00390625, beta = 0.5>")

@@ -217,6 +217,19 @@ TABLE: tuple[AxisRule, ...] = (
         )
         for op in ("GRU", "RNN")
     ),
+    AxisRule(
+        "DynamicQuantizeLSTM",
+        "t b k, d k q, d h q, _, b, d b h, d b h, _, _, _, _, _ -> t d b h, d b h, d b h",
+        mixes=along.axes(0),
+        couples=True,
+        domain=_MS,
+    ),
+    AxisRule(
+        "AttnLSTM",
+        "t b k, d q _, d q h, _, b, d b h, d b h, _, _, _, _, b _, b, _ -> t d b h, d b h, d b h",
+        mixes=along.axes(0),
+        domain=_MS,
+    ),
     AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~", rigid=True, mixes=along.batch_statistics),
     AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~", rigid=True, mixes=along.image),
     AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", rigid=True, mixes=along.channels_and_image, since=18),
@@ -240,7 +253,7 @@ TABLE: tuple[AxisRule, ...] = (
     AxisRule("Unsqueeze", move=moves.unsqueeze),
     AxisRule("Concat", move=moves.concat, aligned=range(1 << 10)),
     AxisRule("Split", move=moves.take_along("axis", 0)),
-    AxisRule("TopK", move=moves.take_along("axis", -1), mixes=along.named("axis", -1)),
+    AxisRule("TopK", move=moves.ranked, mixes=along.named("axis", -1)),
     AxisRule("Slice", move=moves.take_axes),
     AxisRule("Gather", move=moves.gather, picks=moves.gathered),
     AxisRule("Pad", move=moves.pad),

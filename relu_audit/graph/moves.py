@@ -12,7 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.layout import (
+    RANK,
     Axis,
+    Factor,
     Kind,
     Layout,
     Length,
@@ -20,6 +22,7 @@ from relu_audit.graph.layout import (
     Span,
     axis_size,
     collapsed,
+    holds_ranks,
     length_of,
     merged,
     opaque,
@@ -184,7 +187,7 @@ def concat(op: Operation) -> Sequence[Layout | None]:
 
 
 def take_along(attribute: str, default: int) -> Move:
-    """Some entries along the one axis that ``attribute`` names; the other axes untouched (Split, TopK, Compress)."""
+    """Some entries along the one axis that ``attribute`` names; the other axes untouched (Split, Compress)."""
 
     def move(op: Operation) -> Sequence[Layout | None]:
         source = op.inputs[0]
@@ -195,6 +198,16 @@ def take_along(attribute: str, default: int) -> Move:
 
     move.__doc__ = f"Some entries along ``{attribute}``."
     return move
+
+
+def ranked(op: Operation) -> Sequence[Layout | None]:
+    """The largest entries along ``axis``, in order: what was there by place is there by rank."""
+    source = op.inputs[0]
+    if source is None:
+        return [opaque_output(op, i) for i in range(len(op.shapes))]
+    along = op.integer("axis", -1) % len(source)
+    sizes = [op.size(along, output) for output in range(len(op.shapes))]
+    return [(*source[:along], (Factor(RANK, size),), *source[along + 1 :]) for size in sizes]
 
 
 def compress(op: Operation) -> Sequence[Layout | None]:
@@ -280,7 +293,11 @@ def gather_elements(op: Operation) -> Sequence[Layout | None]:
         return [opaque_output(op)]
     told = [(axis_size(axis), op.size(index)) for index, axis in enumerate(source)]
     cut = {i for i, (old, new) in enumerate(told) if isinstance(old, int) and isinstance(new, int) and old != new}
-    return [_taken(op, source, {op.integer("axis", 0) % len(source), *cut}, 0)]
+    along, indices = op.integer("axis", 0) % len(source), op.inputs[1]
+    taken = _taken(op, source, {along, *cut}, 0)
+    if indices is not None and holds_ranks(indices[along]):
+        return [(*taken[:along], indices[along], *taken[along + 1 :])]
+    return [taken]
 
 
 def gather_nd(op: Operation) -> Sequence[Layout | None]:

@@ -13,7 +13,6 @@ import onnx_ir as ir
 
 from relu_audit.graph import rectifiers
 from relu_audit.graph.normalize import Network
-from relu_audit.graph.rectifiers import Rectifies
 from relu_audit.graph.signs import Sign, key, never_negative
 
 _MOVES = [
@@ -91,4 +90,4 @@ def _large_enough(numbers: np.ndarray) -> bool:
 
 def not_negative(network: Network, value: ir.Value | None) -> bool:
     """Whether a value is free of negative numbers by the operators that made it."""
-    return never_negative(network, value, lambda node: isinstance(rectifiers.read(network, node), Rectifies))
+    return never_negative(network, value, rectifiers.never_negative)

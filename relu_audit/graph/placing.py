@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from relu_audit.errors import UsageError
 from relu_audit.graph.channels import Reading
-from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, axis_size
+from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, axis_size, holds_ranks
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ def place(layout: Layout | None, tensor: str, wanted: int | None, read: Reading 
         pattern = tuple(_pieces_of_axis(axis, whole=i in units) for i, axis in enumerate(layout))
         return Placing(pattern=pattern, axis_from="given by --unit-axis", assumed=False, weight=None)
     letter, why = _unit_letter(layout)
+    ranks = any(map(holds_ranks, layout))
+    if ranks and (letter is None or letter.kind is not Kind.BORN):
+        pattern = tuple(_pieces_of_axis(axis, whole=False) for axis in layout)
+        why = "its entries are in order of size, and no place in that order is a unit; all of it counts as one"
+        return Placing(pattern=pattern, axis_from=why, assumed=True, weight=None)
     if letter is None and read is not None:
         pattern = tuple(_pieces_of_axis(a, whole=i == read.axis) for i, a in enumerate(layout))
         why = f"input axis of weight '{read.weight}', which reads it"

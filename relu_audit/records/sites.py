@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from relu_audit.records.base import Record, share
 from relu_audit.records.causes import Causes
 from relu_audit.records.costs import Tied
@@ -46,6 +48,11 @@ class Site(Place, frozen=True, kw_only=True):
         assumed: True where the unit axis could not be derived and the documented fallback was used.
         weight: Name of the initializer whose output axis the units are; None where there is none.
         implicit: Why the value is rectified, where no activation of the file says so; None where one does.
+        counted_as: ``negated`` where what is counted is the opposite of the output, as behind ``Min(x, 0)``, whose
+            units fire below zero; ``magnitude`` where it is the output's distance from zero, as behind HardSwish,
+            whose units fire on both sides of it. Left out where the output is counted as it is.
+        not_rectified: Units that the operator does not hold at zero: those of a PReLU whose slope is not zero, say.
+            They are counted, and never dead or rare. Left out where there are none.
     """
 
     tensors: tuple[str, ...]
@@ -56,6 +63,13 @@ class Site(Place, frozen=True, kw_only=True):
     assumed: bool
     weight: str | None
     implicit: str | None = None
+    counted_as: Literal["negated", "magnitude"] | UnsetType = UNSET
+    not_rectified: tuple[int, ...] | UnsetType = UNSET
+
+    @property
+    def exempt(self) -> tuple[int, ...]:
+        """Units that are not rectified."""
+        return self.not_rectified or ()
 
 
 class ListedSite(Site, frozen=True, kw_only=True):
@@ -85,11 +99,13 @@ class SiteAudit(Site, frozen=True, kw_only=True):
         fired_positions: Positions at which the unit was positive; the complement of APoZ
             (Hu et al. 2016, arXiv:1607.03250, eq. 1) is ``fired_positions / positions``.
         first_fired: Index of the first sample in which the unit fired; None if it never did.
-        mean: Mean output over all positions, to six significant digits; None where there is none to give.
+        mean: Mean output over all positions, to six significant digits; None where there is none to give. Like
+            ``peak`` and ``trough``, it is of the output as it is counted (``counted_as``).
         peak: Largest output; None if the unit was never reached or not finite.
         trough: Smallest output; None likewise.
-        pre_peak: Largest pre-activation, that is, the rectifier's input; None if not observed or not finite.
-        dead: Units whose output was never positive.
+        pre_peak: Largest pre-activation, that is, the rectifier's input; its opposite, or its distance from zero, where
+            that is what has to be large for the unit to fire; None if not observed or not finite.
+        dead: Units whose output was never positive, except those that are not rectified.
         rare: Units that fired in fewer samples than the policy's share of them.
         always_on: Units positive at every position of every sample.
         constant: Units with one and the same non-zero value everywhere.

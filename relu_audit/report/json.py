@@ -120,6 +120,7 @@ def _site_follows(site: SiteAudit, audit: Audit) -> bool:
         and (site.per_run or all(p >= s for p, s in zip(site.fired_positions, site.fired_samples, strict=True)))
         and all(a is None or b is None or a <= b for a, b in zip(site.trough, site.peak, strict=True))
         and site.tensors[:1] == (site.tensor,)
+        and list(site.exempt) == sorted({*site.exempt} & {*range(site.units)})
         and _causes_follow(site)
         and site.samples <= audit.data.samples
         and judged(site, audit.policy) == site
