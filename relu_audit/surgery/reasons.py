@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.constants import Constants
-from relu_audit.surgery.facts import Facts, Pin, named
+from relu_audit.surgery.facts import Facts, Mix, Pin, named
+from relu_audit.surgery.fold import Linear
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.lengths import lengths
 from relu_audit.surgery.solve import ALIGNED, LAST, Solution
@@ -30,6 +31,7 @@ class Reasons:
         self._left = np.concatenate([empty, *(link.left for link in facts.links)])
         self._right = np.concatenate([empty, *(link.right for link in facts.links)])
         self._nodes = [link.node for link in facts.links]
+        self._foldable: dict[tuple[ir.Node, int], bool] = {}
         self._of_link = np.repeat(np.arange(len(facts.links)), [len(link.left) for link in facts.links])
 
     @cached_property
@@ -78,6 +80,9 @@ class Reasons:
             return self._blamed(atom, kept.atom, "combined-axis", detail)
         if self._constants.known[kept.atom]:
             number = self._constants.number[kept.atom]
+            if kept.mix is not None and not self._folds(kept.mix):
+                detail = f"{reader} sums over '{value.name}', and no bias can take up the constant {number:g} in it"
+                return self._blamed(atom, kept.atom, "combined-axis", detail)
             return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"
         if self._constants.uneven[kept.atom]:
             detail = (
@@ -85,6 +90,15 @@ class Reasons:
             )
             return self._blamed(atom, kept.atom, "border-constant", detail)
         return self._blamed(atom, kept.atom, "partner-alive", f"{OWN} is alive in '{value.name}', which {reader} reads")
+
+    def _folds(self, mix: Mix) -> bool:
+        """Whether what a constant adds to a sum is known, so that a bias could take it up."""
+        place = mix.node, mix.operand
+        if place not in self._foldable:
+            law = self._ground.law(mix.node)
+            linear = law is not None and law.linear
+            self._foldable[place] = linear and Linear.of(self._ground, self._facts, mix) is not None
+        return self._foldable[place]
 
     def _size(self, value: ir.Value) -> str:
         """Why no constant took the place of a value that is one as a whole."""
