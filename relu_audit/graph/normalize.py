@@ -17,6 +17,7 @@ from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
 from relu_audit.graph.fused import unfuse
 from relu_audit.graph.layout import Size
+from relu_audit.graph.ranks import complete
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
 
 _CASTS = ("Cast", "CastLike")
@@ -76,11 +77,16 @@ def normalize(checkpoint: Checkpoint) -> Network:
         for value in graph.initializers.values():
             if value.const_value is not None:  # value_info may say otherwise, and is wrong
                 value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
-    with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
-        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    weights = _weights(model)
+    infer = passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+    with _warnings_of("onnx_ir", notes):
+        with _shapes_rederived(model):
+            infer(model)
+        if complete(model, weights):
+            infer(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
     notes += [f"the result '{name}' is a map, which is not computed here" for name in checkpoint.unread]
-    return Network(model=model, folder=checkpoint.folder, weights=_weights(model), notes=tuple(notes))
+    return Network(model=model, folder=checkpoint.folder, weights=weights, notes=tuple(notes))
 
 
 def sizes(value: ir.Value) -> tuple[Size, ...] | None:
