@@ -121,6 +121,9 @@ class Reasons:
                     "uneven-groups",
                     f"{named(step.node)} wants as much of every group, and {detail.replace(OWN, BESIDE)}",
                 )
+        divided = next((step for step in path if self._divides_zero(step)), None)
+        if divided is not None and slug == "partner-alive":
+            return "zero-divisor", f"{named(divided.node)} divides its zeros by what may be zero as well: 0 / 0 is NaN"
         values = [step.after for step in reversed(path)]
         shared = next((v for v in values if v.is_initializer() and len(list(v.uses())) > 1), None)
         if shared is not None and slug == "partner-alive":
@@ -130,6 +133,13 @@ class Reasons:
             readers = ", ".join(named(user) for user in dict.fromkeys(user for user, _ in fork.uses()))
             return slug, f"{detail}; it is one and the same in '{fork.name}', which {readers} read"
         return slug, detail
+
+    def _divides_zero(self, step: _Step) -> bool:
+        """Whether a step goes through a division of zero by what may be zero, which makes no constant of it."""
+        law = self._ground.law(step.node)
+        if law is None or law.divisor is None or self._ground.absorbing(step.node):
+            return False
+        return step.before is step.node.inputs[0] and self._constants.number[step.start] == 0
 
     def _at_sum(self, others: Sequence[ir.Value | None], slug: str) -> str:
         """What stands in the way where operands are added up: an input, a constant of many numbers, another unit."""
@@ -173,20 +183,29 @@ class Reasons:
             owners = self._ground.atoms.owner(before)[0], self._ground.atoms.owner(at)[0]
             node = self._nodes[link]
             if node is not None and steps and steps[-1].node is node:
-                steps[-1] = replace(steps[-1], before=owners[0])  # all are linked to the first, others by way of it
+                # All are linked to the first, others by way of it.
+                steps[-1] = replace(steps[-1], before=owners[0], start=before)
             elif node is not None:
-                steps.append(_Step(node, *owners))
+                steps.append(_Step(node, *owners, before))
             at = before
         return list(reversed(steps))
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One link on the way from a unit to what keeps it: a node, from one of its values to another."""
+    """One link on the way from a unit to what keeps it: a node, from one of its values to another, and an atom there.
+
+    Attributes:
+        node: The node.
+        before: The value that the step leaves.
+        after: The value that it comes to.
+        start: The atom of the first.
+    """
 
     node: ir.Node
     before: ir.Value
     after: ir.Value
+    start: int
 
     @property
     def sideways(self) -> bool:
