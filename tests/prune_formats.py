@@ -60,6 +60,25 @@ def rectifier_in_a_loop(some: Numbers) -> onnx.ModelProto:
     return graph("float[n, 6] x, int64 times, bool go", "float[n, 6] y", body, weights | {"small": np.float32(2**-6)})
 
 
+@pattern({"r": (1, 6)}, feed={"flag": np.bool_(True)}, shapes={"w1": (6, 3, 3, 3)})
+def groups_in_a_branch_at_different_positions(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "y = If (flag) <then_branch = some () => (float[n, 6, a, b] p) {"
+        " h = Conv (x, w0, b0)\n r = Relu (h)\n p = Conv<group = 2> (r, w1, b1) },"
+        " else_branch = other () => (float[n, 6, a, b] q) { q = Conv (x, w2) }>"
+    )
+    weights = some.stem((1, 6)) | some.layer(1, 6, 4, 3, 3) | {"w2": some.weights(6, 2, 5, 5)}
+    return graph(f"{X}, bool flag", "float[n, 6, a, b] y", body, weights)
+
+
+@pattern({"r": (1, 6)})
+def groups_of_a_weight_in_a_node(some: Numbers) -> onnx.ModelProto:
+    model = graph(X, "float[n, 6, a, b] y", f"{STEM} y = Conv<group = 2> (r, w1)", some.stem((1, 6)))
+    weight = onnx.numpy_helper.from_array(some.weights(6, 4, 3, 3), "w1")
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w1"], value=weight))
+    return model
+
+
 FLAG = {"flag": np.bool_(True)}
 EITHER = (
     "most = ReduceMax<keepdims = 0> (x)\n sure = Less (most, large)\n s = If (sure) <"

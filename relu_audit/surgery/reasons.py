@@ -16,7 +16,7 @@ from relu_audit.surgery.facts import Facts, Mix, Pin, named
 from relu_audit.surgery.fold import Linear
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.lengths import lengths
-from relu_audit.surgery.solve import ALIGNED, LAST, Solution
+from relu_audit.surgery.solve import ALIGNED, LAST, UNEVEN, Solution
 
 OWN, BESIDE = "its channel", "the channel in its place of another group"
 """What is alive, in words; where groups are cut alike, it may be one beside it."""
@@ -73,6 +73,8 @@ class Reasons:
             return LAST, f"axis {axis} of '{value.name}' would be left empty{self._size(value)}"
         if kept.slug == ALIGNED:
             return ALIGNED, f"axis {axis} of '{value.name}' keeps to its alignment"
+        if kept.slug == UNEVEN:
+            return UNEVEN, f"axis {axis} of '{value.name}' keeps as many entries of every group"
         reader = "something that stays" if kept.mix is None else named(kept.mix.node)
         rule = None if kept.mix is None else self._ground.law(kept.mix.node)
         if rule is not None and rule.zeros is not None and self._constants.known[kept.atom]:
