@@ -291,6 +291,17 @@ def groups_that_stay_aligned_together(some: Numbers) -> onnx.ModelProto:
     return graph(X, "float[n, 16, a, b] y", STEM + "y = Conv<group = 8> (r, w1, b1)", weights)
 
 
+@pattern(
+    {"r": (), "q": (0, 5, 9, 14, 16, 23, 27, 30)},
+    shapes={"w1": (24, 2, 1, 1), "w2": (3, 24, 1, 1)},
+)
+def groups_that_make_eight_units_each(some: Numbers) -> onnx.ModelProto:
+    """No axis is as long as one group's units: with six of each, all of them are still a multiple of eight."""
+    body = "g = Conv<group = 4> (r, w1, b1)\n q = Relu (g)\n y = Conv (q, w2, b2)"
+    weights = some.layer(1, 32, 2, 1, 1, dead=(0, 5, 9, 14, 16, 23, 27, 30)) | some.layer(2, 3, 32, 1, 1)
+    return graph(X, IMAGE, STEM + body, some.stem(()) | weights)
+
+
 # Data movement
 
 

@@ -117,6 +117,12 @@ def test_a_reader_in_a_branch_says_nothing_of_what_lies_outside() -> None:
     assert (value.name, value.shape) == ("s", None)
 
 
+def test_an_operand_that_may_broadcast_is_of_any_rank() -> None:
+    model = behind_an_if((1, 5), "y = Gemm (w, v, s)", {"w": weights(4, 6), "v": weights(6, 5)})
+    network = normalize(open_checkpoint(model))
+    assert [value.shape for node in network.model.graph for value in node.outputs if value.name == "s"] == [None]
+
+
 def test_what_the_file_says_is_not_made_less() -> None:
     model = behind_an_if((1, 2, 9), "r = Conv (s, w)\n y = Relu (r)", {"w": weights(5, 2, 3)})
     model.graph.value_info.append(onnx.helper.make_tensor_value_info("r", onnx.TensorProto.FLOAT, [1, 5, 7]))

@@ -31,6 +31,7 @@ from relu_audit.graph.scopes import bodies, walk
 from relu_audit.graph.terms import Term, letters_of, matched, terms_of
 
 Rules = Callable[[str, str, int], AxisRule | None]
+
 _BATCH = "b"
 """The letter of a batch whose place an operator fixes."""
 

@@ -49,7 +49,7 @@ _ADDS = {("", "Add"), ("", "Sum")}
 """Operators for which one such operand is enough, if no other is negative."""
 
 _CASTS = {("", "Cast"), ("", "CastLike")}
-"""Operators that keep a whole number of one or more greater than zero, if they make a fraction of it."""
+"""Operators that keep a whole number greater than zero where they make a float of it; a small float may become zero."""
 
 _DEEPEST = 200
 """Operators that are looked back through; behind more, nothing is claimed."""
@@ -79,7 +79,7 @@ def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool
     if key(node) in _ADDS:
         return any(map(holds, given)) and all(not_negative(network, node.inputs[index]) for index in given)
     if key(node) in _CASTS:
-        return _makes_fractions(node) and holds(0)
+        return _is_whole_to_float(node) and holds(0)
     row = TABLE.get(key(node))
     if row is None:
         return False
@@ -88,7 +88,7 @@ def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool
     return (any(map(holds, some)) or not row.any_of) and all(map(holds, every)) and bool(some or every)
 
 
-def _makes_fractions(node: ir.Node) -> bool:
+def _is_whole_to_float(node: ir.Node) -> bool:
     """Whether a cast is from whole numbers to floats."""
     source, made = node.inputs[0], node.outputs[0].dtype
     whole = source is not None and source.dtype is not None and source.dtype.is_integer()

@@ -41,9 +41,9 @@ def complete(model: ir.Model, constants: Collection[ir.Value]) -> bool:
             # A reader in a branch says nothing of what is computed outside: it may never run.
             if not value.name or value.graph is not node.graph or value in inputs or value in constants:
                 continue
-            kind = value.dtype or _kinds(node, opset, constants).get(value)
-            if kind is not None:
-                value.dtype = kind
+            dtype = value.dtype or _types(node, opset, constants).get(value)
+            if dtype is not None:
+                value.dtype = dtype
                 found |= _write(value, sizes)
     return found
 
@@ -60,7 +60,7 @@ def _write(value: ir.Value, told: Sequence[int | None]) -> bool:
     return True
 
 
-def _kinds(node: ir.Node, opset: int, constants: Collection[ir.Value]) -> dict[ir.Value, ir.DataType]:
+def _types(node: ir.Node, opset: int, constants: Collection[ir.Value]) -> dict[ir.Value, ir.DataType]:
     """Element types of operands and results that are those of a constant, as the operator's definition says."""
     try:
         schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
@@ -78,11 +78,12 @@ def _told(node: ir.Node, row: AxisRule, constants: Collection[ir.Value]) -> Iter
         operands, results = terms_of(Operation(node, (None,) * len(node.inputs), (), ()), row)
     except (LookupError, ValueError, TypeError):
         return  # the node's attributes contradict its operator; the runtime will say how
-    entering = [(v, term) for v, term in zip(node.inputs, operands, strict=False) if v is not None]
+    # An operand of one axis may hold one number that serves all, and may have any rank then.
+    own = [(v, term) for v, term in zip(node.inputs, operands, strict=False) if len(term) > 1 or term == ("*",)]
+    entering = [(v, term) for v, term in own if v is not None]
     leaving = [(v, term) for v, term in zip(node.outputs, results, strict=False) if term and term != ("_",)]
-    # A constant of one axis may hold one number that serves all.
-    certain = [(v, term) for v, term in entering if v in constants and len(term) > 1] + leaving
-    sources = [(v.shape, term) for v, term in certain if v.shape is not None]
+    certain = [(v.shape, term) for v, term in entering if v in constants] + [(v.shape, term) for v, term in leaving]
+    sources = [(shape, term) for shape, term in certain if shape is not None and _fits(shape, term)]
     lengths = _lengths(node, sources)
     counts = {mark: len(shape) - len(term) + 1 for shape, term in sources for mark in term if mark in "*~_"}
     if "_" in counts:
@@ -92,6 +93,10 @@ def _told(node: ir.Node, row: AxisRule, constants: Collection[ir.Value]) -> Iter
         if "_" in term or (broadcast and "*" in term) or not set(term) & {"*", "~"} <= counts.keys():
             continue
         yield value, [size for symbol in term for size in _sizes(symbol, counts.get(symbol), lengths, rigid=row.rigid)]
+
+
+def _fits(shape: ir.Shape, term: Term) -> bool:
+    return bool(set(term) & {"*", "~", "_"}) or len(shape) == len(term)
 
 
 def _sizes(symbol: str, count: int | None, lengths: Mapping[str, int], *, rigid: bool) -> list[int | None]:

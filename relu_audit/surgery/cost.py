@@ -49,11 +49,14 @@ def samples_fed(inputs: Iterable[GraphInput], data: DataInfo, feeds: Feeds) -> i
         data: How the audit fed them.
         feeds: What is fed in the run.
     """
-    feeding = {one.name: one.feeding for one in data.inputs}
-    along = [one for one in inputs if one.batch_axis is not None and feeding.get(one.name) == "samples"]
-    if "rows" in feeding.values():
-        return 1
-    return max((feeds[one.name].shape[one.batch_axis or 0] for one in along if one.name in feeds), default=1) or 1
+    axes = {one.name: one.batch_axis for one in inputs}
+    found = [1]
+    for one in data.inputs:
+        axis = axes.get(one.name)
+        if axis is not None and one.name in feeds and one.feeding != "repeated":
+            in_one = one.shape[1 + axis] if one.feeding == "rows" else 1
+            found.append(feeds[one.name].shape[axis] // max(in_one, 1))
+    return max(found)
 
 
 def _lengths(ground: Ground, read: Signature, solution: Solution | None) -> Lengths | None:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Bools, Ints
-from relu_audit.surgery.facts import ALWAYS, Facts, Mix
+from relu_audit.surgery.facts import ALWAYS, Facts, Groups, Mix
 
 NEEDED, LAST, ALIGNED, UNEVEN = "needed", "last-unit", "alignment", "uneven-groups"
 
@@ -146,7 +146,7 @@ class _Solver:
             least = int(self.out[labels].sum(axis=1).min())
             while True:
                 out = self.out[labels].sum(axis=1)
-                goal = next(lost for lost in range(int(out.min()), -1, -1) if self._is_aligned(labels, lost))
+                goal = next(lost for lost in range(int(out.min()), -1, -1) if self._is_aligned(one, lost))
                 group = int(out.argmax())
                 if out[group] == goal:
                     break
@@ -155,12 +155,12 @@ class _Solver:
                 changed = True
         return changed
 
-    def _is_aligned(self, labels: Ints, lost: int) -> bool:
-        """Whether groups, and all of them together, keep to their alignment if each loses so many entries."""
-        groups, size = labels.shape
+    def _is_aligned(self, one: Groups, lost: int) -> bool:
+        """Whether the axes of all groups together, and of one group, keep to their alignment if each loses so many."""
+        groups, size = one.entries.shape
         return not any(
-            length % self.align == 0 and left % self.align
-            for length, left in ((size, size - lost), (groups * size, groups * (size - lost)))
+            times * size % self.align == 0 and times * (size - lost) % self.align
+            for times in ((groups, 1) if one.serving else (groups,))
         )
 
     def _put_back_lengths(self) -> bool:
