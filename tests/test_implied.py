@@ -215,6 +215,7 @@ NOT_NEGATIVE = {
     "codes of a softplus": "v = Softplus (h)",
     "codes of a square root of a square": "k = Mul (h, h)\n a = Abs (k)\n v = Sqrt (a)",
     "codes of an exponential": "v = Exp (h)",
+    "codes of a comparison": "a = Greater (h, s)\n v = Cast <to = 1> (a)",
     "codes of a probability times another": "a = Sigmoid (h)\n c = Softmax (h)\n v = Mul (a, c)",
 }
 

@@ -19,6 +19,7 @@ from relu_audit.graph.folding import computed
 from relu_audit.graph.fused import unfuse
 from relu_audit.graph.kinds import mark_kinds, tensors_alone
 from relu_audit.graph.layout import Size
+from relu_audit.graph.ranks import complete
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
 
 _CASTS = ("Cast", "CastLike")
@@ -107,14 +108,19 @@ def normalize(checkpoint: Checkpoint) -> Network:
             if value.const_value is not None:  # value_info may say otherwise, and is wrong
                 value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
     mark_kinds(model, checkpoint.maps)
-    with tensors_alone(model), _shapes_rederived(model), _warnings_of("onnx_ir", notes):
-        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    weights = _weights(model)
+    infer = passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+    with tensors_alone(model), _warnings_of("onnx_ir", notes):
+        with _shapes_rederived(model):
+            infer(model)
+        if complete(model, weights):
+            infer(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
     return Network(
         model=model,
         folder=checkpoint.folder,
         maps=checkpoint.maps,
-        weights=_weights(model),
+        weights=weights,
         remarks=dict.fromkeys(notes),
     )
 

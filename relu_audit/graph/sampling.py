@@ -11,13 +11,14 @@ import onnx_ir as ir
 
 from relu_audit.errors import UsageError
 from relu_audit.graph import implied
-from relu_audit.graph.channels import FIXED_BATCH, Follower, Rules, followed, matched, terms_of
+from relu_audit.graph.channels import FIXED_BATCH, Follower, Rules, followed
 from relu_audit.graph.independence import Independence, independence
 from relu_audit.graph.layout import Axis, Kind, Layout, Size, axis_size
 from relu_audit.graph.normalize import Network, sizes
 from relu_audit.graph.rectifiers import Rectifies
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.standing import FREE, Standing, State
+from relu_audit.graph.terms import matched, terms_of
 
 Place = tuple[str, int]
 """An axis of an input, by the input's name."""

@@ -183,6 +183,8 @@ def never_negative(network: Network, value: ir.Value | None, rectified: Judge, d
     constant = network.constant(value)
     if constant is not None:
         return bool(np.all(constant >= 0))
+    if value.dtype is ir.DataType.BOOL:
+        return True
     node = value.producer()
     if node is None:
         return False

@@ -57,6 +57,11 @@ EXPLAINED: Mapping[str, Explanation] = {
         "with another number, and no bias can stand in for that.",
         "It can go if nothing is padded, or if the constant is zero: no bias or shift after the unit.",
     ),
+    "zero-divisor": Explanation(
+        "Its channel is zero, and the model divides the channel by a value that may be zero too, as the sum of a mask "
+        "may. 0 / 0 is NaN, and what reads the channel is NaN then.",
+        "Give the divisor a lower bound in the model, such as Max or Clip with a positive constant.",
+    ),
     "not-by-structure": Explanation(
         "It showed one value on all data, but the graph does not say that it can have no other.",
         "If you know that it cannot, write the constant into the model and prune again.",

@@ -237,18 +237,26 @@ def _is_made(place: Place, mix: Mix, letters: set[str]) -> bool:
 
 
 def _session(ground: Ground, mix: Mix, shape: tuple[int, ...], numbers: np.ndarray) -> Session:
-    """The node with its weight and a data input: ``data`` to ``result``."""
-    node = mix.node
+    """The node with its weight, zeros for its bias, and a data input: ``data`` to ``result``."""
+    node, law = mix.node, ground.law(mix.node)
     kind = ir.TensorType(ir.DataType.from_numpy(numbers.dtype))
     data = ir.Value(name="data", shape=ir.Shape(shape), type=kind)
-    tensor = ir.Tensor(numbers, name="weight")
-    weight = ir.Value(name="weight", shape=ir.Shape(numbers.shape), type=kind, const_value=tensor)
-    operands = {mix.operand: data, mix.weight: weight}
+
+    def held(array: np.ndarray, name: str) -> ir.Value:
+        tensor = ir.Tensor(array, name=name)
+        return ir.Value(name=name, shape=ir.Shape(array.shape), type=kind, const_value=tensor)
+
+    operands = {mix.operand: data, mix.weight: held(numbers, "weight")}
+    if law is not None and law.bias is not None and law.bias < len(node.inputs) and node.inputs[law.bias] is not None:
+        # Earlier opsets demand a bias: Gemm's is optional since 11.
+        zeros = np.zeros(1 if law.bias_spreads else mix.results.size, numbers.dtype)
+        operands[law.bias] = held(zeros, "bias")
     output = ir.Value(name="result")
-    values = [operands.get(index) for index in range(max(mix.operand, mix.weight or 0) + 1)]
+    values = [operands.get(index) for index in range(max(index or 0 for index in operands) + 1)]
     copy = ir.Node(node.domain, node.op_type, values, node.attributes.values(), outputs=[output])
+    constants = [value for value in operands.values() if value is not data]
     opsets = dict(ground.network.opsets)
-    graph = ir.Graph([data], [output], nodes=[copy], initializers=[weight], opset_imports=opsets, name="one_node")
+    graph = ir.Graph([data], [output], nodes=[copy], initializers=constants, opset_imports=opsets, name="one_node")
     return Session(ir.Model(graph, ir_version=8), None, ground.rehearsal.engine, optimize=False)
 
 

@@ -57,7 +57,7 @@ class Part(Record, frozen=True, kw_only=True):
 
 
 class Fold(Record, frozen=True, kw_only=True):
-    """An initializer whose numbers take up what removed constants added."""
+    """An initializer whose numbers are new: they take up constants, or its groups lose other entries than the first."""
 
     initializer: str
     note: str
@@ -72,7 +72,7 @@ class Plan(Record, frozen=True, kw_only=True):
         cuts: What leaves which initializer of the main graph; those in bodies are cut as well, and not listed.
         parts: What became of initializers that served several places, beside what has kept their name.
         dropped: Initializers that go altogether.
-        folds: Initializers that take up constants.
+        folds: Initializers whose numbers are new, as they take up constants or lose other entries in every group.
         align: Lengths that were multiples of this still are.
         before: Cost of the original.
         after: Cost of the result.
