@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from relu_audit import audit
+from relu_audit.errors import DataError
 from relu_audit.records import STATUSES, SiteAudit
 from tests.graphs import graph
 from tests.oracle import assert_all_agree, one_by_one, oracle
