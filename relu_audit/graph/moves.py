@@ -272,7 +272,7 @@ def gather_elements(op: Operation) -> Sequence[Layout | None]:
     if source is None:
         return [opaque_output(op)]
     told = [(axis_size(axis), op.size(index)) for index, axis in enumerate(source)]
-    cut = {i for i, (old, new) in enumerate(told) if isinstance(old, int) and isinstance(new, int) and old != new}
+    cut = {i for i, (old, new) in enumerate(told) if old is None or old != new}
     return [_taken(op, source, {op.integer("axis", 0) % len(source), *cut}, 0)]
 
 
