@@ -7,20 +7,28 @@ from collections.abc import Mapping
 import msgspec
 
 from relu_audit.errors import AuditError
+from relu_audit.graph import axes
 from relu_audit.graph.checkpoint import ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import Located, locate
 from relu_audit.graph.normalize import normalize
+from relu_audit.graph.sampling import choose, readings
 from relu_audit.records import ListedSite, Listing
 from relu_audit.version import tool_name
 
 
-def sites(model: ModelSource, *, unit_axes: Mapping[str, int] | None = None) -> Listing:
+def sites(
+    model: ModelSource,
+    *,
+    unit_axes: Mapping[str, int] | None = None,
+    batch_axes: Mapping[str, int | None] | None = None,
+) -> Listing:
     """List every rectifier of a model, with its units and where they come from, and whatever cannot be observed.
 
     Args:
         model: Path, bytes or protobuf of an ONNX model.
         unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
+        batch_axes: For an input the axis that holds samples, or None where the whole input belongs to every sample.
 
     Raises:
         AuditError: The model cannot be read, or ``unit_axes`` does not fit it.
@@ -28,7 +36,9 @@ def sites(model: ModelSource, *, unit_axes: Mapping[str, int] | None = None) -> 
     try:
         checkpoint = open_checkpoint(model)
         network = normalize(checkpoint)
-        census = locate(network, graph_inputs(network), unit_axes)
+        best = choose(readings(network, axes.rule, batch_axes or {}))
+        inputs = graph_inputs(network, best.axes if best else {})
+        census = locate(network, inputs, unit_axes)
     except AuditError:
         raise
     except Exception as error:  # a graph may break its own rules in any way

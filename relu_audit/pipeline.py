@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import math
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import onnx
 import onnx_ir as ir
 
 from relu_audit import records
 from relu_audit.audited import Audit, load
-from relu_audit.errors import AuditError, DataError, RunError
+from relu_audit.errors import DataError
 from relu_audit.examine.prospects import with_prospect
 from relu_audit.examine.why import explained
-from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
-from relu_audit.graph.inputs import GraphInput, graph_inputs
-from relu_audit.graph.locate import Census, Located, locate
-from relu_audit.graph.normalize import Network, normalize
-from relu_audit.graph.precision import in_float32, types_to_carry
+from relu_audit.graph.checkpoint import ModelSource
+from relu_audit.graph.locate import Census
 from relu_audit.judge.baseline import baseline as baseline_of
 from relu_audit.judge.baseline import refuse_stranger
 from relu_audit.judge.gate import gate
@@ -31,22 +24,15 @@ from relu_audit.judge.patterns import refuse_unmatched
 from relu_audit.judge.policy import WaiverLike, in_range
 from relu_audit.judge.policy import policy as policy_of
 from relu_audit.judge.verdict import verdict
+from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
-from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrument
-from relu_audit.observe.probe import rows
-from relu_audit.observe.session import Engine, Session, engine, refused
+from relu_audit.observe.session import engine
 from relu_audit.observe.stream import OnProgress, Progress, stream
+from relu_audit.observe.ways import Samples, Stated
+from relu_audit.opening import Opened, explained_by, not_runnable, open_model
 from relu_audit.records import Baseline, DataInfo, Policy, RuntimeInfo, SiteAudit, as_text
+from relu_audit.settling import UNKNOWN_BATCH, Sight, settle
 from relu_audit.version import tool_name
-
-BATCH_BYTES = 32 << 20
-"""An automatic batch keeps the largest rectifier's output under this."""
-
-MOST_SAMPLES = 256
-"""Samples in an automatic batch, at most."""
-
-UNKNOWN_BATCH = 8
-"""Samples in an automatic batch where activations are of unknown size."""
 
 
 def audit(
@@ -55,6 +41,8 @@ def audit(
     *,
     batch_size: int | None = None,
     limit: int | None = None,
+    batch_axes: Mapping[str, int | None] | None = None,
+    samples: Samples | None = None,
     provider: str = "cpu",
     threads: int = 0,
     custom_ops: Sequence[str | os.PathLike[str]] = (),
@@ -84,6 +72,10 @@ def audit(
             ``file.py:function``, ``random:N``, a dict of arrays by input name, or an iterable of such dicts.
         batch_size: Samples per run; by default chosen from the sizes of the activations.
         limit: Use at most so many samples.
+        batch_axes: For an input the axis that holds samples, or None where the whole input belongs to every sample.
+            Where nothing is said, the axis is derived from the graph.
+        samples: ``rows``: each row along that axis is a sample. ``feeds``: each feed is one sample, run as it came.
+            By default rows are samples where no operator lets rows change each other.
         provider: An onnxruntime execution provider, by full name or first part (``cuda``).
         threads: Threads within an operator; 0 leaves it to onnxruntime.
         custom_ops: Libraries of custom operators to register with onnxruntime. They are code, and it is run.
@@ -128,56 +120,36 @@ def audit(
         today=today or datetime.datetime.now(datetime.UTC).date(),
     )
     asked = _Asked(policy, None if baseline is None else _baseline(baseline, policy))
+    stated = Stated(dict(batch_axes or {}), samples)
     ran_by = engine(provider, threads, custom_ops)
-    with _explained(model, ran_by):
-        opened = _open(model, unit_axes)
-        carried = _not_runnable(opened, ran_by)
+    with explained_by(model, ran_by):
+        opened = open_model(model, unit_axes, stated.axes)
+        carried = not_runnable(opened, ran_by)
         if carried:
-            opened = _open(model, unit_axes, carried=carried)
+            opened = open_model(model, unit_axes, stated.axes, carried=carried)
         _refuse_strangers(asked, opened.census)
         if not opened.census.located:
             shown, notes = _unused(data, opened, inputs, limit)
             return _record(opened, shown, (), asked, _runtime(ran_by, 1, carried), notes)
-        dataset = Dataset(data, opened.inputs, inputs, limit)
-        if any(use.pattern is None for one in opened.census.located for use in one.uses):
-            opened = _open(model, unit_axes, _ranks(opened, dataset, ran_by), carried)
-        together, size = _batching(opened, dataset, batch_size)
-        form = Form(per_sample=together, pre_activations=near_misses, denormals=ran_by.keeps_denormals)
-        observed = instrument(opened.network, opened.census.located, form)
-        session = Session(observed.model, opened.network.folder, ran_by)
+        calibration = Calibration(data, opened.inputs)
+        fed = settle(opened, calibration, ran_by, stated, Sight(near_misses, batch_size, inputs, limit))
+    opened = fed.opened
     opened.checkpoint.forget_pages()
-    notes = _rounding(opened.census)
-    if together and size > 1 and dataset.fixed_batch is None:
-        coupled = _coupled(session, observed, dataset)
-        if coupled:
-            size = 1
-            notes.append(f"samples were fed one at a time: {coupled}")
-    streamed = stream(session, observed, dataset.batches(size), dataset.expected, on_progress or _ignore)
+    notes = [*_rounding(opened.census), *fed.notes]
+    streamed = stream(
+        fed.session, fed.observed, fed.dataset.batches(fed.size), fed.dataset.expected, on_progress or _ignore
+    )
     sites = tuple(
-        verdict(one.site, tally, policy, per_run=together and not all(use.batch_alone for use in one.uses))
+        verdict(one.site, tally, policy, per_run=fed.counts_runs(one))
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
     sites = explained(opened.network, opened.census, sites)
     opened.checkpoint.forget_pages()
-    runtime = _runtime(ran_by, size, carried)
-    found = _record(opened, dataset.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
+    runtime = _runtime(ran_by, fed.size, carried)
+    found = _record(opened, fed.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
     if not costs:
         return found
     return with_prospect(found, model, data, inputs=inputs, provider=provider, threads=threads, custom_ops=custom_ops)
-
-
-@contextmanager
-def _explained(model: ModelSource, ran_by: Engine) -> Generator[None]:
-    """Let the runtime say what is wrong with a graph that breaks its own rules: we read it as if it did not."""
-    try:
-        yield
-    except AuditError:
-        raise
-    except Exception as error:
-        said = refused(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model, ran_by)
-        if said:
-            raise invalid(said) from error
-        raise
 
 
 @dataclass(frozen=True)
@@ -202,41 +174,8 @@ def _refuse_strangers(asked: _Asked, census: Census) -> None:
         refuse_stranger(asked.baseline, places)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    checkpoint: Checkpoint
-    network: Network
-    inputs: tuple[GraphInput, ...]
-    census: Census
-
-
-def _open(
-    model: ModelSource,
-    unit_axes: Mapping[str, int] | None,
-    ranks: Mapping[int, int | None] | None = None,
-    carried: Sequence[ir.DataType] = (),
-) -> _Opened:
-    checkpoint = open_checkpoint(model)
-    network = normalize(checkpoint)
-    in_float32(network.model, carried)
-    inputs = graph_inputs(network)
-    return _Opened(checkpoint, network, inputs, locate(network, inputs, unit_axes, ranks))
-
-
-def _not_runnable(opened: _Opened, ran_by: Engine) -> tuple[ir.DataType, ...]:
-    """Element types of the graph that the provider cannot compute in."""
-    dtypes = types_to_carry(opened.network.model)
-    if not dtypes or not opened.census.located:
-        return ()
-    try:
-        Session(opened.network.model, opened.network.folder, ran_by)
-    except RunError:
-        return dtypes
-    return ()
-
-
 def _unused(
-    data: object, opened: _Opened, keys: Mapping[str, str] | None, limit: int | None
+    data: object, opened: Opened, keys: Mapping[str, str] | None, limit: int | None
 ) -> tuple[DataInfo, list[str]]:
     """What the data is, where nothing rests on it: data that is no good does not matter then, but is named."""
     try:
@@ -273,70 +212,8 @@ def _rounding(census: Census) -> list[str]:
     ]
 
 
-def _ranks(opened: _Opened, dataset: Dataset, ran_by: Engine) -> dict[int, int | None]:
-    """Ranks of the rectifiers whose rank the file does not tell, by position, from one run on the first sample."""
-    unknown = [use for one in opened.census.located for use in one.uses if use.pattern is None]
-    names = expose_ranks(opened.network, unknown)
-    session = Session(opened.network.model, opened.network.folder, ran_by)
-    results = session.run(dataset.first_feed(), names)
-    # What the first sample does not reach shows as zeros; a real shape without elements cannot be told apart.
-    return {
-        use.position: results[name].size if results[name].size == 0 or results[name].all() else None
-        for use, name in zip(unknown, names, strict=True)
-    }
-
-
-def _batching(opened: _Opened, dataset: Dataset, wanted: int | None) -> tuple[bool, int]:
-    """Whether runs hold several samples that stay apart, and how many of them."""
-    uses = [use for one in opened.census.located for use in one.uses]
-    apart = all(use.batch_alone for use in uses)
-    if dataset.one_by_one:
-        return False, 1
-    if dataset.fixed_batch is not None:
-        # A batch of one needs no batch axis; a larger fixed one leaves sites without it counted per run.
-        return dataset.fixed_batch > 1, dataset.fixed_batch
-    if not apart:
-        return False, 1
-    return True, wanted or _auto_batch(opened.census.located)
-
-
-def _auto_batch(located: Sequence[Located]) -> int:
-    """The largest power of two that keeps the largest rectifier's output within bounds."""
-    largest = 1
-    for use in (use for one in located for use in one.uses):
-        pieces = [piece.size for axis in use.pattern or () for piece in axis if piece.role != "n"]
-        known = [size for size in pieces if isinstance(size, int)]
-        if len(known) < len(pieces):
-            return UNKNOWN_BATCH
-        largest = max(largest, math.prod(known) * 4)
-    fitting = max(BATCH_BYTES // largest, 1)
-    return min(1 << (fitting.bit_length() - 1), MOST_SAMPLES)
-
-
-def _coupled(session: Session, observed: Observed, dataset: Dataset) -> str:
-    """Why two samples cannot share a run: the model refuses, or one changes what the other shows. Empty if they can."""
-    two, one = dataset.two_that_differ(), dataset.first_feed()
-    if two is None:
-        return ""
-    alone = session.run(one, observed.fetch)
-    try:
-        both = session.run(two, observed.fetch)
-        pairs = [(rows(site, both, 2), rows(site, alone, 1)) for site in observed.probes]
-    except RunError:
-        return "the model does not take two at once"
-    for beside, single in pairs:
-        if beside is None or single is None:
-            continue
-        a, b = beside.mass[:1], single.mass
-        sound = np.isfinite(a) & np.isfinite(b)
-        scale = np.abs(b[sound]).max(initial=0)
-        if not np.allclose(a[sound], b[sound], rtol=1e-3, atol=1e-4 * scale):
-            return "what one shows depends on the others in its batch"
-    return ""
-
-
 def _record(
-    opened: _Opened,
+    opened: Opened,
     data: DataInfo,
     sites: tuple[SiteAudit, ...],
     asked: _Asked,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from relu_audit.graph import along, axes_contrib, fills, images, letters, moves
+from relu_audit.graph import along, axes_contrib, images, letters, moves, sized
 from relu_audit.graph.along import Along
 from relu_audit.graph.axis_rule import AxisRule as AxisRule
 from relu_audit.graph.bodies import BRANCHES, ITERATIONS, SLICES
@@ -107,12 +107,12 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("Split", move=moves.take_along("axis", 0)),
     AxisRule("TopK", move=moves.take_along("axis", -1), mixes=along.named("axis", -1)),
     AxisRule("Slice", move=moves.take_axes),
-    AxisRule("Gather", move=moves.gather),
+    AxisRule("Gather", move=moves.gather, picks=moves.gathered),
     AxisRule("Pad", move=moves.pad),
-    AxisRule("Expand", move=moves.expand),
-    AxisRule("Tile", move=fills.tile),
-    AxisRule("ConstantOfShape", move=fills.filled, since=9),
-    AxisRule("Range", move=fills.counted, since=11),
+    AxisRule("Expand", move=sized.expand),
+    AxisRule("Tile", move=sized.tile),
+    AxisRule("ConstantOfShape", move=sized.filled, since=9),
+    AxisRule("Range", move=sized.count_up, since=11),
     AxisRule("NonZero", "_ -> r k", since=9),
     AxisRule("OneHot", "", letters=letters.one_hot, since=9),
     AxisRule("If", body=BRANCHES),
@@ -122,7 +122,7 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("Upsample", move=images.spatial, mixes=along.resampled),
     AxisRule("DepthToSpace", move=images.depth_to_space),
     AxisRule("SpaceToDepth", move=images.space_to_depth),
-    AxisRule("GatherND", move=moves.gather_nd, placed=along.picked_by_row, since=11),
+    AxisRule("GatherND", move=moves.gather_nd, picks=moves.gathered_nd, placed=along.picked_by_row, since=11),
     AxisRule("GatherElements", move=moves.gather_elements, aligned=(1,), since=11),
     AxisRule(
         "ReverseSequence", "*, _ -> *", letters=letters.reversed_rows, mixes=along.named("time_axis", 0), since=10

@@ -23,11 +23,67 @@ class Body:
         enters: Layouts of the body's inputs.
         returns: The same after what each body returns, given what entered.
         leaves: Layouts of the node's outputs, from what each body returns.
+        route: Which values are which, given how many results the node has.
     """
 
     enters: Callable[[Operation], list[Layout | None]]
     returns: Callable[[Operation, Layouts, Sequence[Layouts]], list[Layout | None]]
     leaves: Callable[[Operation, Sequence[Layouts]], list[Layout | None]]
+    route: Callable[[Operation, int], Route]
+
+
+@dataclass(frozen=True)
+class Sliced:
+    """One entry at a time of an operand, along an axis."""
+
+    operand: int
+    axis: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which values are which, outside of a node's bodies and inside.
+
+    Attributes:
+        enters: For each input of a body the operand that it is; None for a number that the operator itself gives.
+        returns: For each input of a body the result of the body that comes round to it; None where none does.
+        leaves: For each result of the node the result of a body that it is.
+        decides: Operands that decide what is run, or how often.
+        decides_within: Results of a body that do.
+    """
+
+    enters: tuple[int | Sliced | None, ...] = ()
+    returns: tuple[int | None, ...] = ()
+    leaves: tuple[int, ...] = ()
+    decides: tuple[int, ...] = ()
+    decides_within: tuple[int, ...] = ()
+
+
+def _branch_route(op: Operation, results: int) -> Route:
+    del op
+    return Route(leaves=tuple(range(results)), decides=(0,))
+
+
+def _loop_route(op: Operation, results: int) -> Route:
+    carried = max(len(op.node.inputs) - 2, 0)
+    return Route(
+        enters=(None, None, *range(2, 2 + carried)),
+        returns=(None, None, *range(1, 1 + carried)),
+        leaves=tuple(range(1, 1 + results)),
+        decides=(0, 1),
+        decides_within=(0,),
+    )
+
+
+def _scan_route(op: Operation, results: int) -> Route:
+    count = len(op.node.inputs)
+    states = count - op.integer("num_scan_inputs", 0)
+    axes = op.integers("scan_input_axes") or [0] * (count - states)
+    return Route(
+        enters=(*range(states), *(Sliced(states + i, axis) for i, axis in enumerate(axes))),
+        returns=(*range(states), *[None] * len(axes)),
+        leaves=tuple(range(results)),
+    )
 
 
 def _nothing(op: Operation) -> list[Layout | None]:
@@ -112,11 +168,11 @@ def _without(layout: Layout | None, axis: int) -> Layout | None:
     return (*layout[:at], *layout[at + 1 :])
 
 
-BRANCHES = Body(_nothing, _unchanged, _either)
+BRANCHES = Body(_nothing, _unchanged, _either, _branch_route)
 """If: bodies without inputs, one of which is taken."""
 
-ITERATIONS = Body(_loop_enters, _loop_returns, _loop_leaves)
+ITERATIONS = Body(_loop_enters, _loop_returns, _loop_leaves, _loop_route)
 """Loop: iteration number and condition, then carried values; outputs are the carried ones and stacks."""
 
-SLICES = Body(_scan_enters, _scan_returns, _scan_leaves)
+SLICES = Body(_scan_enters, _scan_returns, _scan_leaves, _scan_route)
 """Scan (opset 9 and later): states, then slices of the scanned inputs; outputs are the states and stacks."""

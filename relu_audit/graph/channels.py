@@ -11,20 +11,21 @@ import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.bodies import Body
-from relu_audit.graph.extents import Element, Extent, elements
+from relu_audit.graph.extents import Element, Extent, elements, rank_of
 from relu_audit.graph.layout import (
     BATCH,
     Axis,
     Factor,
     Kind,
     Layout,
+    Length,
     Letter,
     Size,
+    Span,
     axis_size,
     merged,
     opaque,
     resized,
-    without_batch,
 )
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.normalize import Network, sizes
@@ -33,7 +34,7 @@ from relu_audit.graph.scopes import bodies, walk
 Rules = Callable[[str, str, int], AxisRule | None]
 Term = tuple[str, ...]
 
-_BATCH = "b"
+FIXED_BATCH = "b"
 """The letter of a batch whose place an operator fixes."""
 
 _AXIS = re.compile(r"\([^)]*\)|[^\s,]")
@@ -47,60 +48,44 @@ def follow(network: Network, rules: Rules, batch_axes: Mapping[str, int | None])
         rules: Looks a row up by domain, operator and opset.
         batch_axes: For each graph input the axis that holds samples; None where there is none.
     """
+    return followed(network, rules, batch_axes).layouts
+
+
+def followed(network: Network, rules: Rules, batch_axes: Mapping[str, int | None]) -> Follower:
+    """As :func:`follow`, for those who ask further. Every axis of every graph input has a letter of its own."""
+    graph = network.model.graph
     layouts: dict[ir.Value, Layout] = {}
-    for value in network.model.graph.inputs:
+    for value in graph.inputs:
         known = sizes(value)
         if known is not None:
-            layouts[value] = _with_batch(opaque(known), known, batch_axes.get(value.name or ""))
-    return _followed(network, rules, layouts)
+            layouts[value] = _own_letters(value.name or "", known, batch_axes.get(value.name or ""))
+    follower = Follower(network, rules, {step.node: step.position for step in walk(graph)}, layouts)
+    follower.graph(graph)
+    return follower
 
 
-def batch_axes(network: Network, rules: Rules) -> dict[str, int]:
-    """For the graph inputs that come to an operator which fixes the place of its batch (RNN, say): their axis there."""
-    nodes = [step.node for step in walk(network.model.graph)]
-    stating = [node for node in nodes if _BATCH in _signature(network, rules, node)]
-    if not stating:
-        return {}
-    layouts: dict[ir.Value, Layout] = {}
-    for value in network.model.graph.inputs:
-        known = sizes(value) or ()
-        letters = [Letter(Kind.POSITION, value.name or "", order) for order in range(len(known))]
-        layouts[value] = tuple((Factor(letter, size),) for letter, size in zip(letters, known, strict=True))
-    _followed(network, rules, layouts)
-    found: dict[str, int] = {}
-    for node in stating:
-        row = _row(network, rules, node)
-        operation = Operation(node, tuple(None if v is None else layouts.get(v) for v in node.inputs), (), ())
-        terms = terms_of(operation, row)[0] if row is not None else []
-        for index, (term, layout) in enumerate(zip(terms, operation.inputs, strict=False)):
-            for axis in [axis for symbol, axis in matched(term, layout or ()) if symbol == _BATCH]:
-                letter = axis[0].letter
-                # The data itself has its batch there; a state or a list of lengths of fixed size may be a table.
-                certain = index == 0 or not isinstance(axis[0].size, int)
-                if len(axis) == 1 and letter.order >= 0 and letter.kind is Kind.POSITION and certain:
-                    found.setdefault(letter.weight, letter.order)
-    return found
-
-
-def _followed(network: Network, rules: Rules, layouts: dict[ir.Value, Layout]) -> dict[ir.Value, Layout]:
-    graph = network.model.graph
-    positions = {step.node: step.position for step in walk(graph)}
-    _Follower(network, rules, positions, layouts).graph(graph)
-    return layouts
-
-
-def _row(network: Network, rules: Rules, node: ir.Node) -> AxisRule | None:
-    opsets = network.opsets
-    return rules(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
-
-
-def _signature(network: Network, rules: Rules, node: ir.Node) -> str:
-    row = _row(network, rules, node)
-    return "" if row is None else row.signature
+def _own_letters(name: str, known: Sequence[Size], batch_axis: int | None) -> Layout:
+    return tuple(
+        (Factor(BATCH, size),)
+        if axis == batch_axis
+        else ()
+        if size == 1
+        else (Factor(Letter(Kind.POSITION, name, axis), size),)
+        for axis, size in enumerate(known)
+    )
 
 
 @dataclass(frozen=True)
-class _Follower:
+class Follower:
+    """The axes of a graph's values, and what a row may look at, node by node.
+
+    Attributes:
+        network: The graph.
+        rules: Looks a row up by domain, operator and opset.
+        positions: Number of every node in walking order.
+        layouts: The layout of every value, as far as the graph has been followed.
+    """
+
     network: Network
     rules: Rules
     positions: Mapping[ir.Node, int]
@@ -126,16 +111,9 @@ class _Follower:
             self.layouts[value] = layout
 
     def _outputs(self, node: ir.Node) -> list[Layout | None]:
-        row = _row(self.network, self.rules, node)
-        shapes = tuple(sizes(value) for value in node.outputs)
+        row, operation = self.row(node), self.operation(node)
+        shapes = operation.shapes
         frozen = [None if shape is None else opaque(shape) for shape in shapes]
-        operation = Operation(
-            node=node,
-            inputs=tuple(None if value is None else self.layouts.get(value) for value in node.inputs),
-            constants=tuple(self.network.constant(value) for value in node.inputs),
-            shapes=shapes,
-            lists=lambda index: self._sizes_listed(node.inputs[index]),
-        )
         if row is not None and row.body is not None:
             found = self._through_bodies(node, operation, row.body)
         elif row is None:
@@ -151,23 +129,49 @@ class _Follower:
             except (LookupError, ValueError, TypeError, ZeroDivisionError):
                 # The node's attributes or operands contradict its operator; the runtime will say how.
                 return frozen
-        if row.couples:
-            found = [None if layout is None else without_batch(layout) for layout in found]
         # A layout whose rank contradicts inference is worth less than none.
         return [
             f if a is None or (f is not None and s is not None and len(a) != len(s)) else a
             for a, f, s in zip([*found, *[None] * len(frozen)], frozen, shapes, strict=False)
         ]
 
-    def _sizes_listed(self, value: ir.Value | None) -> tuple[Size, ...] | None:
-        found = elements(self.network, value)
-        return None if found is None else tuple(self._size(element) for element in found)
+    def row(self, node: ir.Node) -> AxisRule | None:
+        """The row of a node's operator at the opset of the graph."""
+        return self.rules(node.domain, node.op_type, self.opset(node))
 
-    def _size(self, element: Element) -> Size:
-        if isinstance(element, Extent):
-            layout = self.layouts.get(element.value)
-            return None if layout is None else axis_size(layout[element.axis])
-        return element if element is not None and element > 0 else None
+    def opset(self, node: ir.Node) -> int:
+        """The opset of a node's domain."""
+        opsets = self.network.opsets
+        return opsets.get(node.domain, opsets.get("", 0))
+
+    def operation(self, node: ir.Node) -> Operation:
+        """What a row may look at, of a node whose operands have been followed."""
+        return Operation(
+            node=node,
+            inputs=tuple(None if value is None else self.layouts.get(value) for value in node.inputs),
+            constants=tuple(self.network.constant(value) for value in node.inputs),
+            shapes=tuple(sizes(value) for value in node.outputs),
+            lists=lambda index: self._lengths(node.inputs[index]),
+            opset=self.opset(node),
+        )
+
+    def elements(self, value: ir.Value | None) -> tuple[Element, ...] | None:
+        """The numbers of a list of sizes, as :func:`relu_audit.graph.extents.elements` has them."""
+        return elements(self.network, value, self._rank)
+
+    def _rank(self, value: ir.Value) -> int | None:
+        layout = self.layouts.get(value)
+        return rank_of(value) if layout is None else len(layout)
+
+    def _lengths(self, value: ir.Value | None) -> tuple[Length, ...] | None:
+        found = self.elements(value)
+        return None if found is None else tuple(self._length(element) for element in found)
+
+    def _length(self, element: Element) -> Length:
+        if not isinstance(element, Extent):
+            return element
+        layout = self.layouts.get(element.value)
+        return None if layout is None else Span(layout[element.axis], element.times)
 
     def _through_bodies(self, node: ir.Node, operation: Operation, body: Body) -> Sequence[Layout | None]:
         """Into the bodies and out again; what comes back from one iteration to the next must keep its layout."""
@@ -199,7 +203,7 @@ def read_at(network: Network, rules: Rules, value: ir.Value, rank: int) -> Readi
     axes = tuple((Factor(Letter(Kind.POSITION, order=i), None),) for i in range(rank))
     found: set[tuple[int, str]] = set()
     for node, index in value.uses():
-        row = _row(network, rules, node)
+        row = rules(node.domain, node.op_type, network.opsets.get(node.domain, network.opsets.get("", 0)))
         weight = next((network.weights[v] for v in node.inputs if v is not None and v in network.weights), None)
         if row is None or row.move is not None or row.body is not None or weight is None:
             continue
@@ -225,7 +229,7 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
     births = _Births()
     for term, layout, weight in zip(terms, op.inputs, weights, strict=False):
         for symbol, axis in [] if layout is None else matched(term, layout):
-            if weight is None or not contracts or symbol == _BATCH:
+            if weight is None or not contracts or symbol == FIXED_BATCH:
                 data[symbol].append(axis)
             else:
                 births.add(symbol, weight, axis_size(axis))
@@ -341,12 +345,6 @@ def _term(text: str) -> Term:
 def letters_of(symbol: str) -> list[str]:
     """The letters of ``(g o)``; a written-out ``~0`` or ``*1`` is a letter by itself."""
     return [symbol] if symbol[0] in "~*" and len(symbol) > 1 else [x for x in symbol if x.isalpha()]
-
-
-def _with_batch(layout: Layout, known: Sequence[Size], batch_axis: int | None) -> Layout:
-    if batch_axis is None:
-        return layout
-    return tuple((Factor(BATCH, known[i]),) if i == batch_axis else axis for i, axis in enumerate(layout))
 
 
 def _label_weight(value: ir.Value, weight: str, layouts: dict[ir.Value, Layout]) -> None:

@@ -248,6 +248,4 @@ def _marked(layout: Layout | None, axis: int | None) -> Layout | None:
 
 def _listed(constants: Watched, index: int) -> tuple[Size, ...] | None:
     numbers: np.ndarray | None = constants[index] if index < len(constants) else None
-    if numbers is None or numbers.dtype.kind not in "iu":
-        return None
-    return tuple(int(number) if number > 0 else None for number in numbers.ravel())
+    return None if numbers is None or numbers.dtype.kind not in "iu" else tuple(map(int, numbers.ravel()))

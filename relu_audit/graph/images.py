@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relu_audit.graph.layout import Axis, Layout, axis_size, collapsed, regrouped, resized
+from relu_audit.graph.layout import Axis, Layout, Span, axis_size, collapsed, length_of, regrouped, resized
 from relu_audit.graph.moves import Operation, opaque_output, reduced
 
 
@@ -36,8 +36,9 @@ def kept(op: Operation) -> frozenset[int]:
     stretched = op.text("keep_aspect_ratio_policy", "stretch") == "stretch"
     wanted = op.lists(3) if stretched and op.given(3) else None
     wanted = wanted if wanted is not None and len(wanted) == len(axes) else (None,) * len(axes)
-    told = {axis: {op.size(axis), size} - {None} for axis, size in zip(axes, wanted, strict=True)}
-    return untouched | {axis for axis, sizes in told.items() if axis_size(source[axis]) in sizes}
+    told = {axis: {op.size(axis), length_of(length)} - {None} for axis, length in zip(axes, wanted, strict=True)}
+    own = {axis for axis, length in zip(axes, wanted, strict=True) if length == Span(source[axis])}
+    return untouched | own | {axis for axis, sizes in told.items() if axis_size(source[axis]) in sizes}
 
 
 def _scales(op: Operation, count: int) -> Sequence[float] | None:

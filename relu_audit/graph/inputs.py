@@ -1,13 +1,12 @@
-"""The graph's inputs, and which of their axes holds samples."""
+"""The graph's inputs, as they are to be fed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from relu_audit.graph import axes, channels
 from relu_audit.graph.layout import Size
 from relu_audit.graph.normalize import Network, sizes
 
@@ -37,60 +36,18 @@ class GraphInput:
         return size if isinstance(size, int) else None
 
 
-def graph_inputs(network: Network) -> tuple[GraphInput, ...]:
-    """The inputs to feed: all graph inputs but those whose value the file holds (IR 3 lists initializers as inputs)."""
+def graph_inputs(network: Network, batch_axes: Mapping[str, int | None]) -> tuple[GraphInput, ...]:
+    """The inputs to feed: all graph inputs but those whose value the file holds (IR 3 lists initializers as inputs).
+
+    Args:
+        network: The graph.
+        batch_axes: For each of them the axis that holds samples; None where the whole input belongs to every sample.
+    """
     graph = network.model.graph
-    values = [value for value in graph.inputs if value.name not in graph.initializers]
-    stated = channels.batch_axes(network, axes.rule)
-    shapes = [sizes(value) for value in values]
-    certain = [stated.get(value.name or "") for value in values]
     return tuple(
         GraphInput(
-            name=value.name or "",
-            dtype=value.dtype,
-            shape=shape,
-            batch_axis=_batch_axis(
-                shape, [_Other(s, c) for s, c in zip(shapes, certain, strict=True) if s is not shape]
-            )
-            if axis is None
-            else axis,
+            name=value.name or "", dtype=value.dtype, shape=sizes(value), batch_axis=batch_axes.get(value.name or "")
         )
-        for value, shape, axis in zip(values, shapes, certain, strict=True)
+        for value in graph.inputs
+        if value.name not in graph.initializers
     )
-
-
-@dataclass(frozen=True)
-class _Other:
-    """An input beside the one in question."""
-
-    shape: Sequence[Size] | None
-    stated: int | None
-
-    @property
-    def batch(self) -> Size:
-        """The open size of its batch axis; a number or None where it has none."""
-        return self.shape[self.stated or 0] if self.shape else None
-
-
-def _batch_axis(shape: Sequence[Size] | None, others: Sequence[_Other]) -> int | None:
-    """Axis 0 by convention; another one only where axis 0 is a fixed count and the batch shows as its symbol."""
-    if shape is None:
-        return 0
-    if not shape:
-        return None
-    open_axes = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
-    leading = [other.batch for other in others if other.shape and not isinstance(other.batch, int)]
-    named = [axis for axis in open_axes if shape[axis] is not None and shape[axis] in leading]
-    if 0 in open_axes and (0 in named or not named):
-        return 0
-    fixed = {other.shape[0] for other in others if other.shape}
-    if not open_axes and not leading and fixed - {shape[0]}:
-        return 0 if shape[0] == 1 else None  # nothing is a batch if all are fixed and disagree
-    if not open_axes:
-        # Beside an input with an open batch, a fixed one of more than one entry is a table, not a batch.
-        return None if len(shape) == 1 or (leading and shape[0] != 1) else 0
-    if named:
-        return named[0]
-    if leading and len(open_axes) == 1:
-        return open_axes[0]
-    return 0 if shape[0] == 1 else None

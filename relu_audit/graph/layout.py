@@ -30,8 +30,9 @@ class Letter:
     Attributes:
         kind: ``BORN`` at a weight that contracts its input (Conv, MatMul, ...), or merely an axis of a ``WEIGHT`` that
             acts element by element (a scale, a bias, an embedding).
-        weight: The initializer, for the last two kinds.
-        order: Position of the operator in graph order; of two births the later one names the units.
+        weight: The initializer, for the last two kinds; for a position the graph input whose axis it is, if any.
+        order: Position of the operator in graph order; of two births the later one names the units. For a position the
+            axis of that graph input.
     """
 
     kind: Kind
@@ -40,6 +41,8 @@ class Letter:
 
 
 POSITION = Letter(Kind.POSITION)
+"""Positions of which nothing is known; two axes of them need not be equally long."""
+
 BATCH = Letter(Kind.BATCH)
 
 
@@ -57,6 +60,18 @@ Axis = tuple[Factor, ...]
 
 Layout = tuple[Axis, ...]
 """One entry per axis of a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A length that is told by an axis: as long as that axis, a number of times."""
+
+    axis: Axis
+    times: int = 1
+
+
+Length = int | str | Span | None
+"""A length in a list of sizes: a number, a symbol, told by an axis, or unknown."""
 
 
 def opaque(sizes: Iterable[Size]) -> Layout:
@@ -80,23 +95,15 @@ def resized(axis: Axis, size: Size) -> Axis:
     """The same axis under an operator that keeps its order but may change its length, as a convolution's stride."""
     if axis_size(axis) == size and size is not None:
         return axis
-    if len(axis) == 1:
+    if len(axis) == 1 and axis[0].letter.kind is not Kind.POSITION:
         return (replace(axis[0], size=size),)
     return collapsed(axis, size) if axis else (opaque([size])[0])
 
 
 def collapsed(axis: Axis, size: Size) -> Axis:
     """One factor for an axis of which some entries were taken: its units live on, its batch does not."""
-    letters = [factor.letter for factor in axis if factor.letter.kind is not Kind.BATCH]
+    letters = [factor.letter for factor in axis if factor.letter.kind in (Kind.WEIGHT, Kind.BORN)]
     return (Factor(max(letters, key=lambda letter: (letter.kind, letter.order), default=POSITION), size),)
-
-
-def without_batch(layout: Layout) -> Layout:
-    """The layout of a value in which samples have changed each other: its batch axis holds positions."""
-    return tuple(
-        tuple(replace(factor, letter=POSITION) if factor.letter.kind is Kind.BATCH else factor for factor in axis)
-        for axis in layout
-    )
 
 
 def merged(axes: Sequence[Axis]) -> Axis:
@@ -109,55 +116,63 @@ def _rank(axis: Axis) -> tuple[int, int]:
     return max(((int(f.letter.kind), f.letter.order) for f in axis), default=(-1, -1))
 
 
-def regrouped(source: Layout, sizes: Sequence[Size]) -> Layout:
-    """The axes after a row-major reshape to ``sizes``, matched from both ends.
+def length_of(length: Length) -> Size:
+    """The number or the symbol of a length, where it has one."""
+    if not isinstance(length, Span):
+        return length
+    size = axis_size(length.axis)
+    return size if length.times == 1 else size * length.times if isinstance(size, int) else None
+
+
+def regrouped(source: Layout, lengths: Sequence[Length]) -> Layout:
+    """The axes after a row-major reshape to ``lengths``, matched from both ends.
 
     What cannot be matched is opaque, except that a single axis left over takes all factors left over.
     """
     factors = [factor for axis in source for factor in axis]
     head: list[Axis] = []
     left = 0
-    while left < len(sizes) and (taken := _take(factors, sizes[left])) is not None:
+    while left < len(lengths) and (taken := _take(factors, lengths[left])) is not None:
         head.append(taken)
         left += 1
     factors.reverse()
     tail: list[Axis] = []
-    right = len(sizes)
-    while right > left and (taken := _take(factors, sizes[right - 1], from_right=True)) is not None:
+    right = len(lengths)
+    while right > left and (taken := _take(factors, lengths[right - 1], from_right=True)) is not None:
         tail.append(taken)
         right -= 1
     factors.reverse()
-    middle = sizes[left:right]
+    middle = [length_of(length) for length in lengths[left:right]]
     rest = (tuple(factors),) if len(middle) == 1 else opaque(middle)
     return (*head, *rest, *reversed(tail))
 
 
-def _take(factors: list[Factor], size: Size, *, from_right: bool = False) -> Axis | None:
-    """Remove the factors that make up an axis of ``size`` from the front of the list; None if they do not."""
-    if size is None:
+def _take(factors: list[Factor], length: Length, *, from_right: bool = False) -> Axis | None:
+    """Remove the factors that make up an axis of ``length`` from the front of the list; None if they do not."""
+    wanted = _wanted(length)
+    if wanted is None:
         return None
-    if isinstance(size, str):
-        while factors and factors[0].size == 1 and factors[0].letter.kind is Kind.POSITION:
-            factors.pop(0)
-        return (factors.pop(0),) if factors and factors[0].size == size else None
-    taken: list[Factor] = []
+    number, symbols = wanted
     trial = list(factors)
-    want = size
-    while want > 1 or (want == 1 and not taken and trial and trial[0].size == 1):
-        if not trial or not isinstance(trial[0].size, int):
+    if symbols:
+        while trial and trial[0].size == 1 and trial[0].letter.kind is Kind.POSITION:
+            trial.pop(0)
+    taken: list[Factor] = []
+    while number > 1 or symbols or (not taken and trial and trial[0].size == 1):
+        if not trial:
             return None
         factor = trial.pop(0)
-        length = factor.size
-        assert isinstance(length, int)  # noqa: S101 - narrowed above, for the type checker
-        if length == 0 or want == 0:
-            return None
-        if want % length == 0:
+        known = next((names for names in symbols if names & _symbols(factor)), None)
+        if known is not None:
+            symbols.remove(known)
             taken.append(factor)
-            want //= length
-            if length == 1 and size == 1:
-                break
-        elif length % want == 0:
-            outer, inner = (length // want, want) if from_right else (want, length // want)
+        elif not isinstance(factor.size, int) or factor.size == 0:
+            return None
+        elif number % factor.size == 0:
+            taken.append(factor)
+            number //= factor.size
+        elif factor.size % number == 0:
+            outer, inner = (factor.size // number, number) if from_right else (number, factor.size // number)
             pieces = [
                 replace(factor, size=outer, part=(*factor.part, 0)),
                 replace(factor, size=inner, part=(*factor.part, 1)),
@@ -165,8 +180,40 @@ def _take(factors: list[Factor], size: Size, *, from_right: bool = False) -> Axi
             kept, back = (pieces[1], pieces[0]) if from_right else (pieces[0], pieces[1])
             taken.append(kept)
             trial.insert(0, back)
-            want = 1
+            number = 1
         else:
             return None
     factors[:] = trial
     return tuple(reversed(taken) if from_right else taken)
+
+
+_Names = frozenset[Letter | str]
+"""What the length of a factor goes by, where it is no number."""
+
+
+def _wanted(length: Length) -> tuple[int, list[_Names]] | None:
+    """A length as a number and what it is multiplied with; None if it cannot be matched."""
+    if isinstance(length, str):
+        return 1, [frozenset({length})]
+    if not isinstance(length, Span):
+        return None if not length else (length, [])
+    number, symbols = length.times, list[_Names]()
+    for factor in length.axis:
+        names = _symbols(factor)
+        if isinstance(factor.size, int):
+            number *= factor.size
+        elif names:
+            symbols.append(names)
+        else:
+            return None
+    return (number, symbols) if number else None
+
+
+def _symbols(factor: Factor) -> _Names:
+    """The names of a whole letter's length: its symbol in the file, and the letter where its length never changes."""
+    if isinstance(factor.size, int):
+        return frozenset()
+    name = {factor.size} if isinstance(factor.size, str) else set[str]()
+    whole = not factor.part and (factor.letter.kind is Kind.BATCH or factor.letter != POSITION)
+    own = whole and factor.letter.kind in (Kind.POSITION, Kind.BATCH)
+    return frozenset({*name, factor.letter} if own else name)

@@ -5,16 +5,29 @@ Each takes an :class:`Operation` and returns the layouts of its outputs, None wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.layout import Axis, Kind, Layout, Size, axis_size, collapsed, merged, opaque, regrouped
+from relu_audit.graph.layout import (
+    Axis,
+    Kind,
+    Layout,
+    Length,
+    Size,
+    Span,
+    axis_size,
+    collapsed,
+    length_of,
+    merged,
+    opaque,
+    regrouped,
+)
 
 
-def _no_list(index: int) -> tuple[Size, ...] | None:
+def _no_list(index: int) -> tuple[Length, ...] | None:
     del index
     return None
 
@@ -28,7 +41,8 @@ class Operation:
         inputs: Layout of each input; None where absent or of unknown rank.
         constants: Numbers of each input that is a small constant, else None.
         shapes: Sizes of each output as inferred; None without a rank.
-        lists: Of each input that is a list of sizes, the sizes, as far as they are known; else None.
+        lists: Of each input that is a list of sizes, its entries as far as they are known, -1 and 0 as they stand
+            there; else None.
         opset: Version of the operator set.
     """
 
@@ -36,7 +50,7 @@ class Operation:
     inputs: tuple[Layout | None, ...]
     constants: tuple[np.ndarray | None, ...]
     shapes: tuple[tuple[Size, ...] | None, ...]
-    lists: Callable[[int], tuple[Size, ...] | None] = _no_list
+    lists: Callable[[int], tuple[Length, ...] | None] = _no_list
     opset: int = 0
 
     def integer(self, name: str, default: int) -> int:
@@ -87,29 +101,27 @@ def transpose(op: Operation) -> Sequence[Layout | None]:
 def reshape(op: Operation) -> Sequence[Layout | None]:
     """Row-major regrouping; a target of 0 copies the axis, -1 takes the rest (Reshape, opset 5 and later)."""
     source, shape = op.inputs[0], op.shapes[0]
-    target = op.integers("shape", 1)
-    if target is None:
-        known = op.lists(1) if shape is None else _either(op.lists(1), shape)
-        return [regrouped(source, known) if source is not None and known is not None else opaque_output(op)]
+    stated: Sequence[int] | None = op.integers("shape", 1)
+    target: Sequence[Length] | None = op.lists(1) if stated is None else stated
+    if target is None or (shape is not None and len(shape) != len(target)):
+        return [regrouped(source, shape) if source is not None and shape is not None else opaque_output(op)]
     if source is None:
-        return [opaque([size if size > 0 else None for size in target])]
+        return [opaque([size if isinstance(size, int) and size > 0 else None for size in map(length_of, target)])]
+    copies = not op.integer("allowzero", 0)
     copied: list[Axis] = []
-    if not op.integer("allowzero", 0):
-        # A leading run of zeros copies axes as they are, whatever they are made of.
-        while len(copied) < len(target) and target[len(copied)] == 0:
-            copied.append(source[len(copied)])
-    wanted: list[Size] = []
-    for index, size in enumerate(target[len(copied) :], len(copied)):
+    # A leading run of zeros copies axes as they are, whatever they are made of.
+    while copies and len(copied) < len(target) and target[len(copied)] == 0:
+        copied.append(source[len(copied)])
+    wanted: list[Length] = []
+    for index, length in enumerate(target[len(copied) :], len(copied)):
         inferred = op.size(index)
-        wanted.append(size if size > 0 else axis_size(source[index]) if size == 0 else inferred)
+        if copies and length == 0:
+            wanted.append(Span(source[index]))
+        elif length is None or (isinstance(length, int) and length < 1):
+            wanted.append(inferred)
+        else:
+            wanted.append(inferred if isinstance(inferred, int) else length)
     return [(*copied, *regrouped(source[len(copied) :], wanted))]
-
-
-def _either(computed: tuple[Size, ...] | None, inferred: tuple[Size, ...]) -> tuple[Size, ...]:
-    """Sizes as inferred, and where that failed as the graph computes them."""
-    if computed is None or len(computed) != len(inferred):
-        return inferred
-    return tuple(a if isinstance(a, int) or b is None else b for a, b in zip(inferred, computed, strict=True))
 
 
 def flatten(op: Operation) -> Sequence[Layout | None]:
@@ -204,9 +216,11 @@ def take_axes(op: Operation) -> Sequence[Layout | None]:
         axes = [] if op.given(3) else list(range(len(op.integers("starts", 1) or source)))
         axes = axes or list(range(len(source)))
     starts, ends = op.integers("starts", 1), op.integers("ends", 2)
-    if starts is not None and ends is not None and len(axes) == len(starts) == len(ends) and not op.given(4):
+    steps = op.integers("steps", 4) if op.given(4) else [1] * len(axes)
+    if starts is not None and ends is not None and steps is not None and len(axes) == len(starts) == len(ends):
         # From the first entry to "the end", which exporters write as the largest number, is all of them.
-        axes = [a for a, start, end in zip(axes, starts, ends, strict=True) if start != 0 or end < EVERYTHING]
+        bounds = zip(axes, starts, ends, steps, strict=True)
+        axes = [a for a, start, end, step in bounds if start != 0 or end < EVERYTHING or step != 1]
     return [_taken(op, source, {a % len(source) for a in axes}, 0)]
 
 
@@ -236,19 +250,6 @@ def pad(op: Operation) -> Sequence[Layout | None]:
     return [_taken(op, source, grown, 0)]
 
 
-def expand(op: Operation) -> Sequence[Layout | None]:
-    """Right-aligned broadcast to a shape: axes of size one become positions."""
-    source, shape = op.inputs[0], op.shapes[0]
-    if source is None or shape is None:
-        return [opaque_output(op)]
-    pad_axes = len(shape) - len(source)
-    out = list(opaque(shape))
-    for index, axis in enumerate(source, pad_axes):
-        if axis_size(axis) != 1:
-            out[index] = axis
-    return [tuple(out)]
-
-
 def gather(op: Operation) -> Sequence[Layout | None]:
     """The indexed axis replaced by the axes of the indices."""
     source, indices = op.inputs[0], op.inputs[1]
@@ -266,6 +267,12 @@ def gather(op: Operation) -> Sequence[Layout | None]:
     return [(*source[:along], *middle, *source[along + 1 :])]
 
 
+def gathered(op: Operation) -> Mapping[int, Sequence[int]]:
+    """The one axis of which Gather picks entries."""
+    source = op.inputs[0]
+    return {1: (op.integer("axis", 0) % len(source),)} if source else {}
+
+
 def gather_elements(op: Operation) -> Sequence[Layout | None]:
     """Entries along ``axis`` chosen one by one; along the other axes as many as there are indices, from the first."""
     source = op.inputs[0]
@@ -277,12 +284,32 @@ def gather_elements(op: Operation) -> Sequence[Layout | None]:
 
 
 def gather_nd(op: Operation) -> Sequence[Layout | None]:
-    """Indices of one number each pick entries of one axis, as Gather does; others are not followed."""
-    source, indices = op.inputs[0], op.constants[1]
+    """The leading axes that the last axis of the indices counts, replaced by the other axes of the indices."""
+    source, indices, constant = op.inputs[0], op.inputs[1], op.constants[1]
     along = op.integer("batch_dims", 0)
-    if source is None or indices is None or indices.ndim != along + 2 or indices.shape[-1] != 1:
+    picked = gathered_nd(op).get(1)
+    if source is None or indices is None or picked is None:
         return [opaque_output(op)]
-    return [(*source[:along], collapsed(source[along], indices.shape[-2]), *source[along + 1 :])]
+    middle: Layout = indices[along:-1]
+    if constant is not None:
+        # Constant indices of one number each pick entries of one axis, as those of Gather do.
+        one = constant.ndim == along + 2 and len(picked) == 1
+        middle = (collapsed(source[along], constant.shape[-2]),) if one else opaque(constant.shape[along:-1])
+    return [
+        (
+            *(merged(both) for both in zip(source[:along], indices, strict=False)),
+            *middle,
+            *source[along + len(picked) :],
+        )
+    ]
+
+
+def gathered_nd(op: Operation) -> Mapping[int, Sequence[int]]:
+    """The axes of which GatherND picks entries, as many as the last axis of its indices has."""
+    indices = op.inputs[1]
+    count = axis_size(indices[-1]) if indices else None
+    along = op.integer("batch_dims", 0)
+    return {1: range(along, along + count)} if isinstance(count, int) else {}
 
 
 def reduce_axes(op: Operation) -> Sequence[Layout | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
+from relu_audit.graph.folding import computed
 from relu_audit.graph.fused import unfuse
 from relu_audit.graph.layout import Size
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
@@ -40,6 +41,9 @@ class Network:
     folder: Path | None
     weights: Mapping[ir.Value, str]
     notes: tuple[str, ...]
+    _folded: dict[ir.Value, np.ndarray | None] = field(
+        default_factory=dict["ir.Value", "np.ndarray | None"], init=False, compare=False, repr=False
+    )
 
     @property
     def opsets(self) -> Mapping[str, int]:
@@ -60,9 +64,21 @@ class Network:
                 number, dtype = self.constant(node.inputs[0]), value.dtype
                 return None if number is None or dtype is None else number.astype(dtype.numpy())
             if node.op_type != "Identity":
-                return None
+                return self._computed(value, node)
             value = node.inputs[0]
         return None
+
+    def _computed(self, value: ir.Value, node: ir.Node) -> np.ndarray | None:
+        """A small constant that a node computes from small ones."""
+        if value not in self._folded:
+            self._folded[value] = None
+            operands = [self.constant(operand) for operand in node.inputs]
+            known = all(a is not None or operand is None for a, operand in zip(operands, node.inputs, strict=True))
+            if known and node.domain in ("", "ai.onnx"):
+                results = computed(node, operands, self.opsets.get("", 0)) or []
+                for output, result in zip(node.outputs, results, strict=False):
+                    self._folded[output] = result if result.size <= SHAPE_ELEMENTS else None
+        return self._folded[value]
 
 
 def normalize(checkpoint: Checkpoint) -> Network:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from relu_audit.graph.along import trains
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.operators import REDUCE
 
@@ -39,7 +40,7 @@ class Made(Enum):
     """Entries of the operands, as many as the data has it."""
 
 
-Draws = Callable[[Operation], bool]
+Behaves = Callable[[Operation], bool]
 
 
 def _never(op: Operation) -> bool:
@@ -70,11 +71,13 @@ class Origin:
         made: What they are made of.
         sized_by: Operands that only say how long a result is, or which axes are meant.
         draws: Whether the node draws random numbers.
+        learns: Whether the node computes with the statistics of the batch that it is given.
     """
 
     made: Made = Made.ENTRIES
     sized_by: Sequence[int] = ()
-    draws: Draws = _never
+    draws: Behaves = _never
+    learns: Behaves = _never
 
 
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
@@ -87,6 +90,7 @@ TABLE: Mapping[tuple[str, str], Origin] = {
     **{("", op): Origin(Made.UNTOLD) for op in ("NonZero", "NonMaxSuppression", "Compress", "Unique", "StringSplit")},
     **{("", op): Origin(draws=_always) for op in _RANDOM},
     ("", "Dropout"): Origin(draws=_in_training),
+    ("", "BatchNormalization"): Origin(learns=trains),
     **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "Reshape", "Expand", "Tile", "Split", "Unsqueeze")},
     **{("", op): Origin(sized_by=(1,)) for op in ("Squeeze", "TopK", "Trilu", "CumSum", "CumProd", "CenterCropPad")},
     ("", "OneHot"): Origin(sized_by=(1,)),

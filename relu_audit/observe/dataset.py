@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Literal
+from itertools import count
+from typing import Any
 
 import numpy as np
 
 from relu_audit.errors import DataError
 from relu_audit.graph.inputs import GraphInput
-from relu_audit.graph.layout import Size
-from relu_audit.observe.casts import cast, check_finite
-from relu_audit.observe.noise import open_noise
-from relu_audit.observe.tables import Column, Table, open_source
+from relu_audit.observe.binding import Bound, bind, check_keys
+from relu_audit.observe.calibration import Calibration
+from relu_audit.observe.casts import check_finite
+from relu_audit.observe.distinct import Distinct
 from relu_audit.records import DataInfo, InputInfo, as_text
 
-Feeding = Literal["samples", "rows", "repeated"]
-
-PAIR_WITHIN = 16
-"""Samples among which the first one finds a partner to be run with."""
+NEAR = 16
+"""Samples at the beginning from which trials take theirs."""
 
 
 @dataclass(frozen=True)
@@ -41,61 +39,40 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Bound:
-    """One input, the column that feeds it, and how."""
+class Near:
+    """The first few samples of the data.
 
-    input: GraphInput
-    key: str
-    column: Column
-    feeding: Feeding
-    where: str
+    Attributes:
+        blocks: For every input how it is fed, and those samples.
+        count: How many there are; 0 where no array holds samples along an axis.
+    """
 
-    @property
-    def axis(self) -> int:
-        return self.input.batch_axis or 0 if self.feeding == "samples" else 0
+    blocks: tuple[tuple[Bound, np.ndarray], ...]
+    count: int
 
-    @property
-    def count(self) -> int | None:
-        return None if self.feeding == "repeated" else self.column.shape[self.axis]
+    def feeds(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+        """Feeds for one run on some of them."""
+        return {
+            b.input.name: _fed(np.take(block, indices, axis=b.axis) if b.feeding == "samples" else block, b, 0)
+            for b, block in self.blocks
+        }
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.column.dtype if self.input.dtype is None else np.dtype(self.input.dtype.numpy())
-
-    def cast(self, block: np.ndarray) -> np.ndarray:
-        """The block in the input's type."""
-        return cast(block, self.dtype, self.where, self.input.name)
-
-    def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """Consecutive pieces for runs of ``rows`` samples, in the source's dtype; a repeated one for ever the same."""
-        if self.feeding == "repeated":
-            whole = self._whole() if self.column.shape else next(self.column.blocks(1))
-            while True:
-                yield whole
-        elif self.feeding == "rows":
-            for block in self.column.blocks(1):
-                yield block[0, ...]
-        elif self.axis == 0:
-            yield from self.column.blocks(rows)
-        else:
-            # Only along axis 0 can a file be cut while it is read.
-            whole = self._whole()
-            for start in range(0, whole.shape[self.axis], rows):
-                yield np.take(whole, range(start, min(start + rows, whole.shape[self.axis])), axis=self.axis)
-
-    def _whole(self) -> np.ndarray:
-        blocks = list(self.column.blocks(1 << 20))
-        return np.concatenate(blocks) if blocks else np.empty(self.column.shape, self.column.dtype)
+    def unlike(self, index: int) -> list[int]:
+        """The samples that differ from one of them."""
+        moving = [np.moveaxis(block, b.axis, 0) for b, block in self.blocks if b.feeding == "samples"]
+        return [i for i in range(self.count) if any(np.any(rows[i] != rows[index]) for rows in moving)]
 
 
 class Dataset:
     """Calibration data bound to a model's inputs; it can be gone through once.
 
     Args:
-        data: Anything :func:`relu_audit.observe.tables.open_source` takes, or ``random:N``.
-        inputs: The model's inputs.
+        data: Opened data, or anything that :class:`Calibration` takes.
+        inputs: The model's inputs, with their axes of samples.
         keys: Array name by input name, where they differ.
         limit: Use at most so many samples.
+        counted: Names of inputs that make one sample differ from another; by default all of them.
+        run_is_sample: Whether a run of a fixed number of rows counts as one sample.
 
     Raises:
         DataError: The data cannot be read or does not fit; the slug says which.
@@ -107,23 +84,28 @@ class Dataset:
         inputs: Sequence[GraphInput],
         keys: Mapping[str, str] | None = None,
         limit: int | None = None,
+        *,
+        counted: Collection[str] | None = None,
+        run_is_sample: bool = False,
     ) -> None:
         self._inputs = tuple(inputs)
         self._keys = dict(keys or {})
         self._limit = limit
-        _check_keys(self._keys, self._inputs)
-        if isinstance(data, str) and data.startswith("random:"):
-            self._source = open_noise(data, self._inputs)
-        else:
-            self._source = open_source(data, tuple(i.name for i in self._inputs))
-        self._tables = iter(self._source.tables())
-        for first in self._tables:
-            self._first, self._bound = first, self._bind(first)
+        check_keys(self._keys, self._inputs)
+        self._data = data.read_as(inputs) if isinstance(data, Calibration) else Calibration(data, inputs)
+        self._source = self._data.source
+        for index in count():
+            table = self._data.look(index)
+            if table is None:
+                raise self._empty()
+            self._first, self._bound = table, bind(table, self._inputs, self._keys)
             if _count(self._bound):
                 break
-        else:
-            raise self._empty()
         self._only_count = _count(self._bound) if self._source.single else None
+        self._counted = frozenset((i.name for i in self._inputs) if counted is None else counted)
+        self._run_is_sample = run_is_sample
+        self._distinct = Distinct()
+        self._prints: dict[str, tuple[np.ndarray, bytes]] = {}
         self._hashes = {i.name: hashlib.sha256() for i in self._inputs}
         self._repeated: dict[str, bytes] = {}
         self.samples = 0
@@ -156,19 +138,11 @@ class Dataset:
         rows = self.fixed_batch or 1
         return {b.input.name: _fed(_pad(next(iter(b.blocks(rows))), b, rows), b, 0) for b in self._bound}
 
-    def two_that_differ(self) -> dict[str, np.ndarray] | None:
-        """Feeds for one run on the first sample and the next one that is not its like; None if none is near."""
-        blocks = [(b, next(iter(b.blocks(PAIR_WITHIN)))) for b in self._bound]
-        moving = [np.moveaxis(block, b.axis, 0) for b, block in blocks if b.feeding == "samples"]
-        count = min((len(rows) for rows in moving), default=0)
-        count = min(count, PAIR_WITHIN if self._limit is None else self._limit)
-        other = next((i for i in range(1, count) if any(np.any(rows[i] != rows[0]) for rows in moving)), None)
-        if other is None:
-            return None
-        return {
-            b.input.name: b.cast(np.take(block, [0, other], axis=b.axis) if b.feeding == "samples" else block)
-            for b, block in blocks
-        }
+    def near(self) -> Near:
+        """The first few samples, to be run in any company; the table is not used up."""
+        blocks = tuple((b, next(iter(b.blocks(NEAR)))) for b in self._bound)
+        count = min((block.shape[b.axis] for b, block in blocks if b.feeding == "samples"), default=0)
+        return Near(blocks, min(count, NEAR if self._limit is None else self._limit))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Runs of at most ``size`` samples, of the model's own size where it fixes one.
@@ -176,8 +150,8 @@ class Dataset:
         Raises:
             DataError: ``data-nan``, ``data-range``, ``data-damaged``, ``data-shape``, ``data-empty``.
         """
-        for table in chain([self._first], self._tables):
-            bound = self._bound if table is self._first else self._bind(table)
+        for table in self._data.tables():
+            bound = self._bound if table is self._first else bind(table, self._inputs, self._keys)
             if _count(bound) and _one_by_one(bound) != self.one_by_one:
                 raise DataError(
                     f"{table.name} holds samples in another way than {self._first.name}: one in arrays along the batch "
@@ -193,10 +167,9 @@ class Dataset:
                 if self._limit is not None:
                     samples = min(samples, self._limit - self.samples)
                 feeds: dict[str, np.ndarray] = {}
-                for b, stream in streams:
-                    block = next(stream)
-                    if b.feeding == "samples":
-                        block = _head(block, b.axis, samples)
+                blocks = [(b, _head(next(stream), b.axis, samples, b)) for b, stream in streams]
+                self._count_distinct(blocks, samples)
+                for b, block in blocks:
                     self._hash(b, block, alone=all(other.count is None for other in bound))
                     feeds[b.input.name] = _fed(_pad(block, b, self.fixed_batch), b, self.samples)
                 padded = not self.one_by_one and samples < (self.fixed_batch or samples)
@@ -208,7 +181,24 @@ class Dataset:
         if not self.samples:
             raise self._empty()
 
-    def _hash(self, bound: _Bound, block: np.ndarray, *, alone: bool) -> None:
+    def _count_distinct(self, blocks: Sequence[tuple[Bound, np.ndarray]], samples: int) -> None:
+        """Fingerprint each sample by the inputs that count; a run of a fixed size that is one sample counts as one."""
+        counted = [(b, block) for b, block in blocks if b.input.name in self._counted]
+        whole = self.one_by_one or self._run_is_sample
+        varying = [] if whole else [np.moveaxis(block, b.axis, 0) for b, block in counted if b.feeding == "samples"]
+        shared = b"".join(self._print(b, block) for b, block in counted if whole or b.feeding != "samples")
+        self._distinct.add(varying, shared, samples if varying else 1)
+
+    def _print(self, bound: Bound, block: np.ndarray) -> bytes:
+        """The fingerprint of a whole array; one that repeats is not read again."""
+        seen = self._prints.get(bound.input.name)
+        if seen is None or seen[0] is not block:
+            text = f"{bound.input.name}\0{block.shape}\0".encode()
+            seen = (block, hashlib.blake2b(_canonical(block, 0), key=hashlib.sha256(text).digest()).digest())
+            self._prints[bound.input.name] = seen
+        return seen[1]
+
+    def _hash(self, bound: Bound, block: np.ndarray, *, alone: bool) -> None:
         """Add what is fed to the input's hash; a value that repeats for every sample only when it changes."""
         data = _canonical(block, bound.axis)
         if bound.feeding == "repeated" and not alone:
@@ -229,6 +219,7 @@ class Dataset:
             source=as_text(self._source.name),
             sha256=digest.hexdigest(),
             samples=self.samples,
+            distinct=self._distinct.count,
             synthetic=self.synthetic,
             inputs=tuple(
                 InputInfo(
@@ -237,50 +228,12 @@ class Dataset:
                     dtype=b.column.dtype.name,
                     shape=b.column.shape,
                     feeding=b.feeding,
+                    axis=b.axis if b.feeding == "samples" else None,
                     cast=None if b.column.dtype.newbyteorder("=") == b.dtype else b.dtype.name,
                 )
                 for b in self._bound
             ),
         )
-
-    def _bind(self, table: Table) -> tuple[_Bound, ...]:
-        bound = [self._bind_one(i, table) for i in self._inputs]
-        counts = {b.input.name: b.count for b in bound if b.count is not None}
-        if len(set(counts.values())) > 1:
-            # An array in the input's own fixed shape is one value for all samples, if the others have more of them.
-            bound = [
-                _Bound(b.input, b.key, b.column, "repeated", b.where)
-                if b.feeding == "samples" and b.count == b.input.fixed_batch and b.count != max(counts.values())
-                else b
-                for b in bound
-            ]
-            counts = {b.input.name: b.count for b in bound if b.count is not None}
-        if len(set(counts.values())) > 1:
-            each = ", ".join(f"'{name}' {count}" for name, count in counts.items())
-            raise DataError(
-                f"{table.name}: the arrays hold different numbers of samples ({each})",
-                slug="data-shape",
-                hint="Every input needs one entry per sample.",
-            )
-        return tuple(bound)
-
-    def _bind_one(self, wanted: GraphInput, table: Table) -> _Bound:
-        key = self._keys.get(wanted.name, wanted.name)
-        positional = len(self._inputs) == 1 and wanted.name not in self._keys
-        unnamed = [name for name in table.columns if not name or (name == "arr_0" and len(table.columns) == 1)]
-        if key not in table.columns and unnamed and positional:
-            key = unnamed[0]
-        if key not in table.columns:
-            found = ", ".join(f"'{name}'" for name in table.columns if name) or "one array without a name"
-            other = next((name for name in table.columns if name), "NAME")
-            raise DataError(
-                f"{table.name} has no array named '{key}' (found: {found}).",
-                slug="data-name",
-                hint=f"Rename it, or map it: --input {wanted.name}={other}",
-            )
-        column = table.columns[key]
-        where = f"{table.name}, array '{key}'" if key else table.name
-        return _Bound(wanted, key, column, _feeding(wanted, column, where), where)
 
     def _empty(self) -> DataError:
         return DataError(
@@ -288,60 +241,11 @@ class Dataset:
         )
 
 
-def _check_keys(keys: Mapping[str, str], inputs: Sequence[GraphInput]) -> None:
-    names = [i.name for i in inputs]
-    for name in keys:
-        if name not in names:
-            raise DataError(
-                f"the model has no input '{name}' (it has: {', '.join(names)})",
-                slug="data-name",
-                hint="--input takes INPUT=ARRAY, the model's name first.",
-            )
-
-
-def _feeding(wanted: GraphInput, column: Column, where: str) -> Feeding:
-    shape, given = wanted.shape, column.shape
-    if shape is None:
-        return "samples" if given else "repeated"
-    if len(given) == len(shape) + 1 and _fits(given[1:], shape):
-        return "rows"
-    if len(given) == len(shape):
-        axis = wanted.batch_axis
-        if axis is None and _fits(given, shape):
-            return "repeated"
-        if axis is not None and _fits(given[:axis] + given[axis + 1 :], shape[:axis] + shape[axis + 1 :]):
-            return "samples"
-    raise DataError(
-        f"{where} has shape {_show(given)}, but input '{wanted.name}' takes {_show(shape)}",
-        slug="data-shape",
-        hint=_shape_hint(wanted, given, shape),
-    )
-
-
-def _shape_hint(wanted: GraphInput, given: tuple[int, ...], shape: tuple[Size, ...]) -> str:
-    axis = wanted.batch_axis
-    if axis is not None and _fits(given, shape[:axis] + shape[axis + 1 :]):
-        return f"One sample needs its batch axis: numpy.expand_dims(array, {axis})."
-    if len(given) == len(shape) and sorted(given[1:]) == sorted(s for s in shape[1:] if isinstance(s, int)):
-        return "The axes look swapped: reorder them with numpy.transpose."
-    if axis is not None:
-        return "Give samples along the batch axis, or one whole feed per row in an array of one rank more."
-    return "Give one whole feed per row in an array of one rank more."
-
-
-def _fits(given: tuple[int, ...], shape: tuple[Size, ...]) -> bool:
-    return len(given) == len(shape) and all(not isinstance(s, int) or s == g for g, s in zip(given, shape, strict=True))
-
-
-def _show(shape: Sequence[Size]) -> str:
-    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
-
-
-def _one_by_one(bound: Sequence[_Bound]) -> bool:
+def _one_by_one(bound: Sequence[Bound]) -> bool:
     return not any(b.feeding == "samples" for b in bound) or any(b.feeding == "rows" for b in bound)
 
 
-def _count(bound: Sequence[_Bound]) -> int:
+def _count(bound: Sequence[Bound]) -> int:
     """Samples in a table; one feed that is all repeated values is one sample."""
     return next((b.count for b in bound if b.count is not None), 1)
 
@@ -352,11 +256,14 @@ def _canonical(block: np.ndarray, axis: int) -> memoryview[Any]:
     return np.ascontiguousarray(np.moveaxis(native, axis, 0)).reshape(-1).view(np.uint8).data
 
 
-def _head(block: np.ndarray, axis: int, samples: int) -> np.ndarray:
-    return block if block.shape[axis] == samples else np.take(block, range(samples), axis=axis)
+def _head(block: np.ndarray, axis: int, samples: int, bound: Bound) -> np.ndarray:
+    """The first samples of a block, where it holds samples."""
+    if bound.feeding != "samples" or block.shape[axis] == samples:
+        return block
+    return np.take(block, range(samples), axis=axis)
 
 
-def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
+def _pad(block: np.ndarray, bound: Bound, size: int | None) -> np.ndarray:
     """Fill a short last batch up to a fixed size with copies of its last sample, which are not counted."""
     if bound.feeding != "samples" or size is None or block.shape[bound.axis] >= size:
         return block
@@ -364,7 +271,7 @@ def _pad(block: np.ndarray, bound: _Bound, size: int | None) -> np.ndarray:
     return np.take(block, [*range(last + 1), *[last] * (size - last - 1)], axis=bound.axis)
 
 
-def _fed(block: np.ndarray, bound: _Bound, first: int) -> np.ndarray:
+def _fed(block: np.ndarray, bound: Bound, first: int) -> np.ndarray:
     """The block as its input takes it."""
     check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
     return bound.cast(block)

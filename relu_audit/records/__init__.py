@@ -20,7 +20,7 @@ from relu_audit.records.gate import (
     Waived,
     Waiver,
 )
-from relu_audit.records.run import DataInfo, ExternalFile, InputInfo, ModelInfo, RuntimeInfo
+from relu_audit.records.run import DataInfo, ExternalFile, InputInfo, Known, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import (
     LISTING_SCHEMA,
     STATUSES,
@@ -53,6 +53,7 @@ __all__ = [
     "ExternalFile",
     "Gate",
     "InputInfo",
+    "Known",
     "LayerChange",
     "LayerLimit",
     "ListedSite",

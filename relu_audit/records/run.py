@@ -6,6 +6,9 @@ from typing import Literal
 
 from relu_audit.records.base import Record
 
+Known = Literal["proved", "stated", "single", "range", "tried", "untried", "run", "feeds"]
+"""How it is known what a sample is."""
+
 
 class ExternalFile(Record, frozen=True, kw_only=True):
     """A file of weights beside the model, by its location as the model gives it."""
@@ -45,7 +48,8 @@ class InputInfo(Record, frozen=True, kw_only=True):
         key: The array it came from.
         dtype: The array's dtype.
         shape: The array's shape; of its first piece where the data comes in pieces.
-        feeding: ``samples`` along the batch axis, ``rows`` (one whole feed each) or ``repeated``.
+        feeding: ``samples`` along an axis, ``rows`` (a whole feed each) or ``repeated`` (the whole array for a run).
+        axis: The axis that holds the samples; None where no axis does.
         cast: The dtype it was converted to; None if it was fed as it came.
     """
 
@@ -54,6 +58,7 @@ class InputInfo(Record, frozen=True, kw_only=True):
     dtype: str
     shape: tuple[int, ...]
     feeding: Literal["samples", "rows", "repeated"]
+    axis: int | None = None
     cast: str | None
 
 
@@ -65,6 +70,14 @@ class DataInfo(Record, frozen=True, kw_only=True):
         sha256: Of the arrays as streamed (names, dtypes, shapes and bytes of the samples used), so that the same
             samples give the same hash however they are stored.
         samples: Samples used.
+        distinct: How many of them differ from each other in an input that reaches a rectifier; where a run of several
+            samples counts as one, how many runs do. None in files of earlier versions.
+        known: How it is known what a sample is. ``proved``: no operator lets the samples of a run change each other.
+            ``stated`` by the user. ``single``: a run takes one sample. ``range``: the samples of a run share nothing
+            but the range of their codes; each was run alone. ``tried``: not proved; samples run together and alone
+            showed the same, and each was run alone. ``untried``: the same without a trial. ``run``: a run of a fixed
+            number of rows is one sample. ``feeds``: each feed was run as it came, and is one sample.
+        detail: What stood against a proof, with the node; empty where nothing did.
         synthetic: True for generated data, which can never pass a gate.
         inputs: How each graph input was fed.
     """
@@ -72,8 +85,16 @@ class DataInfo(Record, frozen=True, kw_only=True):
     source: str
     sha256: str
     samples: int
+    distinct: int | None = None
+    known: Known = "proved"
+    detail: str = ""
     synthetic: bool
     inputs: tuple[InputInfo, ...]
+
+    @property
+    def evidence(self) -> int:
+        """Samples that findings rest on: copies of a sample say nothing new."""
+        return self.samples if self.distinct is None else self.distinct
 
 
 class RuntimeInfo(Record, frozen=True, kw_only=True):

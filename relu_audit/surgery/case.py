@@ -121,11 +121,11 @@ def open_case(
     network = normalize(checkpoint)
     listed = unlist(network.model)
     initializers = frozenset(network.model.graph.initializers)
-    inputs = graph_inputs(network)
+    inputs = graph_inputs(network, {one.name: one.axis for one in audit.data.inputs})
     census = locate(network, inputs, unit_axes(audit.sites))
     network, shared = part(network)
     dataset = None if data is None else Dataset(data, inputs, keys, limit)
-    samples = () if dataset is None else (dataset.two_that_differ(), dataset.first_feed())
+    samples = () if dataset is None else (*_two(dataset), dataset.first_feed())
     return Case(
         audit=audit,
         network=network,
@@ -140,8 +140,15 @@ def open_case(
         engine=able(network.model, network.folder, engine),
         inputs=inputs,
         data=dataset,
-        samples=tuple(one for one in samples if one is not None),
+        samples=samples,
     )
+
+
+def _two(dataset: Dataset) -> tuple[Feeds, ...]:
+    """The first sample and one that differs from it in one run, where samples may share a run."""
+    near = dataset.near()
+    others = near.unlike(0) if near.count and not dataset.one_by_one else []
+    return (near.feeds([0, others[0]]),) if others else ()
 
 
 def _outside(model: ir.Model) -> Iterator[str]:

@@ -1,0 +1,57 @@
+"""Nodes that behave as in training: some draw random numbers, some compute statistics of their batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+import onnx
+import onnx_ir as ir
+
+from relu_audit.graph.moves import Operation
+from relu_audit.graph.normalize import Network
+from relu_audit.graph.origins import Origin, origin
+from relu_audit.graph.scopes import walk
+
+SEED = 0.0
+"""The seed that random nodes are given where the file gives none."""
+
+
+def drawing(network: Network) -> list[ir.Node]:
+    """The nodes that draw random numbers."""
+    return [*_nodes(network, lambda row, op: row.draws(op))]
+
+
+def learning(network: Network) -> list[ir.Node]:
+    """The nodes that compute with the statistics of the batch they are given."""
+    return [*_nodes(network, lambda row, op: row.learns(op))]
+
+
+def _nodes(network: Network, behaves: Callable[[Origin, Operation], bool]) -> Iterator[ir.Node]:
+    for node in (step.node for step in walk(network.model.graph)):
+        row = origin(node.domain, node.op_type)
+        constants = tuple(network.constant(value) for value in node.inputs)
+        opset = network.opsets.get(node.domain, network.opsets.get("", 0))
+        if behaves(row, Operation(node=node, inputs=(), constants=constants, shapes=(), opset=opset)):
+            yield node
+
+
+def seed_nodes(model: ir.Model, names: Collection[str], seed: float = SEED) -> None:
+    """Give random nodes a seed, where their operator takes one and the file gives none.
+
+    Args:
+        model: The graph; it is changed.
+        names: Names of the first results of the nodes.
+        seed: The seed.
+    """
+    for node in (step.node for step in walk(model.graph)):
+        named = bool(node.outputs) and node.outputs[0].name in names
+        if named and "seed" not in node.attributes and _takes_seed(model, node):
+            node.attributes["seed"] = ir.AttrFloat32("seed", seed)
+
+
+def _takes_seed(model: ir.Model, node: ir.Node) -> bool:
+    try:
+        schema = onnx.defs.get_schema(node.op_type, model.opset_imports.get(node.domain, 1), node.domain)
+    except onnx.defs.SchemaError:
+        return False
+    return "seed" in schema.attributes

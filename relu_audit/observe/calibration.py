@@ -1,0 +1,62 @@
+"""Calibration data as the user gave it, before it is known which axes hold samples; it can be gone through once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from relu_audit.graph.inputs import GraphInput
+from relu_audit.observe.noise import open_noise
+from relu_audit.observe.tables import Source, Table, open_source
+
+
+class Calibration:
+    """An opened source of data, whose first tables can be looked at.
+
+    Args:
+        data: Anything :func:`relu_audit.observe.tables.open_source` takes, or ``random:N``.
+        inputs: The model's inputs. Made-up data follows their axes of samples.
+
+    Raises:
+        DataError: The data cannot be opened; the slug says why.
+    """
+
+    def __init__(self, data: object, inputs: Sequence[GraphInput]) -> None:
+        self._data = data
+        if isinstance(data, str) and data.startswith("random:"):
+            self.source: Source = open_noise(data, inputs)
+        else:
+            self.source = open_source(data, tuple(one.name for one in inputs))
+        self._tables = iter(self.source.tables())
+        self._seen: list[Table] = []
+
+    def read_as(self, inputs: Sequence[GraphInput]) -> Calibration:
+        """The same data for the same inputs, whose samples lie along other axes: made-up data is made anew."""
+        return Calibration(self._data, inputs) if self.source.synthetic else self
+
+    def look(self, index: int) -> Table | None:
+        """One of the first tables; None behind the last."""
+        while len(self._seen) <= index:
+            table = next(self._tables, None)
+            if table is None:
+                return None
+            self._seen.append(table)
+        return self._seen[index]
+
+    def tables(self) -> Iterator[Table]:
+        """All tables, those that were looked at first."""
+        yield from self._seen
+        yield from self._tables
+
+    def came_in_feeds(self, inputs: Sequence[GraphInput], keys: Mapping[str, str]) -> bool:
+        """Whether each piece is for a run of its own: files of a folder, a loader, rows of arrays of one rank more."""
+        if not self.source.single:
+            return True
+        first = self.look(0)
+        if first is None:
+            return False
+        only = next(iter(first.columns.values())) if len(first.columns) == len(inputs) == 1 else None
+        for one in inputs:
+            column = first.columns.get(keys.get(one.name, one.name), only)
+            if column is not None and one.shape is not None and len(column.shape) == len(one.shape) + 1:
+                return True
+        return False
