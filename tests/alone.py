@@ -1,8 +1,8 @@
-"""One node of a case by itself: its operands as a run of the case has them, and what its row says against what it does."""
+"""One node of a case by itself: its operands as a run of the case has them, and what contradicts its row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,89 +17,115 @@ from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.scopes import bodies
 from tests.traces import BLOCKED, Runner, Trace, key, runner
 
-TRIALS = 5
+TRIALS = 8
 
 
 @dataclass(frozen=True)
 class Alone:
-    """A node, and the numbers it is tried on."""
+    """A node, and the numbers it is tried on.
 
-    network: Network
+    Attributes:
+        node: The node.
+        opset: Version of its operator set.
+        row: Its row.
+        trials: Operands.
+        constant: Which of them are constants.
+        run: Runs the node; operands go by their numbers.
+    """
+
     node: ir.Node
+    opset: int
+    row: AxisRule
     trials: Sequence[Trial]
     constant: Sequence[bool]
     run: Runner
 
-    @property
-    def opset(self) -> int:
-        return self.network.opsets.get(self.node.domain, self.network.opsets[""])
-
-    @property
-    def row(self) -> AxisRule | None:
-        return rule(self.node.domain, self.node.op_type, self.opset)
+    def results(self, operands: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+        return self.run({_name(i): a for i, a in enumerate(operands) if a is not None})
 
     def against(self, row: AxisRule) -> list[Contradiction]:
-        def run(operands: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-            return self.run({_name(i): a for i, a in enumerate(operands) if a is not None})
-
-        return contradictions(row, self.node, self.opset, self.trials, run, self.constant)
+        return contradictions(row, self.node, self.opset, self.trials, self.results, self.constant)
 
 
 def alone(name: str, case: Trace) -> Iterator[Alone]:
     """The nodes of one operator in a case."""
-    model = case.model()
-    network = normalize(open_checkpoint(model))
+    network = normalize(open_checkpoint(case.model()))
     for node in network.model.graph:
-        row = rule(node.domain, node.op_type, network.opsets.get(node.domain, network.opsets[""]))
-        if row is not None and key(row) == name and not bodies(node):
-            yield _alone(case, model, network, node)
+        opset = network.opsets.get(node.domain, network.opsets[""])
+        row = rule(node.domain, node.op_type, opset)
+        names = _names(node, case)
+        if row is None or key(row) != name or bodies(node) or names is None:
+            continue
+        constant = [value in network.weights for value in node.inputs]
+        fed, rng = _operands(case, names), np.random.default_rng(7)
+        trials = [
+            Trial(
+                a,
+                [redrawn(x, rng) if fixed and x is not None else y for x, y, fixed in zip(a, b, constant, strict=True)],
+            )
+            for a, b in zip(fed[:TRIALS], fed[TRIALS:], strict=True)
+        ]
+        run = _whole(case, names) if case.by or BLOCKED in case.body else _single(network, node, fed[0])
+        yield Alone(node, opset, row, trials, constant, run)
 
 
-def _alone(case: Trace, model: onnx.ModelProto, network: Network, node: ir.Node) -> Alone:
+def _names(node: ir.Node, case: Trace) -> list[str | None] | None:
+    """What the operands are called in the case; None if they are no inputs or weights of one that is run as a whole."""
     names = [None if value is None else value.name or "" for value in node.inputs]
+    if BLOCKED not in case.body:
+        return names
+    # Numbers in blocks lie in another order than their shape says: the case as a whole is the node.
+    plain = "" if "ReorderInput <" in case.body and node.op_type == "ReorderOutput" else "x"
+    names = [{"u": plain, "e": "z"}.get(name or "", name) for name in names]
+    return names if {"x", "z", *case.weights}.issuperset(names) else None
+
+
+def _operands(case: Trace, names: Sequence[str | None]) -> list[tuple[np.ndarray | None, ...]]:
+    """The operands of that name in as many runs of the case as two for each trial."""
+    model, rng = case.model(), np.random.default_rng(5)
     constants = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
-    rng = np.random.default_rng(5)
-    fed = [case.feeds(rng) for _ in range(2 * TRIALS)]
-    wanted = sorted({n for n in names if n and n not in constants and n not in fed[0]})
-    shown = onnx.ModelProto.FromString(model.SerializeToString())
-    del shown.graph.output[:]
-    shown.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted)
-    run = runner(shown, wanted) if wanted else None
-    runs = [{**constants, **one, **dict(zip(wanted, run(one) if run else (), strict=True))} for one in fed]
-    constant = [n is not None and n in network_constants(network, node) for n in names]
-    trials = [
-        Trial(
-            tuple(None if not n else a[n] for n in names),
-            tuple(
-                None if not n else redrawn(a[n], rng) if fixed else b[n]
-                for n, fixed in zip(names, constant, strict=True)
-            ),
-        )
-        for a, b in zip(runs[:TRIALS], runs[TRIALS:], strict=True)
-    ]
-    return Alone(network, node, trials, constant, by_itself(network, node, trials[0], model.ir_version))
+    fed = [{**constants, **case.feeds(rng)} for _ in range(2 * TRIALS)]
+    wanted = sorted({n for n in names if n and n not in fed[0]})
+    if wanted:
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted)
+        run = runner(model, wanted)
+        for one in fed:
+            one |= dict(zip(wanted, run({n: a for n, a in one.items() if n not in constants}), strict=True))
+    return [tuple(None if not n else one[n] for n in names) for one in fed]
 
 
-def network_constants(network: Network, node: ir.Node) -> set[str]:
-    return {value.name or "" for value in node.inputs if value is not None and value in network.weights}
-
-
-def by_itself(network: Network, node: ir.Node, trial: Trial, ir_version: int) -> Runner:
+def _single(network: Network, node: ir.Node, operands: Sequence[np.ndarray | None]) -> Runner:
     """The node as a model of its own, whose inputs are its operands."""
     proto = ir.to_proto(node)
-    given = {_name(i): array for i, array in enumerate(trial.operands) if array is not None}
+    given = {_name(i): array for i, array in enumerate(operands) if array is not None}
     del proto.input[:]
-    proto.input.extend("" if array is None else _name(i) for i, array in enumerate(trial.operands))
+    proto.input.extend("" if array is None else _name(i) for i, array in enumerate(operands))
     results = [name for name in proto.output if name]
-    inputs = [
-        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in given.items()
-    ]
     made = helper.make_model(
-        helper.make_graph([proto], "alone", inputs, [onnx.ValueInfoProto(name=n) for n in results]),
+        helper.make_graph([proto], "alone", _inputs(given), [onnx.ValueInfoProto(name=n) for n in results]),
         opset_imports=[helper.make_opsetid(domain, version) for domain, version in network.opsets.items()],
-        ir_version=ir_version,
+        ir_version=10,
     )
+    if "seed" in node.attributes:  # the same numbers are drawn after every start
+        return lambda fed: runner(made, results)(fed)
     return runner(made, results)
+
+
+def _whole(case: Trace, names: Sequence[str | None]) -> Runner:
+    """The case, whose inputs and weights are the operands."""
+    model = case.runnable()
+    weights = {w.name: w for w in model.graph.initializer if w.name in names}
+    for weight in weights.values():
+        model.graph.initializer.remove(weight)
+    model.graph.input.extend(_inputs({name: numpy_helper.to_array(weight) for name, weight in weights.items()}))
+    run, named = runner(model, case.outputs), {_name(i): n for i, n in enumerate(names) if n}
+    return lambda fed: run({named[n]: a for n, a in fed.items()})
+
+
+def _inputs(arrays: Mapping[str, np.ndarray]) -> list[onnx.ValueInfoProto]:
+    kind = helper.np_dtype_to_tensor_dtype
+    return [helper.make_tensor_value_info(n, kind(a.dtype), a.shape) for n, a in arrays.items()]
 
 
 def _name(operand: int) -> str:

@@ -1,10 +1,10 @@
-"""Along which axes entries of an operator's result are made of several entries of its first operand, or placed.
+"""Along which axes an entry of an operator's result is made of several entries of its first operand, or has its place.
 
-Rows of the axis table name these functions, in two columns. ``mixes``: an axis is listed where entries are combined
-(summed, compared, sorted, scanned, normalised, pooled), or come to another index than their own while the axis keeps its
-letter. Contracted letters need no function, since the signature already says that they do not leave, and neither do axes
-whose letter a move loses. ``placed``: an axis is listed where an entry depends on its index along it. Sources: the
-operator pages of ONNX at the opsets of the table.
+Rows of the axis table name these functions, in two columns. ``mixes`` lists an axis where entries are combined (summed,
+compared, sorted, scanned, normalised, pooled), or come to another index while the axis keeps its letter. Contracted
+letters need no function: the signature already says that they do not leave. Nor do axes whose letter a move loses.
+``placed`` lists an axis where an entry depends on its index. Sources: the operator pages of ONNX at the opsets of the
+table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from relu_audit.graph import images
 from relu_audit.graph.layout import axis_size
-from relu_audit.graph.letters import constant_rows, lined_up
+from relu_audit.graph.letters import constant_rows, lined_up, loose_mask
 from relu_audit.graph.moves import Operation, reduced_axes
 
 Along = Callable[[Operation], frozenset[int] | None]
@@ -56,16 +56,12 @@ def windows(weight: int | None = None, *, last: bool = False) -> Along:
         axes = range(first, len(op.inputs[0]) + first - 2)
         shape = op.inputs[weight] if weight is not None and weight < len(op.inputs) else None
         kernel = op.integers("kernel_shape") or [axis_size(axis) for axis in (shape or ())[2:]]
-        ones, noughts = [1] * len(axes), [0] * len(axes)
-        strides, pads = op.integers("strides") or ones, op.integers("pads") or [*noughts, *noughts]
-        grown = op.integers("output_padding") or noughts
-        if (
-            not len(kernel) == len(strides) == len(grown) == len(axes) == len(pads) / 2
-            or "output_shape" in op.node.attributes
-        ):
+        strides, pads = op.integers("strides") or [1] * len(axes), op.integers("pads") or [0, 0] * len(axes)
+        grown = "output_shape" in op.node.attributes or any(op.integers("output_padding") or ())
+        if grown or not len(kernel) == len(strides) == len(axes) == len(pads) / 2:
             return frozenset(axes)
-        narrow = zip(kernel, strides, pads[: len(axes)], pads[len(axes) :], grown, strict=True)
-        return frozenset(axis for axis, window in zip(axes, narrow, strict=True) if window != (1, 1, 0, 0, 0))
+        narrow = zip(kernel, strides, pads[: len(axes)], pads[len(axes) :], strict=True)
+        return frozenset(axis for axis, window in zip(axes, narrow, strict=True) if window != (1, 1, 0, 0))
 
     along.__doc__ = windows.__doc__
     return along
@@ -134,13 +130,6 @@ def axes(*numbers: int) -> Along:
     return along
 
 
-def standardized(op: Operation) -> frozenset[int] | None:
-    """The axes that ``axes`` lists; before opset 9 the image, ``across_channels`` or not (MeanVarianceNormalization)."""
-    if op.opset >= 9:
-        return listed("axes", (0, 2, 3))(op)
-    return channels_and_image(op) if op.integer("across_channels", 0) else image(op)
-
-
 def batch_statistics(op: Operation) -> frozenset[int] | None:
     """The batch and the image, where BatchNormalization trains: by ``training_mode``, before opset 7 by ``is_test``.
 
@@ -181,6 +170,11 @@ def resampled(op: Operation) -> frozenset[int] | None:
     if op.text("mode", "nearest") == "nearest":
         return frozenset()
     return frozenset(range(len(source))) - images.kept(op)
+
+
+def sampled(op: Operation) -> frozenset[int] | None:
+    """The image, unless every entry is copied from the nearest (GridSample)."""
+    return frozenset() if op.text("mode", "") == "nearest" else image(op)
 
 
 def everything(op: Operation) -> frozenset[int] | None:
@@ -232,6 +226,21 @@ def rows_of_sum(index: int, flag: str) -> Along:
     return along
 
 
+def dropped(op: Operation) -> frozenset[int] | None:
+    """All axes, where what is dropped is drawn."""
+    return everything(op) if in_training(op) else frozenset()
+
+
+def in_training(op: Operation) -> bool:
+    """Whether a Dropout drops anything: by its third operand from opset 12, before opset 7 by ``is_test``.
+
+    Between them it does not. A flag that the graph computes may be set.
+    """
+    if op.opset >= 12:
+        return op.given(2) and (op.constants[2] is None or bool(op.constants[2].any()))
+    return op.opset < 7 and not op.integer("is_test", 0)
+
+
 def scales(op: Operation) -> frozenset[int] | None:
     """All axes, where scales are those of blocks."""
     source, scale = op.inputs[0], op.inputs[1]
@@ -276,14 +285,25 @@ def counted_tokens(index: int, tokens: int) -> Along:
     return along
 
 
-def masked_tokens(*masks: int) -> Along:
-    """The tokens of a query, where a mask has a row for each, or each looks back only; and heads (Attention)."""
+def masked_samples(index: int) -> Along:
+    """The samples, where a mask is a list that holds something for each of them in an order of its own (Attention)."""
+
+    def along(op: Operation) -> frozenset[int] | None:
+        return frozenset({0}) if loose_mask(op, index) else frozenset()
+
+    along.__doc__ = f"The samples, where operand {index} is a list of another length."
+    return along
+
+
+def masked_tokens(*masks: int, samples: int | None = None) -> Along:
+    """The tokens of a query, where a mask has a row for each, or each looks back only; heads; samples as above."""
 
     def along(op: Operation) -> frozenset[int] | None:
         source = op.inputs[0]
         if source is None:
             return None
         heads = {1} if len(source) == 4 else set[int]()
+        heads |= {0} if samples is not None and loose_mask(op, samples) else set[int]()
         backwards = op.integer("is_causal", 0) or op.integer("unidirectional", 0)
         if backwards or any(op.given(index) for index in masks):
             return frozenset({*heads, len(source) - 2 if len(source) == 4 else 1})

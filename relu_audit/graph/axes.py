@@ -22,7 +22,7 @@ from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY, GLOBAL_POOL,
 
 _QCONV = "n (g c) ~, _, _, (g o) c _, _, _, _, _, (g o) -> n (g o) ~"
 _RECURRENT = "t b k, d _ k, d q h, d _, b, d b _"
-_ATTENTION = "b j s _, b _, b y t v, b _ _ _, b _, b _, b -> b j s v, b i u w, b i u w, b i s u"
+_ATTENTION = "b j s d, b _, b _ v, b _ _ _, b _, b _ v, b -> b j s v, b i u w, b i u v, b i s u"
 
 _ALONG: Mapping[str, Along] = {
     "CumProd": along.given(1),
@@ -31,7 +31,7 @@ _ALONG: Mapping[str, Along] = {
     "LRN": along.axes(1),
     "LogSoftmax": along.softmax,
     "LpNormalization": along.named("axis", -1),
-    "MeanVarianceNormalization": along.standardized,
+    "MeanVarianceNormalization": along.listed("axes", (0, 2, 3)),
     "Softmax": along.softmax,
 }
 """Of one operand, in its shape: entries are made of their neighbours along some axis as well."""
@@ -76,11 +76,12 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("LayerNormalization", "*, *, * -> *", mixes=along.behind("axis", -1), since=17),
     AxisRule("RMSNormalization", "*, * -> *", mixes=along.behind("axis", -1), since=23),
     AxisRule("SimplifiedLayerNormalization", "*, * -> *", mixes=along.behind("axis", -1)),
-    *(AxisRule(op, "* -> *") for op in ENTRY_BY_ENTRY),
+    *(AxisRule(op, "* -> *") for op in ENTRY_BY_ENTRY if op != "Dropout"),
     *(AxisRule(op, "* -> *", mixes=mixes) for op, mixes in _ALONG.items()),
     *(AxisRule(op, "* -> *", placed=along.last_two) for op in ("EyeLike", "Trilu")),
-    *(AxisRule(op, "* -> *") for op in ("Bernoulli", "RandomNormalLike", "RandomUniformLike")),
-    AxisRule("Multinomial", "n k -> n s"),
+    AxisRule("Dropout", "*, _, _ -> *, *", placed=along.dropped),
+    *(AxisRule(op, "* -> *", placed=along.everything) for op in ("Bernoulli", "RandomNormalLike", "RandomUniformLike")),
+    AxisRule("Multinomial", "n k -> n s", placed=along.axes(0)),
     *(AxisRule(op, "*, *+ -> *") for op in ELEMENTWISE),
     *(AxisRule(op, "*, _+ -> *") for op in ("CastLike", "Clip")),
     *(
@@ -113,7 +114,7 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("Tile", move=sized.tile),
     AxisRule("ConstantOfShape", move=sized.filled, since=9),
     AxisRule("Range", move=sized.count_up, since=11),
-    AxisRule("NonZero", "_ -> r k", since=9),
+    AxisRule("NonZero", "_ -> r k", mixes=along.everything, since=9),
     AxisRule("OneHot", "", letters=letters.one_hot, since=9),
     AxisRule("If", body=BRANCHES),
     AxisRule("Loop", body=ITERATIONS),
@@ -130,9 +131,9 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("Compress", move=moves.compress, since=9),
     AxisRule("CenterCropPad", move=moves.resize, since=18),
     AxisRule("MaxUnpool", "n c ~, _, _ -> n c ~", mixes=along.image, placed=along.axes(0, 1), since=9),
-    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", mixes=along.image, since=16),
-    AxisRule("RoiAlign", "_ c _ _, r _, r -> r c h w", since=10),
-    AxisRule("MaxRoiPool", "_ c _ _, r _ -> r c h w"),
+    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", mixes=along.sampled, since=16),
+    AxisRule("RoiAlign", "_ c _ _, r _, r -> r c h w", mixes=along.image, since=10),
+    AxisRule("MaxRoiPool", "_ c _ _, r _ -> r c h w", mixes=along.image),
     *(AxisRule(op, "* -> *", domain=_ML) for op in _ONE_BY_ONE),
     AxisRule("Normalizer", "* -> *", mixes=along.last, domain=_ML),
     AxisRule("OneHotEncoder", "* -> * e", domain=_ML),

@@ -16,8 +16,8 @@ _BESIDE_PARAMETERS = ("Gelu", "QuickGelu", "QLinearLeakyRelu", "QLinearSigmoid")
 _QCONV = "n (g c) ~, _, _, (g o) c _, _, _, _, _, (g o) -> n (g o) ~"
 _QADD = "*, _, _, *, _, _, _, _ -> *"
 _ATTENTION = "b s k, k _, _, b _, e b _, b _, _ -> b s v, f b j u w"
-_HEADS = "b s _, b _, b t (j v), _, b _, b _, b _, b _, _, _ -> b s (j v), b j u w, b j u w, b j s u"
-_GROUPED = "b s _, b _, b _, b _, b _, b, _, _, _, b _, b _, _+ -> b s v, b j u w, b j u w"
+_HEADS = "b s d, b _, b t (j v), _, b _, b _, b _, b _, _, _ -> b s (j v), b j u w, b j u w, b j s u"
+_GROUPED = "b s d, b _, b _, b _, b _, b, _, _, _, b _, b _, _+ -> b s v, b j u w, b j u w"
 
 ROWS: tuple[AxisRule, ...] = (
     *(AxisRule(op, "*, _+ -> *", domain=_MS) for op in _BESIDE_PARAMETERS),
@@ -91,12 +91,20 @@ ROWS: tuple[AxisRule, ...] = (
         placed=along.counted_tokens(1, -2),
         domain=_MS,
     ),
-    AxisRule("Attention", _ATTENTION, letters=letters.masked(3), mixes=along.axes(1), domain=_MS),
+    AxisRule(
+        "Attention",
+        _ATTENTION,
+        letters=letters.masked(3),
+        mixes=along.axes(1),
+        placed=along.masked_samples(3),
+        domain=_MS,
+    ),
     AxisRule(
         "QAttention",
         "b s k, k _, _, _, _, b _, _, _, e b _ -> b s v, f b j u w",
         letters=letters.masked(5),
         mixes=along.axes(1),
+        placed=along.masked_samples(5),
         domain=_MS,
     ),
     AxisRule(
@@ -104,11 +112,11 @@ ROWS: tuple[AxisRule, ...] = (
         _HEADS,
         letters=letters.heads_of_values,
         mixes=along.unless_given(1, 1),
-        placed=along.masked_tokens(5),
+        placed=along.masked_tokens(5, samples=4),
         domain=_MS,
     ),
     AxisRule("GroupQueryAttention", _GROUPED, mixes=along.unless_given(1, 1), placed=along.axes(1), domain=_MS),
-    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", mixes=along.image, domain=_MS),
+    AxisRule("GridSample", "n c _, n ~ _ -> n c ~", mixes=along.sampled, domain=_MS),
     AxisRule("Trilu", "* -> *", placed=along.last_two, domain=_MS),
     AxisRule("Conv", "n (g c) ~, (g o) c _, (g o), n (g o) ~ -> n (g o) ~", mixes=along.windows(1), domain=_BLOCKED),
     *(AxisRule(op, "n c ~ -> n c ~", mixes=along.windows(), domain=_BLOCKED) for op in ("AveragePool", "MaxPool")),

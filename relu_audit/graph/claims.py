@@ -12,7 +12,7 @@ import onnx_ir as ir
 from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.channels import letters_of, matched, terms_of
 from relu_audit.graph.layout import BATCH, POSITION, Factor, Kind, Layout, Letter, Size
-from relu_audit.graph.moves import Operation
+from relu_audit.graph.moves import Move, Operation
 
 Operands = Sequence[np.ndarray | None]
 """One array per input of a node; None where it is left out."""
@@ -46,6 +46,7 @@ class Watched(tuple[Any, ...]):
     read: set[int]
 
     def __new__(cls, values: Operands) -> Watched:
+        """Nothing was looked at so far."""
         made = super().__new__(cls, values)
         made.read = set()
         return made
@@ -108,7 +109,7 @@ class Reading:
         }
         self._places = [index for index, value in enumerate(op.node.outputs) if value.name]
         if row.move is not None:
-            self._moved(row)
+            self._moved(row.move, row.aligned)
         else:
             self._spelt(row)
 
@@ -125,7 +126,11 @@ class Reading:
     def contracts(self, operand: int, axis: int) -> bool:
         """Whether the axis has a letter that enters and does not leave."""
         symbol = self.symbols.get((operand, axis), "_")
-        return symbol.isalpha() and symbol not in {x for found in self.leaving for x in letters_of(found)}
+        return not {*letters_of(symbol)} <= {x for found in self.leaving for x in letters_of(found)}
+
+    def shares(self, operand: int, axis: int) -> bool:
+        """Whether the axis has several letters, of which each may be as short as one entry."""
+        return len(letters_of(self.symbols.get((operand, axis), "_"))) > 1
 
     def flagged(self, axes: frozenset[int] | None, operand: int, axis: int) -> bool:
         """Whether a column names an axis of an operand: an axis of the first, or one with a letter of such an axis."""
@@ -159,12 +164,13 @@ class Reading:
                 if own == symbol
             ]
 
-    def _moved(self, row: AxisRule) -> None:
-        for operand, axis in self._lengths:
-            self.claims += self._carried(row, operand, axis)
+    def _moved(self, move: Move, aligned: Sequence[int]) -> None:
+        beside = {0, *aligned, *self.row.picks(self._op)}
+        for operand, axis in (place for place in self._lengths if place[0] in beside):
+            self.claims += self._carried(move, operand, axis)
         first = [claim for claim in self.claims if claim.operand == 0 and claim.whole is not None]
         ranks = [None if layout is None else len(layout) for layout in self._op.inputs]
-        for operand in (i for i in row.aligned if 0 < i < len(ranks) and ranks[i] == ranks[0]):
+        for operand in (i for i in aligned if 0 < i < len(ranks) and ranks[i] == ranks[0]):
             found = [self._claim(operand, c.axis, c.result, c.whole) for c in first if c.whole is not None]
             self.claims += [c for c in found if not any(c.result == o.result for o in self.of(operand, c.axis))]
 
@@ -172,16 +178,14 @@ class Reading:
         shape = self._shapes[result]
         same = self._lengths[operand, axis] == shape[whole]
         told = np.indices(shape)[whole] if same else None
-        return Claim(
-            operand, axis, result, told, None if len(letters_of(self.symbols.get((operand, axis), "_"))) > 1 else whole
-        )
+        return Claim(operand, axis, result, told, None if self.shares(operand, axis) else whole)
 
-    def _carried(self, row: AxisRule, operand: int, axis: int) -> Iterator[Claim]:
+    def _carried(self, move: Move, operand: int, axis: int) -> Iterator[Claim]:
         """The axis in the guise of the batch, the one letter that cannot be taken for another."""
         whole = self._lengths[operand, axis]
         marked = [_marked(layout, axis if i == operand else None) for i, layout in enumerate(self._op.inputs)]
         try:
-            layouts = row.move(replace(self._op, inputs=tuple(marked))) if row.move is not None else []
+            layouts = move(replace(self._op, inputs=tuple(marked)))
         except REFUSED:
             return
         for result, (place, shape) in enumerate(zip(self._places, self._shapes, strict=True)):

@@ -40,8 +40,9 @@ class Contradiction:
 
     Attributes:
         law: ``independent`` where entries mix that should not; ``mixes`` and ``contracted`` where none mix that should;
-            ``placed`` where the index matters that should not, ``not placed`` the other way round; ``forgotten`` for an
-            axis of which the row says nothing; ``silent`` for entries that show nowhere.
+            ``placed`` where the index matters that should not, ``not placed`` the other way round; ``unsaid`` and
+            ``forgotten`` where the row says nothing of an axis along which entries mix, or stay in place; ``silent``
+            for entries that show nowhere.
         operand: Number of the operand.
         axis: Its axis.
         text: What was seen.
@@ -64,7 +65,7 @@ def contradictions(
         opset: Version of the operator set.
         trials: Numbers to try it on, all of the same shapes.
         run: Runs the node.
-        constant: Which operands are constants: the row may read them, and no samples lie along axes that only they have.
+        constant: Which operands are constants. The row may read them, and axes that only they have are not tried.
 
     Returns:
         What contradicts the row; empty if nothing does.
@@ -75,9 +76,9 @@ def contradictions(
     flags = [*constant, *[False] * len(operands)]
     constants = Watched([a if flag else None for a, flag in zip(operands, flags, strict=False)])
     sized, unsized = (Reading(row, op, operands, shapes) for op in operations(node, opset, operands, constants, shapes))
-    sizing = {*origin(node.domain, node.op_type).sized_by}
-    structural = sizing | {index for index in constants.read if flags[index]}
-    varying = {index for index in range(len(operands)) if not flags[index]} - structural
+    read = {index for index in constants.read if flags[index]}
+    structural = read | {*origin(node.domain, node.op_type).sized_by}
+    varying = {index for index in range(len(operands)) if not flags[index]}
     seen = _Seen(trials, run, before)
     found: dict[Contradiction, None] = {}
     # What the row says where sizes are known must be true where they are not; but it may be less.
@@ -87,7 +88,7 @@ def contradictions(
                 for axis in (axis for axis, size in enumerate(array.shape) if size > 1):
                     if reading.carriers(operand, axis) & varying:
                         found |= dict.fromkeys(_along(reading, seen, operand, axis, enough=enough))
-        found |= dict.fromkeys(_order(reading, seen, structural, varying, enough=enough))
+        found |= dict.fromkeys(_order(reading, seen, read, varying, enough=enough))
     return list(found)
 
 
@@ -104,7 +105,7 @@ class _Seen:
         return any(a is not None and b is not None and differs(a, b).any() for a, b in pairs)
 
     def changes(self, operand: int, axis: int) -> dict[int, list[np.ndarray]]:
-        """For some indices along an axis: which entries of each result change when that slice is replaced."""
+        """For some indices along an axis: which entries of each result change, by trial, when it is replaced."""
         if (operand, axis) not in self._known:
             size = self.length(operand, axis)
             ends = {0, 1, size // 2 - 1, size // 2, size - 2, size - 1}
@@ -128,16 +129,16 @@ class _Seen:
             yield old, self._with(trial, moved)
 
     def _changed(self, operand: int, axis: int, index: int) -> list[np.ndarray]:
-        marks = [np.zeros(y.shape, bool) for y in self._before[0]]
+        marks = [np.zeros((len(self._trials), *y.shape), bool) for y in self._before[0]]
         place = (slice(None),) * axis + (index,)
-        for trial, old in zip(self._trials, self._before, strict=True):
+        for number, (trial, old) in enumerate(zip(self._trials, self._before, strict=True)):
             array, other = trial.operands[operand], trial.others[operand]
             if array is None or other is None:
                 continue
             moved = array.copy()
             moved[place] = other[place]
             for mark, a, b in zip(marks, old, self._with(trial, {operand: moved}), strict=True):
-                mark |= differs(a, b) if a.shape == b.shape == mark.shape else np.True_
+                mark[number] = differs(a, b) if a.shape == b.shape == mark.shape[1:] else True
         return marks
 
     def _with(self, trial: Trial, moved: Mapping[int, np.ndarray]) -> list[np.ndarray]:
@@ -168,8 +169,10 @@ def _along(reads: Reading, seen: _Seen, operand: int, axis: int, *, enough: bool
     if claims or not enough:
         return
     if reads.contracts(operand, axis):
-        if not _mixing(changes, []):
+        if not _mixing(changes, []) and not reads.shares(operand, axis):
             yield Contradiction("contracted", operand, axis, f"{name} ends, but no entry is made of several along it")
+    elif operand == 0 and _mixing(changes, []):
+        yield Contradiction("unsaid", operand, axis, f"an entry is made of several along {name}")
     elif (kept := _kept(changes, seen.length(operand, axis))) is not None:
         yield Contradiction("forgotten", operand, axis, f"{name} is axis {kept[1]} of result {kept[0]}")
 
@@ -180,7 +183,7 @@ def _stray(changes: Mapping[int, Sequence[np.ndarray]], claim: Claim, name: str)
         text = f"{name} has another length in result {claim.result}"
         return Contradiction("independent", claim.operand, claim.axis, text)
     for index, marks in changes.items():
-        stray = np.argwhere(marks[claim.result] & (claim.told != index))
+        stray = np.argwhere(marks[claim.result].any(axis=0) & (claim.told != index))
         if stray.size:
             place = tuple(int(i) for i in stray[0])
             text = f"entry {place} of result {claim.result} depends on index {index} of {name}"
@@ -203,17 +206,15 @@ def _mixing(changes: Mapping[int, Sequence[np.ndarray]], claims: Sequence[Claim]
 def _kept(changes: Mapping[int, Sequence[np.ndarray]], length: int) -> tuple[int, int] | None:
     """A result and its axis on which each index shows at just its own place."""
     for result, mark in enumerate(next(iter(changes.values()))):
-        for axis in range(mark.ndim):
+        for axis in range(1, mark.ndim):
             others = tuple(b for b in range(mark.ndim) if b != axis)
             places = {i: np.flatnonzero(marks[result].any(axis=others)).tolist() for i, marks in changes.items()}
             if mark.shape[axis] == length and all(place == [index] for index, place in places.items()):
-                return result, axis
+                return result, axis - 1
     return None
 
 
-def _order(
-    reads: Reading, seen: _Seen, structural: set[int], varying: set[int], *, enough: bool
-) -> Iterator[Contradiction]:
+def _order(reads: Reading, seen: _Seen, read: set[int], varying: set[int], *, enough: bool) -> Iterator[Contradiction]:
     """Whether entries shift in the results as they do in the operands, along every axis on which none mix."""
     idle: dict[tuple[int, int], bool] = {}
     for result, whole in sorted({(c.result, c.whole) for c in reads.claims if c.whole is not None}):
@@ -223,7 +224,7 @@ def _order(
             continue
         axes: dict[int, set[int]] = {}
         for claim in claims:
-            if claim.operand not in structural:
+            if claim.operand not in read:
                 axes.setdefault(claim.operand, set()).add(claim.axis)
         shifts = all(_shifts(old[result], new[result], whole) for old, new in seen.shifted(axes))
         first = (claims[0].operand, claims[0].axis)

@@ -27,18 +27,30 @@ def kept(op: Operation) -> frozenset[int]:
     """The axes that neither scales nor sizes change, as far as the file tells."""
     source = op.inputs[0] or ()
     axes = [axis % len(source) for axis in op.integers("axes") or range(len(source))]
-    untouched = frozenset(range(len(source))) - {*axes}
-    if op.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        return untouched
-    scales = _scales(op, len(axes))
-    if scales is not None:
-        return untouched | {axis for axis, scale in zip(axes, scales, strict=True) if scale == 1}
+    others = frozenset(range(len(source))) - {*axes}
+    scales, regions = _scales(op, len(axes)), op.constants[1] if len(op.constants) > 1 else None
+    crops = op.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    if scales is None and not crops:
+        return others | _kept_by_size(op, source, axes)
+    if scales is None or (crops and (regions is None or regions.size != 2 * len(axes))):
+        return others
+    bounds = regions.reshape(2, -1).T.tolist() if crops and regions is not None else [[0, 1]] * len(axes)
+    return others | {
+        axis for axis, scale, bound in zip(axes, scales, bounds, strict=True) if (scale, bound) == (1, [0, 1])
+    }
+
+
+def _kept_by_size(op: Operation, source: Layout, axes: Sequence[int]) -> set[int]:
+    """The axes whose length stays, by the sizes wanted where all axes are stretched to them, or as inferred."""
     stretched = op.text("keep_aspect_ratio_policy", "stretch") == "stretch"
     wanted = op.lists(3) if stretched and op.given(3) else None
-    wanted = wanted if wanted is not None and len(wanted) == len(axes) else (None,) * len(axes)
-    told = {axis: {op.size(axis), length_of(length)} - {None} for axis, length in zip(axes, wanted, strict=True)}
-    own = {axis for axis, length in zip(axes, wanted, strict=True) if length == Span(source[axis])}
-    return untouched | own | {axis for axis, sizes in told.items() if axis_size(source[axis]) in sizes}
+    lengths = wanted if wanted is not None and len(wanted) == len(axes) else (None,) * len(axes)
+    found: set[int] = set()
+    for axis, length in zip(axes, lengths, strict=True):
+        sizes = {op.size(axis), length_of(length)} - {None}
+        if length == Span(source[axis]) or axis_size(source[axis]) in sizes:
+            found.add(axis)
+    return found
 
 
 def _scales(op: Operation, count: int) -> Sequence[float] | None:

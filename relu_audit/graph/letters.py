@@ -38,9 +38,13 @@ def product_and_sum(index: int, *flags: str) -> Letters:
         left, right = transposed_by(*flags)(op, signature).split("->")
         terms = left.split(",")
         added = op.inputs[index] if index < len(op.inputs) else None
-        if added is not None and len(added) == 2:
-            rows = axis_size(added[0]) != 1 and not constant_rows(op, index)
-            terms[index] = f" {'m' if rows else '_'} {'n' if axis_size(added[1]) != 1 else '_'}"
+        if added is None or not 1 <= len(added) <= 2:
+            return f"{left}->{right}"
+        # A constant has letters of its own beside constant matrices only: it is no weight by itself.
+        second = _operands(signature)[1]
+        columns = axis_size(added[-1]) != 1 and not (_is_constant(op, index) and not _is_constant(op, second))
+        rows = len(added) == 2 and axis_size(added[0]) != 1 and not _is_constant(op, index)
+        terms[index] = " ".join((["m" if rows else "_"] if len(added) == 2 else []) + ["n" if columns else "_"])
         return f"{','.join(terms)}->{right}"
 
     return letters
@@ -48,11 +52,13 @@ def product_and_sum(index: int, *flags: str) -> Letters:
 
 def constant_rows(op: Operation, index: int) -> bool:
     """Whether an operand is a constant matrix of several rows: the rows of a batch of fixed length differ by it."""
-    value = op.node.inputs[index] if index < len(op.node.inputs) else None
     layout = op.inputs[index] if index < len(op.inputs) else None
-    if value is None or layout is None or len(layout) != 2:
-        return False
-    return value.const_value is not None and axis_size(layout[0]) != 1
+    return layout is not None and len(layout) == 2 and axis_size(layout[0]) != 1 and _is_constant(op, index)
+
+
+def _is_constant(op: Operation, index: int) -> bool:
+    value = op.node.inputs[index] if index < len(op.node.inputs) else None
+    return value is not None and value.const_value is not None
 
 
 def vectors_allowed(op: Operation, signature: str) -> str:
@@ -99,10 +105,12 @@ def batch_first_by(flag: str) -> Letters:
 
 
 def transposed_operands(op: Operation, signature: str) -> str:
-    """FusedMatMul swaps an operand's rows and columns by ``transA``, and what comes first and the batch by ``transBatchA``."""
+    """FusedMatMul swaps an operand's last two axes by ``transA``, and batch and rows by ``transBatchA``."""
     left, right = signature.split("->")
     terms = [term.split() for term in left.split(",")]
-    for term, side in zip(terms, "AB", strict=True):
+    for term, side, layout in zip(terms, "AB", op.inputs, strict=False):
+        if layout is not None and len(layout) == 1:
+            continue  # a vector has nothing to swap
         if op.integer(f"trans{side}", 0):
             term[1:] = reversed(term[1:])
         if op.integer(f"transBatch{side}", 0):
@@ -157,7 +165,7 @@ def lined_up(op: Operation) -> frozenset[int]:
 def scattered_slices(op: Operation, signature: str) -> str:
     """Updates are slices of the data, behind as many axes as an index has numbers (ScatterND)."""
     source, indices = op.inputs[0], op.inputs[1]
-    numbers = axis_size(indices[-1]) if indices else None
+    numbers = None if not indices else axis_size(indices[-1])
     if source is None or not isinstance(numbers, int):
         return signature
     axes = _spelt(len(source))
@@ -226,42 +234,49 @@ def masked(index: int) -> Letters:
     """A mask of rank one may hold several numbers for each sample (Attention of onnxruntime)."""
 
     def letters(op: Operation, signature: str) -> str:
-        mask = op.inputs[index] if index < len(op.inputs) else None
-        source = op.inputs[0]
-        if mask is None or source is None or len(mask) != 1:
-            return signature
-        length = axis_size(mask[0])
         left, right = signature.split("->")
         terms = left.split(",")
-        terms[index] = " b" if length is not None and length == axis_size(source[0]) else " _"
+        if loose_mask(op, index):
+            terms[index] = " _"
         return f"{','.join(terms)}->{right}"
 
     return letters
 
 
+def loose_mask(op: Operation, index: int) -> bool:
+    """Whether a mask is a list, and not known to have one number for each sample."""
+    mask, source = op.inputs[index] if index < len(op.inputs) else None, op.inputs[0]
+    if mask is None or source is None or len(mask) != 1:
+        return False
+    length = axis_size(mask[0])
+    return length is None or length != axis_size(source[0])
+
+
 def heads_of_values(op: Operation, signature: str) -> str:
     """As :func:`masked`; values of rank three have the axis of the result (MultiHeadAttention)."""
+    query = op.inputs[0]
     values = op.inputs[2] if len(op.inputs) > 2 else None
+    if query is not None and len(query) == 5:  # queries, keys and values in one
+        signature = signature.replace("b s d", "b s j e d")
     if values is None or len(values) != 3:
         signature = signature.replace("b t (j v)", "b _")
     return masked(4)(op, signature)
 
 
 def attended(op: Operation, signature: str) -> str:
-    """Queries, keys and values in three axes or four (Attention)."""
-    query, mask = op.inputs[0], op.inputs[3] if len(op.inputs) > 3 else None
+    """Queries, keys and values in three axes or four; a mask in fewer is the same for all samples (Attention)."""
+    query = op.inputs[0]
+    mask = op.inputs[3] if len(op.inputs) > 3 else None
     if query is None or len(query) not in (3, 4):
         raise ValueError("queries of unknown rank")
     if mask is None or len(mask) != 4:
         signature = signature.replace("b _ _ _", "_")
-    if len(query) == 3:
-        shared = op.integer("q_num_heads", 0) != op.integer("kv_num_heads", 0)
-        return (
-            signature.replace("b j s _", "b s _")
-            .replace("b y t v", "b _" if shared else "b t (j v)")
-            .replace("-> b j s v", "-> b s (j v)")
-        )
-    return signature
+    if len(query) == 4:
+        return signature
+    own = op.integer("q_num_heads", 0) == op.integer("kv_num_heads", 0)
+    values, result = ("b t (j v)", "b s (j v)") if own else ("b _", "b s w")
+    signature = signature.replace("b j s d", "b s d").replace("-> b j s v", f"-> {result}")
+    return signature.replace("b _, b _ v", f"b _, {values}", 1).replace("b _, b _ v", "b _, b _", 1)
 
 
 def _spelt(rank: int) -> list[str]:

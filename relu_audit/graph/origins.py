@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from relu_audit.graph.along import trains
+from relu_audit.graph.along import in_training, trains
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.operators import REDUCE
 
@@ -53,16 +53,6 @@ def _always(op: Operation) -> bool:
     return True
 
 
-def _in_training(op: Operation) -> bool:
-    """Dropout: by its third operand from opset 12, before opset 7 by ``is_test``; between them it does not train.
-
-    A flag that the graph computes may be set.
-    """
-    if op.opset >= 12:
-        return op.given(2) and (op.constants[2] is None or bool(op.constants[2].any()))
-    return op.opset < 7 and not op.integer("is_test", 0)
-
-
 @dataclass(frozen=True)
 class Origin:
     """Where the entries of one operator's results come from.
@@ -89,7 +79,7 @@ TABLE: Mapping[tuple[str, str], Origin] = {
     ("", "Range"): Origin(Made.COUNT, sized_by=(0, 1, 2)),
     **{("", op): Origin(Made.UNTOLD) for op in ("NonZero", "NonMaxSuppression", "Compress", "Unique", "StringSplit")},
     **{("", op): Origin(draws=_always) for op in _RANDOM},
-    ("", "Dropout"): Origin(draws=_in_training),
+    ("", "Dropout"): Origin(draws=in_training),
     ("", "BatchNormalization"): Origin(learns=trains),
     **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "Reshape", "Expand", "Tile", "Split", "Unsqueeze")},
     **{("", op): Origin(sized_by=(1,)) for op in ("Squeeze", "TopK", "Trilu", "CumSum", "CumProd", "CenterCropPad")},
