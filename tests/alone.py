@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from relu_audit.graph.checkpoint import open_checkpoint
 from relu_audit.graph.contradictions import Contradiction, Trial, contradictions
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.scopes import bodies
-from tests.traces import BLOCKED, Runner, Trace, key, runner
+from tests.traces import BLOCKED, Runner, Trace, runner
 
 TRIALS = 8
 
@@ -30,18 +31,24 @@ class Alone:
         row: Its row.
         trials: Operands.
         constant: Which of them are constants.
-        run: Runs the node; operands go by their numbers.
+        start: Opens a session that runs the node; operands go by their numbers.
     """
 
     node: ir.Node
     opset: int
-    row: AxisRule
+    row: AxisRule | None
     trials: Sequence[Trial]
     constant: Sequence[bool]
-    run: Runner
+    start: Callable[[], Runner]
 
     def results(self, operands: Sequence[np.ndarray | None]) -> list[np.ndarray]:
-        return self.run({_name(i): a for i, a in enumerate(operands) if a is not None})
+        """The results; what draws random numbers draws the same after every start."""
+        run = self.start() if "seed" in self.node.attributes else self.run
+        return run({_name(i): a for i, a in enumerate(operands) if a is not None})
+
+    @cached_property
+    def run(self) -> Runner:
+        return self.start()
 
     def against(self, row: AxisRule) -> list[Contradiction]:
         return contradictions(row, self.node, self.opset, self.trials, self.results, self.constant)
@@ -52,9 +59,8 @@ def alone(name: str, case: Trace) -> Iterator[Alone]:
     network = normalize(open_checkpoint(case.model()))
     for node in network.model.graph:
         opset = network.opsets.get(node.domain, network.opsets[""])
-        row = rule(node.domain, node.op_type, opset)
         names = _names(node, case)
-        if row is None or key(row) != name or bodies(node) or names is None:
+        if name != ".".join(filter(None, (node.domain, node.op_type))) or bodies(node) or names is None:
             continue
         constant = [value in network.weights for value in node.inputs]
         fed, rng = _operands(case, names), np.random.default_rng(7)
@@ -65,8 +71,9 @@ def alone(name: str, case: Trace) -> Iterator[Alone]:
             )
             for a, b in zip(fed[:TRIALS], fed[TRIALS:], strict=True)
         ]
-        run = _whole(case, names) if case.by or BLOCKED in case.body else _single(network, node, fed[0])
-        yield Alone(node, opset, row, trials, constant, run)
+        whole = case.by or BLOCKED in case.body
+        start = partial(_whole, case, names) if whole else partial(_single, network, node, fed[0])
+        yield Alone(node, opset, rule(node.domain, node.op_type, opset), trials, constant, start)
 
 
 def _names(node: ir.Node, case: Trace) -> list[str | None] | None:
@@ -107,8 +114,6 @@ def _single(network: Network, node: ir.Node, operands: Sequence[np.ndarray | Non
         opset_imports=[helper.make_opsetid(domain, version) for domain, version in network.opsets.items()],
         ir_version=10,
     )
-    if "seed" in node.attributes:  # the same numbers are drawn after every start
-        return lambda fed: runner(made, results)(fed)
     return runner(made, results)
 
 

@@ -57,7 +57,7 @@ def nodes(name: str, index: int) -> Sequence[Alone]:
 
 @cache
 def against(name: str, index: int) -> Sequence[Contradiction]:
-    return [found for node in nodes(name, index) for found in node.against(node.row)]
+    return [found for node in nodes(name, index) if node.row is not None for found in node.against(node.row)]
 
 
 @pytest.mark.parametrize(("name", "index"), TRIED)

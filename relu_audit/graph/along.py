@@ -227,18 +227,35 @@ def rows_of_sum(index: int, flag: str) -> Along:
 
 
 def dropped(op: Operation) -> frozenset[int] | None:
-    """All axes, where what is dropped is drawn."""
+    """All axes, where what is dropped is drawn (Dropout)."""
     return everything(op) if in_training(op) else frozenset()
+
+
+def dropped_by(index: int) -> Along:
+    """All axes, where a flag says that what is dropped is drawn (BiasDropout)."""
+
+    def along(op: Operation) -> frozenset[int] | None:
+        return everything(op) if set_by(index)(op) else frozenset()
+
+    along.__doc__ = f"All axes, where operand {index} is set."
+    return along
 
 
 def in_training(op: Operation) -> bool:
     """Whether a Dropout drops anything: by its third operand from opset 12, before opset 7 by ``is_test``.
 
-    Between them it does not. A flag that the graph computes may be set.
+    Between them it does not.
     """
-    if op.opset >= 12:
-        return op.given(2) and (op.constants[2] is None or bool(op.constants[2].any()))
-    return op.opset < 7 and not op.integer("is_test", 0)
+    return set_by(2)(op) if op.opset >= 12 else op.opset < 7 and not op.integer("is_test", 0)
+
+
+def set_by(index: int) -> Callable[[Operation], bool]:
+    """Whether an optional flag is set; one that the graph computes may be."""
+
+    def is_set(op: Operation) -> bool:
+        return op.given(index) and (op.constants[index] is None or bool(np.any(op.constants[index])))
+
+    return is_set
 
 
 def scales(op: Operation) -> frozenset[int] | None:

@@ -22,7 +22,7 @@ _GROUPED = "b s d, b _, b _, b _, b _, b, _, _, _, b _, b _, _+ -> b s v, b j u 
 ROWS: tuple[AxisRule, ...] = (
     *(AxisRule(op, "*, _+ -> *", domain=_MS) for op in _BESIDE_PARAMETERS),
     *(AxisRule(op, "*, *+ -> *", domain=_MS) for op in ("BiasAdd", "BiasGelu", "FastGelu")),
-    AxisRule("BiasDropout", "*, *, *, _, _ -> *, *", domain=_MS),
+    AxisRule("BiasDropout", "*, *, *, _, _ -> *, *", placed=along.dropped_by(4), domain=_MS),
     *(
         AxisRule(op, "*, _+ -> *", letters=letters.per_axis, placed=along.scales, domain=_MS)
         for op in ("QuantizeLinear", "DequantizeLinear")
