@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from relu_audit.graph import axes, fused, implied, rectifiers, signs
+from relu_audit.graph import axes, fused, inside, rectifiers, signs, spelt, steps
 
 TARGET = Path(__file__).with_name("coverage.md")
 
@@ -14,9 +14,24 @@ INTRODUCTION = """# Coverage
 What relu-audit knows, written from its own tables by `docs/make_coverage.py`; a test fails when this page is behind.
 `relu-audit sites MODEL` says what that means for one model.
 
-A *rectifier* is zero, with no slope, on one side of its input. Activations with a slope on both sides are listed as
-alive by construction and never counted. An operator that is in none of these tables is not taken for a rectifier, and
-the axes behind it are unknown: the unit axis of a rectifier there is assumed, and said to be.
+A *rectifier* is zero, with no slope, on some interval of its input, mostly on one side of it. A unit is dead if its
+output was zero on every sample. Activations with a slope everywhere are listed as alive by construction and never
+counted. An operator that is in none of these tables is not taken for a rectifier, and the axes behind it are unknown:
+the unit axis of a rectifier there is assumed, and said to be.
+
+- **Slopes and bounds are judged by unit.** Of a `PRelu`, units with a slope of zero are rectified, and the others are
+  not: they are counted (`not_rectified` in the JSON), and never dead or rare. If no unit is rectified, the activation
+  is alive by construction. The same holds of `Max`, `Min`, `Where` and products with vectors: a unit that is held at
+  another number than zero is not rectified.
+- **The output is counted where it is not zero.** Behind `Min(x, 0)` or `Clip(x, max = 0)` units fire below zero: the
+  opposite of the output is counted (`counted_as`: `negated`). HardSwish, `Shrink` and thresholds below zero give both
+  signs: the output's distance from zero is counted (`magnitude`).
+- **A gate is a rectifier.** A HardSigmoid that is zero for every sample is dead, in either spelling. One that is stuck
+  at one is `constant`.
+- **Parameters have no units.** A rectifier that only parameters and sizes of the data reach needs no data, and is no
+  layer: `Relu(weight)` is not listed.
+- **Ranks are no units.** Behind `TopK` along the units' axis, a place in the order is a position, so that a rectifier
+  there is one unit. Where the rectified values are scattered back among zeros, the units are the places they come from.
 """
 
 
@@ -31,6 +46,16 @@ def page() -> str:
             ((_name(*key), _first_line(reader.__doc__)) for key, reader in rectifiers.READERS.items()),
         ),
         _section(
+            "Activations of several nodes",
+            "What a few of these operators make of one value, with constants among their operands, is read as one "
+            "function: `(x + |x|) / 2`, `x - Min(x, 0)`, `Relu(x) - slope * Relu(-x)`, `x * Clip(x + 3, 0, 6) / 6`. If "
+            "the function is zero on an interval, the last node is the rectifier; if it has a slope everywhere, it is "
+            "alive by construction. The nodes between are no rectifiers of their own, unless others read them as well. "
+            f"At most {spelt.LONGEST} operators may lie between the value and what is made of it.",
+            ("operator", "read as"),
+            ((_name(*key), _made(step)) for key, step in steps.STEPS.items()),
+        ),
+        _section(
             "Fused operators",
             "Files that onnxruntime has optimised hold activations inside other operators. Each is taken apart, and "
             f"what is rectified keeps its name. Activations: {', '.join(sorted(fused.ACTIVATIONS))}.",
@@ -39,14 +64,24 @@ def page() -> str:
         ),
         _section(
             "Recurrent operators",
-            "An activation named Relu, ThresholdedRelu or LeakyRelu with a slope of 0 makes units of the hidden state. "
-            "Gate activations show nowhere outside the operator and are listed as not observed (`in-operator`). Steps "
-            "that `sequence_lens` cuts off count as positions at which nothing fires.",
+            "An activation named Relu, ThresholdedRelu, HardSigmoid, or LeakyRelu or Elu with an alpha of 0 makes "
+            "units of the hidden state. A rectifier whose zeros do not show there, as that of a gate, is listed as not "
+            "observed (`in-operator`); a HardSigmoid for a gate is read as the Sigmoid that it stands for. Steps that "
+            "`sequence_lens` cuts off count as positions at which nothing fires.",
             ("operator", "activations per direction", "that rectify the hidden state"),
             (
-                (f"`{op}`", str(len(row.defaults)), ", ".join("fgh"[i] for i in row.hidden))
-                for op, row in implied.RECURRENCES.items()
+                (_name(*key), str(len(row.defaults)), ", ".join("fgh"[i] for i in row.hidden))
+                for key, row in inside.RECURRENCES.items()
             ),
+        ),
+        _section(
+            "Activations inside other operators",
+            "An operator that names its activation in an attribute (`activation`, `activations`, `activation_type`, "
+            "`hidden_act`, ...) and is not taken apart shows nothing of it. Where the name is that of a rectifier, the "
+            "operator is listed as not observed (`in-operator`); where it is not known, likewise "
+            "(`unknown-activation`). So `--require-observed` fails. `MoE` and `QMoE` have `relu` where they name none.",
+            ("activation", "rectifies"),
+            ((f"`{name}`", "yes" if rectifies else "no") for name, rectifies in inside.RECTIFY.items()),
         ),
         _section(
             "Quantized codes",
@@ -79,6 +114,13 @@ def _row(cells: Iterable[str]) -> str:
 
 def _name(domain: str, op: str) -> str:
     return f"`{domain}.{op}`" if domain else f"`{op}`"
+
+
+def _made(step: steps.Step) -> str:
+    """What a step is, in a word."""
+    if step.condition:
+        return "condition"
+    return "activation" if step.activation else "part of one"
 
 
 def _parts(row: fused.Fusion) -> str:

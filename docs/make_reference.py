@@ -219,7 +219,8 @@ def _json_type(kind: Any, ending: str = "") -> str:
     if origin is typing.Literal:
         return " or ".join(f"`{one}`" for one in arguments)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(_json_type(one, ending) for one in arguments)
+        given = [one for one in arguments if one is not msgspec.UnsetType]
+        return " or ".join(_json_type(one, ending) for one in given)
     if origin is tuple:
         return f"array{ending} of {_json_type(arguments[0], 's')}"
     if origin is dict:

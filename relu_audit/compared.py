@@ -30,7 +30,8 @@ class Comparison(records.Comparison, frozen=True, kw_only=True):
 def compare(old: AuditLike, new: AuditLike) -> Comparison:
     """What became of the units from one audit to another: which died, revived, stayed dead.
 
-    Layers are matched by scope, tensor, operator and number of units, and units by index.
+    Layers are matched by name and number of units; where a re-export renamed a layer, by the content of its weight, by
+    the weight's name or by its place. What could be one of several layers stays unmatched. Units are matched by index.
 
     Args:
         old: The earlier audit, or its file.

@@ -13,7 +13,8 @@ from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import Located, locate
 from relu_audit.graph.normalize import normalize
 from relu_audit.graph.sampling import choose, readings
-from relu_audit.records import ListedSite, Listing
+from relu_audit.observe.ways import Stated, ways, whole
+from relu_audit.records import ListedInput, ListedSite, Listing
 from relu_audit.version import tool_name
 
 
@@ -36,7 +37,9 @@ def sites(
     try:
         checkpoint = open_checkpoint(model)
         network = normalize(checkpoint)
-        best = choose(readings(network, axes.rule, batch_axes or {}))
+        found = readings(network, axes.rule, batch_axes or {})
+        best, stated = choose(found), Stated(batch_axes or {})
+        way = next(ways(found, stated, in_feeds=False), whole(best))
         inputs = graph_inputs(network, best.axes if best else {})
         census = locate(network, inputs, unit_axes)
     except AuditError:
@@ -47,6 +50,9 @@ def sites(
         tool=tool_name(),
         model=checkpoint.name,
         notes=network.notes,
+        inputs=tuple(ListedInput(name=one.name, shape=one.shape, axis=way.axes.get(one.name)) for one in inputs),
+        known=way.known,
+        detail=way.detail,
         sites=tuple(_listed(one) for one in census.located),
         alive=census.alive,
         skipped=census.skipped,

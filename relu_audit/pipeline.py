@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import onnx_ir as ir
 
 from relu_audit import records
@@ -16,6 +17,7 @@ from relu_audit.errors import DataError
 from relu_audit.examine.prospects import with_prospect
 from relu_audit.examine.why import explained
 from relu_audit.graph.checkpoint import ModelSource
+from relu_audit.graph.contents import contents
 from relu_audit.graph.locate import Census
 from relu_audit.judge.baseline import baseline as baseline_of
 from relu_audit.judge.baseline import refuse_stranger
@@ -26,7 +28,7 @@ from relu_audit.judge.policy import policy as policy_of
 from relu_audit.judge.verdict import verdict
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
-from relu_audit.observe.session import engine
+from relu_audit.observe.session import Engine, engine
 from relu_audit.observe.stream import OnProgress, Progress, stream
 from relu_audit.observe.ways import Samples, Stated
 from relu_audit.opening import Opened, explained_by, not_runnable, open_model
@@ -139,14 +141,15 @@ def audit(
     streamed = stream(
         fed.session, fed.observed, fed.dataset.batches(fed.size), fed.dataset.expected, on_progress or _ignore
     )
+    shown = fed.info()
     sites = tuple(
-        verdict(one.site, tally, policy, per_run=fed.counts_runs(one))
+        verdict(one.site, tally, policy, per_run=fed.counts_runs(one), distinct=shown.distinct)
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
     sites = explained(opened.network, opened.census, sites)
     opened.checkpoint.forget_pages()
     runtime = _runtime(ran_by, fed.size, carried)
-    found = _record(opened, fed.info(), sites, asked, runtime, notes, partial=streamed.interrupted)
+    found = _record(opened, shown, sites, asked, runtime, notes, partial=streamed.interrupted)
     if not costs:
         return found
     return with_prospect(found, model, data, inputs=inputs, provider=provider, threads=threads, custom_ops=custom_ops)
@@ -171,7 +174,7 @@ def _refuse_strangers(asked: _Asked, census: Census) -> None:
     places = (*(one.site for one in census.located), *census.skipped)
     refuse_unmatched(asked.policy.layers, places)
     if asked.baseline is not None:
-        refuse_stranger(asked.baseline, places)
+        refuse_stranger(asked.baseline, places, {one.units for one in census.located})
 
 
 def _unused(
@@ -230,9 +233,11 @@ def _record(
         for i in data.inputs
         if i.cast is not None
     ]
+    hashes = contents(opened.checkpoint, {site.weight for site in sites if site.weight is not None})
+    sites = tuple(msgspec.structs.replace(site, **hashes.of(site.weight)) for site in sites)
     return Audit(
         tool=tool_name(),
-        model=opened.checkpoint.info(),
+        model=opened.checkpoint.info(hashes.files),
         data=data,
         runtime=runtime,
         policy=asked.policy,

@@ -16,6 +16,7 @@ import onnx
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError
+from relu_audit.graph.maps import give_map_types
 from relu_audit.graph.scopes import walk
 from relu_audit.records import Audit
 from relu_audit.surgery.plan import Files, Latency, Plan, PruningRecord, Verification
@@ -41,6 +42,7 @@ class Pruned:
         verification: How it was checked; None if that was not wanted.
         audit: The audit it rests on.
         graph: The model; its weights are cut when they are asked for.
+        maps: Types of its inputs and outputs that are maps, by name; in the graph they have no type.
         outside: Initializers that the original keeps in files of their own.
         sources: Those files.
         example: What one run is fed.
@@ -50,6 +52,7 @@ class Pruned:
     verification: Verification | None
     audit: Audit
     graph: ir.Model
+    maps: Mapping[str, onnx.TypeProto]
     outside: frozenset[str]
     sources: frozenset[Path]
     example: Mapping[str, np.ndarray]
@@ -59,7 +62,7 @@ class Pruned:
         """The model as a protobuf, weights included."""
         copy = _bare(self.graph)
         ir.external_data.load_to_model(copy)
-        return ir.to_proto(copy)
+        return _proto(copy, self.maps)
 
     def record(self, files: Files | None = None, latency: Latency | None = None) -> PruningRecord:
         """Everything there is to say of it, with what was measured of its file."""
@@ -122,7 +125,7 @@ class Pruned:
         ]
         if sizes or self.plan.after.bytes > EXTERNAL_BYTES:
             least = min(sizes, default=INLINE_BYTES) - 1  # larger than this goes outside
-            return _write_apart(_bare(self.graph), target, least)
+            return _write_apart(_bare(self.graph), self.maps, target, least)
         target.write_bytes(self.model.SerializeToString())
         return [target]
 
@@ -160,7 +163,7 @@ def _writing(target: Path) -> Generator[None]:
         raise UsageError(f"cannot write '{target}': {error.strerror}", slug="output") from error
 
 
-def _write_apart(model: ir.Model, target: Path, least: int) -> list[Path]:
+def _write_apart(model: ir.Model, maps: Mapping[str, onnx.TypeProto], target: Path, least: int) -> list[Path]:
     """Weights larger than ``least`` bytes to a file beside the target that bears the hash of its content."""
     unnamed = f"{target.name}.data"
     ir.external_data.unload_from_model(  # pyright: ignore[reportUnknownMemberType]
@@ -173,14 +176,14 @@ def _write_apart(model: ir.Model, target: Path, least: int) -> list[Path]:
         if isinstance(value.const_value, ir.ExternalTensor)
     ]
     if not moved:
-        ir.save(model, target)  # pyright: ignore[reportUnknownMemberType]
+        target.write_bytes(_proto(model, maps).SerializeToString())
         return [target]
     with (target.parent / unnamed).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     weights = (target.parent / unnamed).replace(target.with_name(f"{target.name}.{digest[:HASH_DIGITS]}.data"))
     for value in moved:
         value.const_value = _at(value.const_value, weights)
-    ir.save(model, target)  # pyright: ignore[reportUnknownMemberType]
+    target.write_bytes(_proto(model, maps).SerializeToString())
     return [target, weights]
 
 
@@ -208,6 +211,12 @@ def _remove_older(target: Path, keep: Collection[Path]) -> None:
         if ours.fullmatch(file.name) and file.resolve() not in keep and file.is_file():
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def _proto(model: ir.Model, maps: Mapping[str, onnx.TypeProto]) -> onnx.ModelProto:
+    proto = ir.to_proto(model)
+    give_map_types(proto.graph, maps)
+    return proto
 
 
 def _bare(model: ir.Model) -> ir.Model:

@@ -28,7 +28,7 @@ from relu_audit.surgery.rehearsal import made_up
 from relu_audit.surgery.relied import account
 from relu_audit.surgery.rewrite import rewrite
 from relu_audit.surgery.shared import reunite
-from relu_audit.surgery.verify import Trial
+from relu_audit.surgery.verify import WHOLE, Trial
 from relu_audit.surgery.verify import verify as compare
 
 
@@ -172,11 +172,21 @@ def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
     planned = plan_cuts(case, wanted)
     plan = _cut(case, planned, wanted.align)
     verification = None if original is None else _compared(case, planned, plan, original, counterpart)
+    plan = msgspec.structs.replace(plan, notes=tuple(_notes(case, planned, verification)))
     example = case.samples[-1] if case.samples else made_up(case.inputs, case.audit.data, 1, seed=1)
     folder = case.network.folder
     files = () if folder is None else case.audit.model.external
     sources = frozenset((folder / file.location).resolve() for file in files if folder is not None)
-    return Pruned(plan, verification, case.audit, model, case.outside, sources, example)
+    return Pruned(plan, verification, case.audit, model, case.network.maps, case.outside, sources, example)
+
+
+def _notes(case: Case, planned: Planned, verification: Verification | None) -> Iterator[str]:
+    """What could not be found out, for whoever reads the plan."""
+    yield from case.network.notes
+    yield from planned.ground.rehearsal.notes
+    if verification is not None and verification.refused:
+        what = "one made-up input" if verification.refused == 1 else f"{verification.refused} made-up inputs"
+        yield f"the original does not run on {what}: results were not compared there"
 
 
 def _cut(case: Case, planned: Planned, align: int) -> Plan:
@@ -231,8 +241,9 @@ def _compared(
         shown=case.audit.data,
         silent=relied,
         on=[value for _, value in passing],
+        drawn=case.drawn,
     )
-    verification = compare(trial, case.data, case.audit.runtime.batch_size)
+    verification = compare(trial, case.data, WHOLE if case.in_feeds else case.audit.runtime.batch_size)
     if not verification.passed:
         raise VerificationError(
             f"the pruned model computes something else: outputs differ by {verification.relative:.2g} of the "

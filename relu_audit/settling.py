@@ -1,4 +1,4 @@
-"""Settle how calibration data is fed to a model: by proof, by what the user states, or else by a trial in the runtime."""
+"""Settle how calibration data is fed to a model: by proof, by what the user states, or by a trial in the runtime."""
 
 from __future__ import annotations
 
@@ -215,13 +215,11 @@ def _mixed(opened: Opened, data: Calibration, trials: _Trials) -> DataError:
     if trials.unfit is not None and trials.refuted is None:
         return trials.unfit
     best = choose(opened.readings)
-    axes = {} if best is None else best.axes
-    along = ", ".join(f"'{name}', axis {axis}" for name, axis in axes.items() if axis is not None)
+    assert best is not None  # noqa: S101 - without a reading every feed is run whole
+    along = ", ".join(f"'{name}', axis {axis}" for name, axis in best.axes.items() if axis is not None)
     tried = trials.refuted is not None
-    why = "two rows run together show something else than each alone" if tried else told(best.state) if best else ""
-    batches = (
-        "Or give the rows of each run as a feed of their own (a folder of files, a loader), or say --samples feeds."
-    )
+    why = "two rows run together show something else than each alone" if tried else told(best.state)
+    batches = "Or give the rows of each run as a feed of their own (a folder, a loader), or say --samples feeds."
     learns = learning(opened.network)
     return DataError(
         f"{data.source.name}: the rows of {along} change each other when they share a run: {why}",

@@ -10,6 +10,10 @@ import onnx
 import onnx.parser
 from onnx import numpy_helper
 
+from relu_audit.graph import axes, sampling
+from relu_audit.graph.inputs import GraphInput, graph_inputs
+from relu_audit.graph.normalize import Network
+
 
 def graph(
     inputs: str, outputs: str, body: str, weights: Mapping[str, np.ndarray] | None = None, opset: int = 18, ir: int = 8
@@ -49,3 +53,9 @@ def mlp(
             lines.append(f"r{i} = Relu (g{i})")
             value = f"r{i}"
     return graph(f"float[n, {widths[0]}] x", f"float[n, {widths[-1]}] {value}", "\n".join(lines), weights)
+
+
+def chosen_inputs(network: Network) -> tuple[GraphInput, ...]:
+    """The inputs of a graph with the axes of samples that an audit begins with."""
+    best = sampling.choose(sampling.candidates(network, axes.rule))
+    return graph_inputs(network, best.axes if best else {})

@@ -27,6 +27,10 @@ def site(
     faulty: Collection[int] = (),
     scope: str = "",
     op: str = "Relu",
+    weight: str | None = "w",
+    content: str | None = None,
+    signs: str | None = None,
+    assumed: bool = False,
 ) -> SiteAudit:
     """A layer of which these units, or so many of the first, are dead, and the last ones no sample reached."""
     silent = range(dead) if isinstance(dead, int) else dead
@@ -41,8 +45,10 @@ def site(
         layout="n u",
         unit_axis=1,
         axis_from="output axis of weight 'w'",
-        assumed=False,
-        weight="w",
+        assumed=assumed,
+        weight=weight,
+        weight_sha256=content,
+        weight_signs=signs,
         units=units,
         samples=samples,
         positions=samples,
@@ -65,7 +71,8 @@ def site(
 
 def measure(*sites: SiteAudit, samples: int = ENOUGH, skipped: tuple[Skipped, ...] = ()) -> Baseline:
     """These layers as a baseline."""
-    names = ("scope", "tensor", "op", "units", "samples", "dead", "rare", "faulty", "unseen")
+    kept = ("scope", "tensor", "op", "units", "samples", "weight", "weight_sha256", "weight_signs")
+    names = (*kept, "dead", "rare", "faulty", "unseen")
     return Baseline(
         source="old.json",
         model="old.onnx",

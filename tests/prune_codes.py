@@ -109,6 +109,13 @@ def convolved(made: str, index: int, source: str, options: str = "") -> str:
 OUT = "y = DequantizeLinear (yq, s_y, z_y)"
 
 
+@pattern({"rq": (1, 6)}, shapes={"w1": (6, 3, 3, 3)})
+def codes_in_groups_at_different_positions(some: Numbers) -> onnx.ModelProto:
+    body = f"{INTO_CODES} {convolved('r', 0, 'x')} {convolved('y', 1, 'r', '<group = 2>')} {OUT}"
+    weights = convolutions(some, ((8, 2, 3, 3), (1, 6)), ((6, 4, 3, 3), ()))
+    return graph(X, "float[n, 6, a, b] y", body, weights | scales(x=(1, 128), r=(1, 0), y=(64, 128)))
+
+
 def joined(some: Numbers, dead: tuple[int, ...]) -> onnx.ModelProto:
     """Two layers side by side, with other scales and zero points than they have together."""
     body = (

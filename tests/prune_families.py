@@ -1,4 +1,4 @@
-"""Ten families of networks of whole numbers with units planted dead, for comparing before and after bit by bit."""
+"""Twelve families of networks of whole numbers with units planted dead, for comparing before and after bit by bit."""
 
 from __future__ import annotations
 
@@ -192,6 +192,15 @@ def unet(net: Net) -> onnx.ModelProto:
     return net.model(IMAGE, net.conv(net.conv_relu(joined, 16, 3), 3), "n, 3, a, b")
 
 
+def resnext(net: Net) -> onnx.ModelProto:
+    """Residual blocks whose middle convolution works in groups, each of which loses other units."""
+    x = net.clip(net.conv(image(), 8, 3))
+    for _ in range(2):
+        y = net.conv_relu(net.conv_norm_relu(x, 16), 24, 3, group=4)
+        x = net.add(x, net.clip(net.conv(y, 8)))
+    return head(net, net.conv_relu(x, 16))
+
+
 FAMILIES: dict[str, Family] = {
     family.__name__: family
     for family in (
@@ -206,6 +215,7 @@ FAMILIES: dict[str, Family] = {
         nhwc,
         shufflenet,
         unet,
+        resnext,
     )
 }
 

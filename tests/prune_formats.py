@@ -60,6 +60,94 @@ def rectifier_in_a_loop(some: Numbers) -> onnx.ModelProto:
     return graph("float[n, 6] x, int64 times, bool go", "float[n, 6] y", body, weights | {"small": np.float32(2**-6)})
 
 
+@pattern({"r": (1, 6)}, feed={"flag": np.bool_(True)}, shapes={"w1": (6, 3, 3, 3)})
+def groups_in_a_branch_at_different_positions(some: Numbers) -> onnx.ModelProto:
+    body = (
+        "y = If (flag) <then_branch = some () => (float[n, 6, a, b] p) {"
+        " h = Conv (x, w0, b0)\n r = Relu (h)\n p = Conv<group = 2> (r, w1, b1) },"
+        " else_branch = other () => (float[n, 6, a, b] q) { q = Conv (x, w2) }>"
+    )
+    weights = some.stem((1, 6)) | some.layer(1, 6, 4, 3, 3) | {"w2": some.weights(6, 2, 5, 5)}
+    return graph(f"{X}, bool flag", "float[n, 6, a, b] y", body, weights)
+
+
+@pattern({"r": (1, 6)})
+def groups_of_a_weight_in_a_node(some: Numbers) -> onnx.ModelProto:
+    model = graph(X, "float[n, 6, a, b] y", f"{STEM} y = Conv<group = 2> (r, w1)", some.stem((1, 6)))
+    weight = onnx.numpy_helper.from_array(some.weights(6, 4, 3, 3), "w1")
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w1"], value=weight))
+    return model
+
+
+FLAG = {"flag": np.bool_(True)}
+EITHER = (
+    "most = ReduceMax<keepdims = 0> (x)\n sure = Less (most, large)\n s = If (sure) <"
+    "then_branch = more () => (xt) { xt = Identity (x) }, else_branch = less () => (xe) { xe = Squeeze (x, front) }>\n"
+)
+"""``x``, or, as never happens, ``x`` without its first axis: the rank of ``s`` is not known."""
+
+
+def behind_branches(x: str, y: str, body: str, weights: Weights) -> onnx.ModelProto:
+    """Layers of which only their own weights tell the rank."""
+    return graph(f"{x} x", f"{y} y", EITHER + body, weights | {"front": whole(0), "large": np.float32(99)})
+
+
+def within_a_branch(x: str, y: str, body: str, weights: Weights) -> onnx.ModelProto:
+    """The same in a branch, where no run tells it either; the other branch has other weights."""
+    text = (
+        f"y = If (flag) <then_branch = some () => ({y} p) {{ {EITHER} {body}\n p = Identity (o) }},"
+        f" else_branch = other () => ({y} q) {{ j = ReduceMax (x)\n q = Mul (j, elsewhere) }}>"
+    )
+    return graph(f"{x} x, bool flag", f"{y} y", text, weights | {"front": whole(0), "large": np.float32(99)})
+
+
+@pattern(shapes={"w0": (5, 2, 3, 3), "w1": (3, 5, 3, 3)})
+def convolution_behind_branches_of_two_ranks(some: Numbers) -> onnx.ModelProto:
+    body = "h = Conv (s, w0, b0)\n r = Relu (h)\n y = Conv (r, w1, b1)"
+    return behind_branches("float[n, 2, 8, 8]", "float[n, 3, a, b]", body, some.stem() | some.layer(1, 3, 8, 3, 3))
+
+
+@pattern()
+def convolution_in_one_dimension_behind_branches_of_two_ranks(some: Numbers) -> onnx.ModelProto:
+    body = f"h = Conv (s, w0, b0)\n r = Relu (h)\n b = {NORM} (r, scale, t, m, v)\n y = Conv (b, w1, b1)"
+    norm = {"scale" if name == "s" else name: array for name, array in some.norm().items()}
+    weights = some.layer(0, 8, 2, 3, dead=(1, 4, 6)) | some.layer(1, 3, 8, 3) | norm
+    return behind_branches("float[n, 2, 12]", "float[n, 3, a]", body, weights)
+
+
+@pattern()
+def transposed_convolution_behind_branches_of_two_ranks(some: Numbers) -> onnx.ModelProto:
+    body = "h = ConvTranspose<strides = [2, 2]> (s, w0, b0)\n r = Relu (h)\n y = Conv (r, w1, b1)"
+    weights = {"w0": some.weights(2, 8, 2, 2), "b0": some.bias(8, (1, 4, 6))} | some.layer(1, 3, 8, 3, 3)
+    return behind_branches("float[n, 2, 8, 8]", "float[n, 3, a, b]", body, weights)
+
+
+@pattern()
+def gemm_behind_branches_of_two_ranks(some: Numbers) -> onnx.ModelProto:
+    body = "h = Gemm (s, w0, b0)\n r = Relu (h)\n y = Gemm (r, w1, b1)"
+    weights = {"w0": some.weights(6, 8), "b0": some.bias(8, (1, 4, 6)), "w1": some.weights(8, 3), "b1": some.bias(3)}
+    return behind_branches("float[n, 6]", "float[n, 3]", body, weights)
+
+
+@pattern(feed=FLAG, shapes={"w0": (5, 2, 3, 3), "w1": (5, 3, 2, 2)})
+def convolutions_within_a_branch_behind_branches_of_two_ranks(some: Numbers) -> onnx.ModelProto:
+    body = "h = Conv (s, w0, b0)\n r = Relu (h)\n o = ConvTranspose (r, w1, b1)"
+    weights = some.stem() | {"w1": some.weights(8, 3, 2, 2), "b1": some.bias(3), "elsewhere": some.weights(3, 1, 1)}
+    return within_a_branch("float[n, 2, 8, 8]", "float[n, 3, a, b]", body, weights)
+
+
+@pattern({"r": (1, 5, 6)}, removed=2, feed=FLAG)
+def groups_within_a_branch_of_which_only_the_reader_tells_the_rank(some: Numbers) -> onnx.ModelProto:
+    """What is concatenated is of no known rank, and as wide as the convolution behind says."""
+    body = (
+        "c = Concat<axis = 1> (s, s)\n h = Conv<group = 2> (c, w0, b0)\n r = Relu (h)\no = Conv<group = 2> (r, w1, b1)"
+    )
+    weights = some.layer(0, 8, 2, 3, 3, dead=(1, 5, 6)) | some.layer(1, 6, 4, 3, 3)
+    return within_a_branch(
+        "float[n, 2, 8, 8]", "float[n, 6, a, b]", body, weights | {"elsewhere": some.weights(6, 1, 1)}
+    )
+
+
 def with_function(model: onnx.ModelProto) -> onnx.ModelProto:
     """A model and its function ``local.ffn``."""
     model.functions.append(

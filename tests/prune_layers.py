@@ -157,6 +157,50 @@ def norm_after_then_gemm(some: Numbers) -> onnx.ModelProto:
     return dense(body, weights | some.norm())
 
 
+def norm_then_gemm_of_old(some: Numbers, opset: int, gemm: str, **weights: np.ndarray) -> onnx.ModelProto:
+    """Constants enter a Gemm of an operator set in which C is mandatory."""
+    pool = "MaxPool<kernel_shape = [4, 4], strides = [4, 4]>"
+    body = f"b = {NORM} (r, s, t, m, v)\n p = {pool} (b)\n f = Flatten (p)\n {gemm}"
+    return graph(X, ROW, STEM + body, some.stem() | some.norm() | weights, opset=opset)
+
+
+@pattern()
+def norm_after_then_gemm_of_opset_9(some: Numbers) -> onnx.ModelProto:
+    gemm = "y = Gemm<alpha = 2.0, beta = 0.5, transB = 1> (f, w1, b1)"
+    return norm_then_gemm_of_old(some, 9, gemm, w1=some.weights(3, 32), b1=some.bias(3))
+
+
+@pattern()
+def norm_after_then_gemm_of_opset_7_whose_bias_is_one_number(some: Numbers) -> onnx.ModelProto:
+    return norm_then_gemm_of_old(some, 7, "y = Gemm (f, w1, b1)", w1=some.weights(32, 3), b1=some.bias(1))
+
+
+@pattern()
+def norm_after_then_gemm_of_opset_10_whose_bias_does_not_count(some: Numbers) -> onnx.ModelProto:
+    return norm_then_gemm_of_old(some, 10, "y = Gemm<beta = 0.0> (f, w1, b1)", w1=some.weights(32, 3), b1=some.bias(3))
+
+
+@pattern()
+def norm_after_then_gemm_of_opset_9_whose_bias_is_computed(some: Numbers) -> onnx.ModelProto:
+    gemm = "g = Flatten (x)\n c = MatMul (g, u)\n y = Gemm (f, w1, c)"
+    return norm_then_gemm_of_old(some, 9, gemm, w1=some.weights(32, 3), u=some.weights(128, 3))
+
+
+@pattern()
+def norm_after_then_two_gemms_of_opset_9_that_share_a_bias(some: Numbers) -> onnx.ModelProto:
+    gemm = "a = Gemm (f, w1, b1)\n c = Gemm (f, w2, b1)\n y = Add (a, c)"
+    return norm_then_gemm_of_old(some, 9, gemm, w1=some.weights(32, 3), w2=some.weights(32, 3), b1=some.bias(3))
+
+
+@pattern(removed=0, kept=["combined-axis"])
+def norm_after_then_product_of_two_computed_values(some: Numbers) -> onnx.ModelProto:
+    """Each constant is multiplied by what is computed, so that no bias can stand in for it."""
+    body = f"h = Gemm (x, w0, b0)\n r = Relu (h)\n b = {NORM} (r, s, t, m, v)\n g = Gemm (x, w1)\n"
+    body += "gt = Transpose (g)\n y = MatMul (b, gt)"
+    weights = {"w0": some.weights(6, 8), "b0": some.bias(8, (1, 4, 6)), "w1": some.weights(6, 8)}
+    return dense(body, weights | some.norm(), "float[n, n] y")
+
+
 @pattern()
 def norm_after_then_rectifier_and_conv(some: Numbers) -> onnx.ModelProto:
     """Two dead units become positive constants, the third one the clip's lower bound, which is not zero."""

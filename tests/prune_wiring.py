@@ -206,6 +206,102 @@ def grouped_writer_and_reader(some: Numbers) -> onnx.ModelProto:
     return graph(X, "float[n, 4, a, b] y", STEM + body, weights)
 
 
+@pattern({"r": (1, 6)}, shapes={"w0": (6, 2, 3, 3), "w1": (6, 3, 3, 3)})
+def grouped_at_different_positions(some: Numbers) -> onnx.ModelProto:
+    body = "y = Conv<group = 2, pads = [1, 1, 1, 1]> (r, w1, b1)"
+    return graph(X, "float[n, 6, a, b] y", STEM + body, some.stem(dead=(1, 6)) | some.layer(1, 6, 4, 3, 3))
+
+
+@pattern({"r": (0, 1, 3, 6, 7)}, removed=4, kept=["uneven-groups"])
+def grouped_with_more_dead_in_one_group(some: Numbers) -> onnx.ModelProto:
+    """Of three dead in the first group as many go as are dead in the other."""
+    body = "y = Conv<group = 2> (r, w1, b1)"
+    return graph(X, "float[n, 6, a, b] y", STEM + body, some.stem(dead=(0, 1, 3, 6, 7)) | some.layer(1, 6, 4, 3, 3))
+
+
+@pattern({"r": (1, 2, 5, 6), "q": (0, 3, 4, 7)}, shapes={"w0": (4, 2, 3, 3), "w1": (4, 1, 3, 3), "w2": (4, 2, 1, 1)})
+def grouped_twice_in_other_groups(some: Numbers) -> onnx.ModelProto:
+    body = "g = Conv<group = 4> (r, w1, b1)\n q = Relu (g)\n y = Conv<group = 2> (q, w2, b2)"
+    weights = some.stem(dead=(1, 2, 5, 6)) | some.layer(1, 8, 2, 3, 3, dead=(0, 3, 4, 7)) | some.layer(2, 4, 4, 1, 1)
+    return graph(X, "float[n, 4, a, b] y", STEM + body, weights)
+
+
+@pattern({"r": (1, 6), "q": (2, 3)}, shapes={"w1": (6, 2, 2, 2), "w2": (3, 4, 1, 1)})
+def transposed_convolution_in_groups(some: Numbers) -> onnx.ModelProto:
+    """Its weight has the groups where it is summed over, and what each makes along one axis for all."""
+    body = "g = ConvTranspose<group = 2> (r, w1, b1)\n q = Relu (g)\n y = Conv (q, w2, b2)"
+    weights = {"w1": some.weights(8, 3, 2, 2), "b1": some.bias(6, (2, 3))} | some.layer(2, 3, 6, 1, 1)
+    return graph(X, IMAGE, STEM + body, some.stem(dead=(1, 6)) | weights)
+
+
+@pattern({"r": (1, 3, 4, 6)})
+def constants_into_groups_at_different_positions(some: Numbers) -> onnx.ModelProto:
+    body = f"n = {NORM} (r, s, t, m, v)\n g = Conv<group = 2> (n, w1, b1)\n y = Conv (g, w2, b2)"
+    weights = some.stem((1, 3, 4, 6)) | some.norm() | some.layer(1, 6, 4, 3, 3) | some.layer(2, 3, 6, 1, 1)
+    return graph(X, IMAGE, STEM + body, weights)
+
+
+@pattern({"r": (1, 3, 4, 6)}, removed=2, kept=["border-constant"])
+def constants_carried_by_another_position_of_each_group(some: Numbers) -> onnx.ModelProto:
+    """At the border no bias will do: in each group one constant stays, and carries the other."""
+    body = f"n = {NORM} (r, s, t, m, v)\n y = Conv<group = 2, pads = [1, 1, 1, 1]> (n, w1, b1)"
+    weights = some.stem((1, 3, 4, 6)) | some.norm(shift=(4,)) | some.layer(1, 6, 4, 3, 3)
+    return graph(
+        X, "float[n, 6, a, b] y", STEM + body, weights | {"s": np.ones(8, np.float32), "m": np.zeros(8, np.float32)}
+    )
+
+
+@pattern({"r": (1, 3, 4, 6)})
+def groups_behind_a_shuffle(some: Numbers) -> onnx.ModelProto:
+    """Dead are positions 2 and 3 of the first group, and 0 and 1 of the second, once they are shuffled."""
+    body = (
+        "a = Reshape (r, apart)\n t = Transpose<perm = [0, 2, 1, 3, 4]> (a)\n c = Reshape (t, joined)\n"
+        "y = Conv<group = 2> (c, w1, b1)"
+    )
+    weights = some.stem((1, 3, 4, 6)) | some.layer(1, 6, 4, 3, 3)
+    shapes = {"apart": whole(0, 2, 4, 8, 8), "joined": whole(0, 8, 8, 8)}
+    return graph(X, "float[n, 6, a, b] y", STEM + body, weights | shapes)
+
+
+@pattern({"r": (1, 2, 5)}, removed=2, kept=["uneven-groups"])
+def groups_of_a_weight_that_serves_two_places(some: Numbers) -> onnx.ModelProto:
+    """Only the same position of every group can go, as the weight is cut along its axis."""
+    body = "a = Conv<group = 2> (r, w1, b1)\n n = Neg (r)\n c = Conv<group = 2> (n, w1, b1)\n y = Add (a, c)"
+    return graph(X, "float[n, 6, a, b] y", STEM + body, some.stem((1, 2, 5)) | some.layer(1, 6, 4, 3, 3))
+
+
+@pattern({"r": (1, 6), "p": (0, 5)}, removed=4)
+def groups_of_branches_side_by_side(some: Numbers) -> onnx.ModelProto:
+    """The groups of one convolution come from two others, and lose a unit each of four."""
+    body = f"g = Conv{SAME} (x, w1, b1)\n p = Relu (g)\n c = Concat<axis = 1> (r, p)\n y = Conv<group = 4> (c, w2, b2)"
+    weights = some.stem((1, 6)) | some.layer(1, 8, 2, 3, 3, dead=(0, 5)) | some.layer(2, 8, 4, 1, 1)
+    return graph(X, "float[n, 8, a, b] y", STEM + body, weights)
+
+
+@pattern(
+    {"r": (0, 3, 5, 7, 8, 10, 15, 16, 21, 26, 31)},
+    removed=8,
+    kept=["uneven-groups"],
+    shapes={"w0": (24, 2, 3, 3), "w1": (16, 3, 1, 1)},
+)
+def groups_that_stay_aligned_together(some: Numbers) -> onnx.ModelProto:
+    """Eight groups of four lose one each: three quarters of the channels are a multiple of eight."""
+    dead = (0, 3, 5, 7, 8, 10, 15, 16, 21, 26, 31)
+    weights = some.layer(0, 32, 2, 3, 3, dead=dead) | some.layer(1, 16, 4, 1, 1)
+    return graph(X, "float[n, 16, a, b] y", STEM + "y = Conv<group = 8> (r, w1, b1)", weights)
+
+
+@pattern(
+    {"r": (), "q": (0, 5, 9, 14, 16, 23, 27, 30)},
+    shapes={"w1": (24, 2, 1, 1), "w2": (3, 24, 1, 1)},
+)
+def groups_that_make_eight_units_each(some: Numbers) -> onnx.ModelProto:
+    """No axis is as long as one group's units: with six of each, all of them are still a multiple of eight."""
+    body = "g = Conv<group = 4> (r, w1, b1)\n q = Relu (g)\n y = Conv (q, w2, b2)"
+    weights = some.layer(1, 32, 2, 1, 1, dead=(0, 5, 9, 14, 16, 23, 27, 30)) | some.layer(2, 3, 32, 1, 1)
+    return graph(X, IMAGE, STEM + body, some.stem(()) | weights)
+
+
 # Data movement
 
 
@@ -362,7 +458,7 @@ def squeeze(some: Numbers, pool: str, gate: str) -> onnx.ModelProto:
 EXCITED = {"w0": (5, 2, 3, 3), "w1": (3, 5, 1, 1), "w2": (5, 3, 1, 1), "w3": (3, 5, 3, 3)}
 
 
-@pattern({"r": (1, 4, 6), "q": (2,)}, shapes=EXCITED)
+@pattern({"r": (1, 4, 6), "q": (2,), "gate": (1,)}, shapes=EXCITED)
 def squeeze_and_excite_without_rounding(some: Numbers) -> onnx.ModelProto:
     """The gate's own writer loses the channel too, since a product with zero is zero."""
     return squeeze(some, "GlobalMaxPool", "HardSigmoid<alpha = 0.00390625, beta = 0.5>")

@@ -460,8 +460,6 @@ PATTERNS: dict[str, Pattern] = {
     ),
 }
 
-ASSUMED = {"one output without an axis", "a single number"}
-
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_units_are_found_on_their_axis(name: str) -> None:
@@ -478,7 +476,7 @@ def test_units_are_found_on_their_axis(name: str) -> None:
     truths = oracle(pattern.model, feeds, pattern.units)
     found = audit(pattern.model, data)
     assert {site.tensor: site.unit_axis for site in found.sites} == pattern.axes
-    assert [site.assumed for site in found.sites] == [name in ASSUMED] * len(found.sites)
+    assert not any(site.assumed for site in found.sites)
     if pattern.weight is not None:
         assert [site.weight for site in found.sites] == [pattern.weight]
     assert found.data.samples == SAMPLES
@@ -508,13 +506,33 @@ def test_folded_tokens_are_told_apart_by_sample_or_said_to_be_counted_per_run(
 
 
 @pytest.mark.parametrize(
-    ("inputs", "rank", "axis"), [("float[n, 4] x", 2, 1), ("float[n, 3, 4] x", 3, 1), ("float[n, 2, 3, 4] x", 4, 1)]
+    ("shape", "axis", "assumed"),
+    [
+        ((4,), 1, False),
+        ((3, 4), 1, True),
+        ((2, 3, 4), 1, True),
+        ((4, 1), 1, False),
+        ((4, 1, 1), 1, False),
+        ((1, 1), 1, False),
+        ((1, 4), 1, True),  # one channel, or one position
+        ((), None, False),
+    ],
 )
-def test_without_any_weight_the_fallback_is_used_and_said_to_be_assumed(inputs: str, rank: int, axis: int) -> None:
+def test_without_any_weight_the_fallback_is_used_and_said_to_be_assumed_where_it_is_a_choice(
+    shape: tuple[int, ...], axis: int | None, assumed: bool
+) -> None:
+    inputs = f"float[{', '.join(map(str, ('n', *shape)))}] x"
     model = graph(inputs, inputs.replace(" x", " y"), "y = Relu (x)")
-    (site,) = audit(model, {"x": whole(SAMPLES, *range(5 - rank + 1, 5))}).sites
-    assert (site.unit_axis, site.assumed, site.weight) == (axis, True, None)
+    (site,) = audit(model, {"x": whole(SAMPLES, *shape)}).sites
+    assert (site.unit_axis, site.assumed, site.weight) == (axis, assumed, None)
     assert site.axis_from
+
+
+def test_axis_that_samples_share_with_others_leaves_a_choice() -> None:
+    body = "f = Reshape (x, s)\n y = Relu (f)"
+    model = graph("float[n, 3, 4] x", "float[m, 4] y", body, {"s": np.array([-1, 4])})
+    (site,) = audit(model, {"x": whole(SAMPLES, 3, 4)}).sites
+    assert (site.unit_axis, site.assumed) == (1, True)
 
 
 def test_an_operator_nobody_knows_freezes_the_axes_behind_it() -> None:

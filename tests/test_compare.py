@@ -19,11 +19,11 @@ import relu_audit
 from relu_audit import AuditError, Comparison, compare
 from relu_audit.cli import run
 from relu_audit.judge.comparison import BECAME, LISTS
-from relu_audit.records import Audit, SiteAudit, Status
+from relu_audit.records import Audit, Policy, SiteAudit, Status
 from relu_audit.report import comparison, comparison_html, comparison_markdown
 from relu_audit.report.json import write as write_audit
 from tests.hostile import ROOT, audits, judged, sample
-from tests.layers import site
+from tests.layers import judge, measure, site
 from tests.test_report_html import read
 
 HEALTHY, DEAD = (ROOT / f"reports/mlp_{kind}.json" for kind in ("healthy", "dead"))
@@ -65,7 +65,7 @@ def test_every_unit_is_in_one_list_or_fired_in_both(
     listed = [unit for name in LISTS for unit in getattr(layer, name)]
     assert len(listed) == len(set(listed))
     assert set(listed) == {*old.dead, *new.dead, *old.faulty, *new.faulty}
-    assert set(layer.died) == set(new.dead) - set(old.dead) - set(old.faulty)
+    assert set(layer.died) == set(new.dead) - set(old.dead)
     assert set(layer.broke) == set(new.faulty) - set(old.faulty)
     (back,) = compare(of(new), of(old)).layers
     assert (back.died, back.stayed, back.broke) == (
@@ -76,10 +76,97 @@ def test_every_unit_is_in_one_list_or_fired_in_both(
     assert compare(of(old), of(new)).worse == bool(layer.died or layer.broke)
 
 
-def test_unit_that_was_not_reached_neither_died_nor_revived() -> None:
-    (layer,) = compare(of(site(4, 0, unseen=2)), of(site(4, (2,)))).layers
-    assert (layer.died, layer.revived, layer.untold) == ((), (), (2, 3))
-    assert not compare(of(site(4, 0, unseen=4)), of(site(4, 4))).worse
+@pytest.mark.parametrize(
+    ("old", "new", "lists"),
+    [
+        (site(4, 0, unseen=2), site(4, (2,)), {"undecided": (2,), "untold": (3,)}),
+        (site(4, 0, unseen=1), site(4, faulty=(3,)), {"undecided": (3,)}),
+        (site(4, (3,)), site(4, 0, unseen=1), {"undecided": (3,)}),
+        (site(4, faulty=(3,)), site(4, 0, unseen=1), {"undecided": (3,)}),
+        (site(4), site(4, 0, unseen=1), {"undecided": (3,)}),
+        (site(4, 0, unseen=1), site(4, 0, unseen=1), {"untold": (3,)}),
+    ],
+)
+def test_unit_that_was_not_reached_neither_died_nor_revived(
+    old: SiteAudit, new: SiteAudit, lists: dict[str, tuple[int, ...]]
+) -> None:
+    found = compare(of(old), of(new))
+    assert {name: units for name in LISTS if (units := getattr(found.layers[0], name))} == lists
+    assert not found.worse
+    assert found.outcome == ("inconclusive" if "undecided" in lists else "unchanged")
+
+
+STATES = ("fired", "dead", "faulty", "unseen")
+
+
+def one_unit(state: str) -> SiteAudit:
+    """A layer whose first unit fires, and whose other one is in this state."""
+    marked = (1,) if state in ("dead", "faulty") else ()
+    if state == "unseen":
+        return site(2, 0, unseen=1)
+    return site(2, marked if state == "dead" else (), faulty=marked if state == "faulty" else ())
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(STATES, STATES)))
+def test_gate_and_comparison_judge_alike(before: str, after: str) -> None:
+    old, new = one_unit(before), one_unit(after)
+    found = compare(of(old), of(new))
+    code = 1 if found.worse else 3 if found.reasons else 0
+    word = judge(Policy(max_dead=0.0), new, baseline=measure(old)).outcome
+    if before == after == "unseen":  # a gate is always inconclusive over units that no sample reaches
+        assert (code, word) == (0, "inconclusive")
+    else:
+        assert {0: "passed", 1: "failed", 3: "inconclusive"}[code] == word
+
+
+# What it comes to ---------------------------------------------------------------------------------------------------
+
+
+NET = {
+    "a hundred and twenty dead become four": (site(128, 120), site(128, 4), "better", 0),
+    "of four dead one is new": (site(128, 120), site(128, (0, 1, 2, 127)), "better", 1),
+    "more die than revive": (site(9, (1,)), site(9, (2, 3)), "worse", 1),
+    "one dies for one that revives": (site(9, (1,)), site(9, (2,)), "mixed", 1),
+    "fewer are dead and more faulty": (site(9, (1, 2)), site(9, faulty=(4,)), "mixed", 1),
+    "NaN is gone": (site(9, faulty=(4,)), site(9), "better", 0),
+    "NaN became silence": (site(9, faulty=(4,)), site(9, (4,)), "worse", 1),
+    "silence became NaN": (site(9, (4,)), site(9, faulty=(4,)), "worse", 1),
+    "all as it was": (site(9, (4,)), site(9, (4,)), "unchanged", 0),
+}
+DOUBTFUL = {f"{name}, and of others nobody knows": case for name, case in NET.items()}
+
+
+@pytest.mark.parametrize(("old", "new", "outcome", "code"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_doubt_leaves_nothing_better_and_nothing_that_died_unsaid(
+    old: SiteAudit, new: SiteAudit, outcome: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    branch = site(3, tensor="branch"), site(3, 0, unseen=3, samples=0, tensor="branch")
+    files = [tmp_path / "old.json", tmp_path / "new.json"]
+    for file, *layers in zip(files, (old, new), branch, strict=True):
+        file.write_text(write_audit(of(*layers)), encoding="utf-8")
+    assert compare(*files).outcome == ("worse" if outcome == "worse" else "inconclusive")
+    assert run(["compare", *map(str, files), "--fail-on-worse"]) == (code or 3)
+    assert "because 'branch' has 3 units that were reached by samples in one audit only" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("old", "new", "outcome", "code"), NET.values(), ids=NET)
+def test_heading_is_the_net_result_and_names_who_died(
+    old: SiteAudit, new: SiteAudit, outcome: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "old.json", tmp_path / "new.json"]
+    for file, layer in zip(files, (old, new), strict=True):
+        file.write_text(write_audit(of(layer)), encoding="utf-8")
+    found = compare(*files)
+    assert found.outcome == json.loads(found.to_json())["outcome"] == outcome
+    assert run(["compare", *map(str, files), "--fail-on-worse"]) == code
+    out, err = capsys.readouterr()
+    assert f"\n{outcome}: {found.total('died')} died, {found.total('revived')} revived" in out
+    assert ("died or became faulty" in err) == (code == 1 and outcome != "worse")
+    heading = outcome.capitalize()
+    assert f"**{heading}**: {found.total('died')} died" in comparison_markdown.write(found)
+    page = read(comparison_html.write(found))
+    assert next(iter(page.all("h2"))).text.strip() == heading
+    assert f"{found.total('died')} died, {found.total('revived')} revived" in page.text
 
 
 def test_audit_compared_with_itself_shows_nothing_new() -> None:
@@ -96,8 +183,8 @@ def test_numbers_are_those_of_the_audits() -> None:
 
 
 def test_layers_that_changed_are_in_neither_list_of_units() -> None:
-    old = of(site(4, 1), site(4, 1, tensor="gone"), site(4, 1, tensor="grown"))
-    new = of(site(4, 1), site(8, 1, tensor="grown"), site(4, 1, tensor="new"))
+    old = of(site(4, 1), site(5, 1, tensor="gone"), site(4, 1, tensor="grown"))
+    new = of(site(4, 1), site(8, 1, tensor="grown"), site(6, 1, tensor="new"))
     found = compare(old, new)
     assert [layer.tensor for layer in found.layers] == ["r"]
     assert [(one.tensor, one.was) for one in found.added] == [("grown", "Relu, 4 units"), ("new", None)]
@@ -204,22 +291,50 @@ def test_exit_code_says_what_happened(
 @pytest.mark.parametrize(
     ("there", "here", "why"),
     [
-        (site(4, tensor="a"), site(4, tensor="b"), "no layer is in both audits"),
-        (site(4), site(5), "no layer is in both audits"),
-        (site(4, 0, unseen=4, samples=0), site(4), "no unit was reached"),
+        ((site(4, tensor="a"),), (site(5, tensor="b"),), "no layer is in both audits"),
+        ((site(4),), (site(5),), "no layer is in both audits"),
+        ((site(4, 0, unseen=4, samples=0),), (site(4),), "no unit was reached"),
+        ((site(4),), (site(4), site(5, 1, tensor="b")), "no layer of the old audit matches 'b', which has 1 dead"),
+        ((site(4),), (site(4), site(5, faulty=(1,), tensor="b")), "no layer of the old audit matches 'b', which has 1"),
+        (
+            (site(4), site(2, 0, unseen=2, samples=0, tensor="b")),
+            (site(4), site(2, 2, tensor="b")),
+            "'b' has 2 units that were reached by samples in one audit only",
+        ),
     ],
 )
 def test_what_could_not_be_compared_is_no_pass(
-    there: SiteAudit, here: SiteAudit, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    there: tuple[SiteAudit, ...],
+    here: tuple[SiteAudit, ...],
+    why: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     files = [tmp_path / "old.json", tmp_path / "new.json"]
-    for file, layer in zip(files, (there, here), strict=True):
-        file.write_text(write_audit(of(layer)), encoding="utf-8")
+    for file, layers in zip(files, (there, here), strict=True):
+        file.write_text(write_audit(of(*layers)), encoding="utf-8")
     assert run(["compare", *map(str, files), "-q", "--fail-on-worse"]) == 3
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"inconclusive: {why}")
-    assert "Not worse" not in comparison_markdown.write(compare(*files))
+    for text in (comparison_markdown.write(compare(*files)), read(comparison_html.write(compare(*files))).text):
+        assert "Inconclusive" in text
+        assert why.replace("'", "") in re.sub("['`]|&#39;", "", text)
+
+
+def test_layer_without_dead_units_that_matches_none_is_named_and_no_obstacle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / "old.json", tmp_path / "new.json"]
+    for file, layers in zip(
+        files, ((site(4), site(3, 3, tensor="gone")), (site(4), site(5, tensor="new"))), strict=True
+    ):
+        file.write_text(write_audit(of(*layers)), encoding="utf-8")
+    assert run(["compare", *map(str, files), "--fail-on-worse"]) == 0
+    out, _ = capsys.readouterr()
+    assert "only in the new audit: new (Relu, 5 units, 0 dead)" in out
+    assert "only in the old audit: gone (Relu, 3 units, 3 dead)" in out
+    assert "unchanged: 0 died" in out
 
 
 def test_reports_are_written_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

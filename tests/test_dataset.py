@@ -22,11 +22,10 @@ from onnx import numpy_helper
 from relu_audit import Audit, AuditError, audit
 from relu_audit.cli import run
 from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.normalize import normalize
 from relu_audit.observe.dataset import Batch, Dataset
 from relu_audit.records import DataInfo
-from tests.graphs import graph
+from tests.graphs import chosen_inputs, graph
 
 EYE = np.eye(4, dtype=np.float32)
 X = np.random.default_rng(0).standard_normal((11, 4)).astype(np.float32)
@@ -69,7 +68,7 @@ def casting(kind: str) -> onnx.ModelProto:
 
 
 def dataset(model: onnx.ModelProto, data: object, **options: object) -> Dataset:
-    return Dataset(data, graph_inputs(normalize(open_checkpoint(model))), **options)
+    return Dataset(data, chosen_inputs(normalize(open_checkpoint(model))), **options)
 
 
 def read(model: onnx.ModelProto, data: object, size: int = 3, **options: object) -> tuple[list[Batch], DataInfo]:

@@ -15,11 +15,11 @@ from relu_audit import Audit, AuditError, audit
 from relu_audit.cli.options import Share, Shares
 from relu_audit.judge.gate import gate
 from relu_audit.judge.rules import RULES, over
-from relu_audit.records import Gate, Policy, Skipped
+from relu_audit.records import Gate, LayerLimit, Policy, SiteAudit, Skipped, Waiver
 from relu_audit.report import numbers
 from relu_audit.report.breaches import told
 from tests.graphs import graph, mlp
-from tests.layers import ENOUGH, SKIPPED, data, judge, share, site
+from tests.layers import ENOUGH, SKIPPED, data, judge, measure, share, site
 
 X = 3 * np.random.default_rng(0).standard_normal((ENOUGH, 4)).astype(np.float32)
 
@@ -247,6 +247,92 @@ def test_every_lack_is_said() -> None:
 def test_conclusive_gate_gives_no_reasons() -> None:
     assert judge(Policy(max_dead=0.5), site(4, 1)).reasons == ()
     assert judge(Policy(max_dead=0.1), site(4, 1)).reasons == ()
+
+
+# Axes that had to be assumed ----------------------------------------------------------------------------------------
+
+
+GUESS = site(4, 1, tensor="guess", assumed=True)
+SURE = site(20, 3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "layers", "word"),
+    [
+        (Policy(max_dead=0.5), (GUESS,), "inconclusive"),
+        (Policy(max_dead_layer=0.0), (GUESS, SURE), "failed"),
+        (Policy(max_dead_layer=0.2), (GUESS, SURE), "inconclusive"),
+        (Policy(max_dead=0.0), (GUESS, SURE), "failed"),
+        (Policy(max_dead=0.14), (GUESS, SURE), "inconclusive"),  # four more units that live would keep it
+        (Policy(max_dead=0.12), (GUESS, SURE), "failed"),
+        (Policy(max_dead=0.3), (GUESS, site(20)), "passed"),  # four more dead units would keep it
+        (Policy(max_dead_layer=1.0), (GUESS,), "passed"),
+        (Policy(max_rare=0.1), (GUESS,), "inconclusive"),
+        (Policy(allow_faulty=0), (GUESS,), "passed"),
+        (Policy(allow_faulty=0), (site(4, faulty=(1,), assumed=True),), "failed"),
+        (Policy(allow_faulty=2), (site(4, faulty=(1,), assumed=True),), "inconclusive"),
+        (Policy(allow_faulty=4), (site(4, faulty=(1,), assumed=True),), "passed"),
+        (Policy(require_observed=True), (GUESS,), "passed"),
+        (Policy(require_observed=True), (site(4, 0, unseen=4, samples=0, assumed=True),), "failed"),
+        (Policy(max_dead=0.5, waivers=(Waiver(pattern="guess", reason="x"),)), (GUESS, SURE), "passed"),
+        (Policy(max_dead=0.5, layers=(LayerLimit(pattern="guess", max_dead_layer=1.0),)), (GUESS, SURE), "passed"),
+    ],
+)
+def test_assumed_axis_decides_nothing(policy: Policy, layers: tuple[SiteAudit, ...], word: str) -> None:
+    found = judge(policy, *layers)
+    assert found.outcome == word
+    assert any("--unit-axis guess=AXIS" in reason for reason in found.reasons) == (
+        word == "inconclusive" and GUESS in layers
+    )
+    assert bool(found.undecided) == (word == "inconclusive" or (policy.max_dead_layer, word) == (0.0, "failed"))
+
+
+def test_assumed_axis_is_in_doubt_against_a_baseline_too() -> None:
+    assert judge(Policy(max_dead=0.0), GUESS, baseline=measure(GUESS)).outcome == "inconclusive"
+    assert judge(Policy(max_dead=0.0), GUESS, SURE, baseline=measure(GUESS, SURE)).outcome == "inconclusive"
+    assert judge(Policy(max_dead=0.0), GUESS, SURE, baseline=measure(GUESS, site(20, 2))).outcome == "failed"
+    hot = site(4, faulty=(1,), assumed=True)
+    assert judge(Policy(allow_faulty=0), hot, baseline=measure(site(4, assumed=True))).outcome == "failed"
+
+
+def test_many_assumed_axes_are_named_together() -> None:
+    found = judge(Policy(max_dead=0.5), *(site(4, tensor=f"g{i}", assumed=True) for i in range(7)))
+    (reason,) = found.reasons
+    assert "'g0', 'g1', 'g2', 'g3', 'g4' and 2 more" in reason
+    assert "--unit-axis TENSOR=AXIS" in reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), limit=st.sampled_from((0.0, 0.1, 0.2, 0.35, 0.5, 0.75)), each=st.booleans())
+def test_word_over_an_assumed_axis_holds_along_every_axis(seed: int, limit: float, each: bool) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, 2, (3, 4)).astype(np.float32)
+    if rng.integers(2):
+        mask[:, rng.integers(4)] = mask[rng.integers(3)] = 0
+    shift = np.where(rng.random(6) < rng.random(), -1e3, 1.0).astype(np.float32)
+    body = "a = Mul (x, m)\n y = Relu (a)\n h = MatMul (x, w)\n g = Add (h, b)\n z = Relu (g)"
+    weights = {"m": np.float32(1), "w": rng.standard_normal((4, 6)).astype(np.float32), "b": shift}
+    model = graph("float[n, 3, 4] x", "float[n, 3, 4] y, float[n, 3, 6] z", body, weights)
+    samples = np.abs(rng.standard_normal((300, 3, 4))).astype(np.float32) * mask
+    asked = {"max_dead_layer" if each else "max_dead": limit}
+    found = audit(model, samples, **asked)
+    assert [one.assumed for one in found.sites] == [True, False]
+    words = {audit(model, samples, unit_axes={"y": axis}, **asked).gate.outcome for axis in (1, 2)}
+    if found.gate.outcome != "inconclusive":
+        assert words == {found.gate.outcome}
+    assert len(words) == 1 or found.gate.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("shape", "word"), [([4], "passed"), ([4, 1, 1], "passed"), ([1, 1], "passed"), ([3, 4], "inconclusive")]
+)
+def test_axis_that_is_the_only_one_is_no_guess(shape: list[int], word: str) -> None:
+    named = ", ".join(map(str, ["n", *shape]))
+    model = graph(f"float[{named}] x", f"float[{named}] y", "y = Relu (x)")
+    samples = np.random.default_rng(0).standard_normal((ENOUGH, *shape)).astype(np.float32)
+    assert audit(model, samples, max_dead=0.5).gate.outcome == word
+    given = audit(model, samples, max_dead=0.5, unit_axes={"y": 1})
+    assert given.gate.outcome == "passed"
 
 
 # How a limit is written ---------------------------------------------------------------------------------------------

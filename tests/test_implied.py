@@ -215,6 +215,7 @@ NOT_NEGATIVE = {
     "codes of a softplus": "v = Softplus (h)",
     "codes of a square root of a square": "k = Mul (h, h)\n a = Abs (k)\n v = Sqrt (a)",
     "codes of an exponential": "v = Exp (h)",
+    "codes of a comparison": "a = Greater (h, s)\n v = Cast <to = 1> (a)",
     "codes of a probability times another": "a = Sigmoid (h)\n c = Softmax (h)\n v = Mul (a, c)",
 }
 
@@ -274,7 +275,9 @@ def test_codes_of_rectified_values_are_not_counted_again(first: str, then: str) 
     }
     used = {name: value for name, value in more.items() if re.search(rf"\b{name}\b", then)}
     text = f"{first}\n d = DequantizeLinear (q, s, z)\n {then}\n p = QuantizeLinear (v, s, z)\n"
-    found = audit(coded(f"{text} y = DequantizeLinear (p, s, z)", outputs="float y", z=np.uint8(0), **used), DATA)
+    found = audit(
+        coded(f"{text} y = DequantizeLinear (p, s, z)", outputs="float y", z=np.uint8(0), **used), DATA, samples="rows"
+    )
     assert [site.tensor for site in found.sites] == ["r" if "Relu" in first else "q"]
 
 

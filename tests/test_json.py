@@ -312,6 +312,55 @@ def test_edit_that_contradicts_the_rest_is_refused(name: str, edit: Callable[[di
     assert refused(edited(name, edit)).slug == "audit-inconsistent"
 
 
+# Audits of earlier versions -----------------------------------------------------------------------------------------
+
+NEWER = {
+    "gate": ("rules", "undecided"),
+    "against": ("renamed", "untold_dead"),
+    "sites": ("weight_sha256", "weight_signs"),
+}
+
+
+def before(document: dict[str, Any]) -> None:
+    """Take out of a document what earlier versions did not write."""
+    for one in (*document["sites"], *(document["baseline"] or {"sites": ()})["sites"]):
+        for name in (*NEWER["sites"], *(("weight",) if "axis_from" not in one else ())):
+            del one[name]
+    for name in NEWER["gate"]:
+        del document["gate"][name]
+    for name in NEWER["against"] if document["gate"]["against"] else ():
+        del document["gate"]["against"][name]
+
+
+@pytest.mark.parametrize("name", ["plain", "failed", "passed", "few samples"])
+def test_audit_without_newer_fields_loads(name: str) -> None:
+    new, old = made(name), load(edited(name, before))
+    assert all(one.weight_sha256 is None for one in old.sites)
+    assert old.gate == new.gate
+    assert load(write(old).encode()) == old
+
+
+def test_gate_that_judged_by_other_rules_judges_anew() -> None:
+    def passed(document: dict[str, Any]) -> None:
+        before(document)
+        document["sites"][0].update(assumed=True)
+        document["gate"].update(outcome="passed", reasons=[], remarks=["said otherwise then"])
+
+    found = load(edited("passed", passed))
+    assert found.gate.outcome == "inconclusive"
+    assert "is assumed" in found.gate.reasons[0]
+    assert found.gate.remarks == ()
+    assert refused(edited("passed", lambda d: d["sites"][0].update(assumed=True))).slug == "audit-inconsistent"
+
+
+def test_counts_of_earlier_audits_are_checked_as_ever() -> None:
+    def hidden(document: dict[str, Any]) -> None:
+        before(document)
+        hide_a_dead_unit(document)
+
+    assert refused(edited("failed", hidden)).slug == "audit-inconsistent"
+
+
 # The schema ---------------------------------------------------------------------------------------------------------
 
 

@@ -13,9 +13,9 @@ import pytest
 
 import relu_audit
 from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.normalize import normalize
 from relu_audit.observe.dataset import Dataset
+from tests.graphs import chosen_inputs
 from tests.prune_checks import Judged, assert_accounted, assert_same_function, assert_same_interface
 from tests.test_corpus import CORPUS, TRUTH
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not TRUTH, reason="the corpus of real models is 
 
 def first_feeds(model: Path, data: Path) -> list[dict[str, np.ndarray]]:
     """The model's own inputs, a sample a run."""
-    inputs = graph_inputs(normalize(open_checkpoint(model)))
+    inputs = chosen_inputs(normalize(open_checkpoint(model)))
     return [dict(batch.feeds) for batch in Dataset(data, inputs, None, RUNS).batches(1)]
 
 

@@ -52,6 +52,49 @@ def test_an_image_of_one_channel_is_multiplied_too() -> None:
     assert cost(model, 1, 6, 6)[0].multiply_adds == 8 * 9 * 16
 
 
+MULTIPLIED = 5 * 7 + 7 * 2
+
+
+def of_one_sample(inputs: str, body: str, **data: np.ndarray) -> int | None:
+    """Multiply-adds of one sample where ``x`` ends in five features and is multiplied by ``w`` and ``v``."""
+    layers = "h = MatMul (x, w)\n r = Relu (h)\n y = MatMul (r, v)\n"
+    held = {"w": weights(5, 7), "v": weights(7, 2)}
+    model = graph(inputs, "float[] y, float[] z", layers + body, held)
+    return plan(model, relu_audit.audit(model, data), align=1).before.multiply_adds
+
+
+def test_a_model_without_a_batch_axis_is_one_sample() -> None:
+    x = RNG.standard_normal((9, 5), dtype=np.float32)
+    assert of_one_sample("float[5] x", "z = Identity (x)", x=x) == MULTIPLIED
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_only_an_axis_that_holds_samples_divides(first: bool) -> None:
+    """A number and a table stand beside the samples, in front of them or behind."""
+    others = "float[4, 3] t, float s"
+    inputs = f"{others}, float[n, 5] x" if first else f"float[n, 5] x, {others}"
+    feed = {"t": weights(4, 3), "s": np.float32(2), "x": RNG.standard_normal((9, 5), dtype=np.float32)}
+    assert of_one_sample(inputs, "z = Mul (t, s)", **feed) == MULTIPLIED
+
+
+def test_samples_may_lie_along_another_axis_than_the_first() -> None:
+    """A recurrent operator says where; what it costs itself is the same in both models."""
+    held = {"u": weights(1, 4, 5), "q": weights(1, 4, 4), "w": weights(5, 7)}
+    adds: list[int] = []
+    for layer in ("h = MatMul (x, w)\n y = Relu (h)", "y = Relu (x)"):
+        body = f"{layer}\n z, last = RNN<hidden_size = 4> (x, u, q)"
+        model = graph("float[6, n, 5] x", "float[] y, float[] z", body, held)
+        audit = relu_audit.audit(model, {"x": RNG.standard_normal((6, 9, 5), dtype=np.float32)})
+        assert audit.data.samples == 9
+        adds.append(plan(model, audit, align=1).before.multiply_adds or 0)
+    assert adds[0] - adds[1] == 6 * 5 * 7
+
+
+def test_a_whole_feed_is_one_sample() -> None:
+    x = RNG.standard_normal((9, 3, 5), dtype=np.float32)
+    assert of_one_sample("float[n, 5] x", "z = Identity (x)", x=x) == 3 * MULTIPLIED
+
+
 def test_weights_in_nodes_count_and_a_sum_of_two_computed_values_has_none() -> None:
     text = "h = MatMul (x, w)\n r = Relu (h)\n t = Transpose <perm = [0, 2, 1]> (r)\n y = MatMul (r, t)"
     model = graph("float[n, 6, 5] x", "float[n, 6, 6] y", text, {"w": weights(5, 4)})

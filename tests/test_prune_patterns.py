@@ -52,6 +52,12 @@ def test_what_can_go_goes(pattern: Pattern) -> None:
     assert {name: shapes[name] for name in pattern.shapes} == pattern.shapes
 
 
+@pytest.mark.parametrize("name", ["groups_that_stay_aligned_together", "groups_that_make_eight_units_each"])
+def test_groups_are_aligned_together(name: str) -> None:
+    """What is a multiple of eight with all groups goes at the default alignment too."""
+    assert judged(name, 8).dead_removed == judged(name, 1).dead_removed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", EVERY)
 def test_scattering_keeps_the_function(pattern: Pattern) -> None:

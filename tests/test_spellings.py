@@ -16,9 +16,10 @@ import pytest
 from onnxruntime import quantization  # noqa: TID251 - as another tool that writes ONNX files
 from onnxruntime.quantization import QuantFormat, QuantType  # noqa: TID251 - likewise
 
+import relu_audit
 from relu_audit import Audit, audit
 from tests.graphs import graph
-from tests.oracle import one_by_one, oracle
+from tests.oracle import one_by_one, oracle, values
 from tests.spellings import (
     LAYERS,
     NARROW,
@@ -80,8 +81,21 @@ NODES: dict[str, tuple[int, Rectify]] = {
     "LeakyRelu": (18, lambda y, x: f"{y} = LeakyRelu <alpha = 0.0> ({x})"),
     "PRelu": (18, lambda y, x: f"{y} = PRelu ({x}, zero)"),
     "ThresholdedRelu": (18, lambda y, x: f"{y} = ThresholdedRelu <alpha = 0.0> ({x})"),
+    "Elu": (18, lambda y, x: f"{y} = Elu <alpha = 0.0> ({x})"),
+    "Abs": (18, lambda y, x: f"a_{y} = Abs ({x})\n b_{y} = Add ({x}, a_{y})\n {y} = Mul (b_{y}, half)"),
+    "Abs-7": (7, lambda y, x: f"a_{y} = Abs ({x})\n b_{y} = Add (a_{y}, {x})\n {y} = Div (b_{y}, two)"),
+    "Min": (18, lambda y, x: f"a_{y} = Min ({x}, zero)\n {y} = Sub ({x}, a_{y})"),
+    "Min-negated": (18, lambda y, x: f"a_{y} = Neg ({x})\n b_{y} = Min (a_{y}, zero)\n {y} = Neg (b_{y})"),
+    "Clip-below": (18, lambda y, x: f"a_{y} = Clip ({x}, , zero)\n {y} = Sub ({x}, a_{y})"),
+    "Mul": (18, lambda y, x: f"a_{y} = Greater ({x}, zero)\n b_{y} = Cast <to = 1> (a_{y})\n {y} = Mul ({x}, b_{y})"),
 }
-NUMBERS = {"zero": np.float32(0), "high": np.float32(1e4), "double": np.float64(0)}
+NUMBERS = {
+    "zero": np.float32(0),
+    "high": np.float32(1e4),
+    "double": np.float64(0),
+    "half": np.float32(0.5),
+    "two": np.float32(2),
+}
 
 
 def rectified_by(net: Net, spelling: str) -> onnx.ModelProto:
@@ -108,12 +122,37 @@ def test_slopes_of_zero_by_channel() -> None:
     assert_one_verdict(audit(model, net.data), net)
 
 
+def test_keras_prelu_with_slopes_by_channel_is_one_layer_and_judged_by_unit() -> None:
+    """Relu(x) - slope * Relu(-x), where the slope of planted units is zero, and of one of them it is not."""
+    net = the_net()
+    slopes = {f"slope_{y}": np.full((len(net.truths[y].peak), 1, 1), 0.25, np.float32) for y in LAYERS}
+    slopes = {name: array.ravel() if name == "slope_r7" else array for name, array in slopes.items()}
+    for y in LAYERS:
+        slopes[f"slope_{y}"][list(net.dead[y])[-1]] = 0
+    text = (
+        "p_{y} = Relu ({x})\n n_{y} = Neg ({x})\n q_{y} = Relu (n_{y})\n"
+        " m_{y} = Mul (q_{y}, slope_{y})\n {y} = Sub (p_{y}, m_{y})"
+    )
+    spelt = written(net, lines(net.units, lambda y, x: text.format(y=y, x=x)), **slopes)
+    single = written(net, lines(net.units, lambda y, x: f"{y} = PRelu ({x}, slope_{y})"), **slopes)
+    found = [audit(model, net.data) for model in (spelt, single)]
+    assert [site.tensor for site in found[0].sites] == list(LAYERS)
+    assert not found[0].alive
+    for one, two, y in zip(found[0].sites, found[1].sites, LAYERS, strict=True):
+        assert told(one) == told(two)
+        assert one.exempt == two.exempt == tuple(np.flatnonzero(slopes[f"slope_{y}"].ravel()).tolist())
+        shown = np.concatenate([values(spelt, [{"x": x[None]}], [y])[0][y] for x in net.x])
+        silent = ~(shown > 0).any(axis=(0, *range(2, shown.ndim)))
+        assert set(one.dead) == set(np.flatnonzero(silent)) - set(one.exempt)
+
+
 def test_a_spelling_for_each_layer() -> None:
     net = the_net()
     spelt = dict(
         zip(LAYERS, ("Clip", "Max", "LeakyRelu", "PRelu", "Clip-high", "ThresholdedRelu", "Relu"), strict=True)
     )
-    model = written(net, lines(net.units, lambda y, x: NODES[spelt[y]][1](y, x)), **NUMBERS)
+    numbers = {name: NUMBERS[name] for name in ("zero", "high", "double")}
+    model = written(net, lines(net.units, lambda y, x: NODES[spelt[y]][1](y, x)), **numbers)
     assert_one_verdict(audit(model, net.data), net)
 
 
@@ -278,7 +317,6 @@ def test_activations_in_fused_operators_are_the_same_rectifiers(opset: int, *, c
     ("activation", "alive"),
     [
         ('activation = "LeakyRelu", activation_params = [0.1]', ["FusedConv(LeakyRelu)"]),
-        ('activation = "HardSigmoid", activation_params = [0.2, 0.5]', []),
         ('activation = "Tanh"', []),
         ('activation = "Sigmoid"', []),
         ('activation = "Clip", activation_params = [-1.0, 1.0]', []),
@@ -295,6 +333,32 @@ def test_fused_activations_that_are_none_of_ours(activation: str, alive: list[st
     assert [one.op for one in found.alive] == alive
     assert not found.skipped
     assert told(found.sites[0]) == true(net.truths["r1"])
+
+
+def with_second(net: Net, spelt: str) -> onnx.ModelProto:
+    """The network with its second layer and activation written in another way."""
+    kept = [line for line in lines(net.units) if not line.startswith("h2")]
+    return written(net, [spelt if line == "r2 = Relu (h2)" else line for line in kept])
+
+
+def test_a_fused_gate_is_a_site_as_it_is_by_itself() -> None:
+    net = the_net()
+    gate = 'activation = "HardSigmoid", activation_params = [0.2, 0.5]'
+    fused = with_second(net, f"r2 = com.microsoft.FusedConv <pads = [1, 1, 1, 1], {gate}> (p1, k2, b2)")
+    plain = with_second(net, "h2 = Conv <pads = [1, 1, 1, 1]> (p1, k2, b2)\n r2 = HardSigmoid (h2)")
+    found = [audit(model, net.data) for model in (fused, plain)]
+    assert [one.sites[1].op for one in found] == ["FusedConv(HardSigmoid)", "HardSigmoid"]
+    assert [told(site) for site in found[0].sites] == [told(site) for site in found[1].sites]
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"), [("Maxout", "unknown-activation"), ("Relu6", "in-operator"), ("Swish", None)]
+)
+def test_a_fused_activation_that_is_not_taken_apart_is_listed(name: str, slug: str | None) -> None:
+    fused = f'r2 = com.microsoft.FusedConv <pads = [1, 1, 1, 1], activation = "{name}"> (p1, k2, b2)'
+    found = relu_audit.sites(with_second(the_net(), fused))
+    told_of = [(one.tensor, one.op, one.slug) for one in found.skipped]
+    assert told_of == ([] if slug is None else [("r2", f"FusedConv({name})", slug)])
 
 
 def test_a_fused_convolution_with_channels_last() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relu_audit.cli import config
-from relu_audit.cli.options import Axis, Pair, option
+from relu_audit.cli.options import Axis, Pair, SampleAxis, option
 
 if TYPE_CHECKING:
     from relu_audit.observe.stream import Progress
@@ -49,6 +49,15 @@ class Configured(click.Command):
         return context
 
 
+batch_axis_option = option(
+    "--batch-axis",
+    "batch_axes",
+    type=SampleAxis(),
+    multiple=True,
+    metavar="INPUT=AXIS",
+    help="State which axis of an input holds samples; INPUT=none if the whole input belongs to every sample.",
+)
+
 _RUNNING = (
     option("--limit", type=click.IntRange(min=1), metavar="N", help="Use at most N samples."),
     option(
@@ -64,6 +73,13 @@ _RUNNING = (
         multiple=True,
         metavar="NAME=KEY",
         help="Feed the model's input NAME from the array KEY.",
+    ),
+    batch_axis_option,
+    option(
+        "--samples",
+        type=click.Choice(["rows", "feeds"]),
+        help="State what a sample is: a row along that axis, or a whole feed.  "
+        "[default: rows, where no operator lets rows change each other]",
     ),
     option(
         "--unit-axis",
@@ -96,8 +112,9 @@ def running_options(function: F) -> F:
     """The options that say how a model is run; a command gets their values by the library's names for them."""
 
     @functools.wraps(function)
-    def run(*arguments: Any, inputs: Any, unit_axes: Any, **rest: Any) -> Any:
-        return function(*arguments, inputs=dict(inputs), unit_axes=dict(unit_axes), **rest)
+    def run(*arguments: Any, inputs: Any, unit_axes: Any, batch_axes: Any, **rest: Any) -> Any:
+        given = {"inputs": dict(inputs), "unit_axes": dict(unit_axes), "batch_axes": dict(batch_axes)}
+        return function(*arguments, **given, **rest)
 
     wrapped: Any = run
     for decorate in reversed(_RUNNING):

@@ -12,13 +12,14 @@ import click
 
 from relu_audit.cli import Exit
 from relu_audit.cli.output import check_writable, deliver
+from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
     from relu_audit.compared import Comparison
 
 EPILOG = """\b
-Exit codes: 0 compared, 2 could not be compared, 70 a bug in relu-audit; with --fail-on-worse also 1 worse and
-3 inconclusive, where no layer is in both audits or no unit was reached in both.
+Exit codes: 0 compared, 2 could not be compared, 70 a bug in relu-audit; with --fail-on-worse also 1 where a unit died
+or became faulty, even if more units revived, and 3 where that cannot be told.
 """
 
 
@@ -31,7 +32,7 @@ Exit codes: 0 compared, 2 could not be compared, 70 a bug in relu-audit; with --
 @click.option(
     "--fail-on-worse",
     is_flag=True,
-    help="Exit with 1 if a unit died or became faulty, with 3 if no unit could be compared.",
+    help="Exit with 1 if any unit died or became faulty, with 3 if that cannot be told.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -64,13 +65,16 @@ def compare(
 
 
 def _exit_code(found: Comparison) -> Exit:
-    """What is asked for with --fail-on-worse; that nothing could be compared is said even where all else is quiet."""
+    """What is asked for with --fail-on-worse; why is said even where all else is quiet, unless the heading says it."""
     if found.worse:
+        if found.outcome != "worse":
+            units = found.total("died") + found.total("broke")
+            which = "unit" if units == 1 else "units"
+            click.echo(f"failed: {units} {which} died or became faulty (--fail-on-worse)", err=True)
         return Exit.FAILED
-    if found.told:
+    if not found.reasons:
         return Exit.PASSED
-    why = "no unit was reached by samples in both audits" if found.layers else "no layer is in both audits"
-    click.echo(f"inconclusive: {why}, so that nothing says whether it got worse", err=True)
+    click.echo(f"inconclusive: {'; '.join(map(one_line, found.reasons))}", err=True)
     return Exit.INCONCLUSIVE
 
 

@@ -70,6 +70,22 @@ class Pair(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
         return name, rest
 
 
+class SampleAxis(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
+    """``INPUT=AXIS`` or ``INPUT=none``."""
+
+    name = "sample axis"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int | None]:
+        """Split at the last equals sign and read the number."""
+        name, number = Pair().convert(value, param, ctx)
+        if number.strip().lower() == "none":
+            return name, None
+        try:
+            return name, int(number)
+        except ValueError:
+            self.fail(f"'{number}' is no axis; write INPUT=0, or INPUT=none", param, ctx)
+
+
 class Axis(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
     """``TENSOR=AXIS``, the axis a whole number, negative from the end."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from relu_audit.cli.command import batch_axis_option
 from relu_audit.cli.options import Axis, option
 from relu_audit.cli.output import check_writable, deliver
 
@@ -23,7 +24,13 @@ from relu_audit.cli.output import check_writable, deliver
     metavar="TENSOR=AXIS",
     help="Set the axis of the units where it cannot be derived.",
 )
-def sites(model: Path, json_file: str | None, unit_axes: tuple[tuple[str, int], ...]) -> int:
+@batch_axis_option
+def sites(
+    model: Path,
+    json_file: str | None,
+    unit_axes: tuple[tuple[str, int], ...],
+    batch_axes: tuple[tuple[str, int | None], ...],
+) -> int:
     """List the rectifiers of MODEL, their units, and what cannot be observed."""
     gc.disable()  # a second's work leaves little garbage, and looking for it takes a tenth of the time
     from relu_audit.listing import sites as run
@@ -31,7 +38,7 @@ def sites(model: Path, json_file: str | None, unit_axes: tuple[tuple[str, int], 
 
     wanted = {} if json_file is None else {"--json": json_file}
     check_writable(wanted, (str(model),))
-    found = run(model, unit_axes=dict(unit_axes))
+    found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes))
     deliver({target: report.write(found) for target in wanted.values()})
     if json_file != "-" and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
         from rich.console import Console

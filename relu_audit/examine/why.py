@@ -11,13 +11,13 @@ import onnx_ir as ir
 
 from relu_audit.examine.tied import Layer, tied
 from relu_audit.graph import bounds
-from relu_audit.graph.bearing import Bearings, Lost, Path
+from relu_audit.graph.bearing import Bearings, Lost, Path, negated
 from relu_audit.graph.condensed import Blurred
 from relu_audit.graph.locate import Census, Located, Use
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.products import ROWS_AT_ONCE
 from relu_audit.graph.spans import Span, Spans
-from relu_audit.graph.taps import OPEN, Codes
+from relu_audit.graph.taps import Codes, Tap, Turned, is_open
 from relu_audit.graph.unit_axes import of_units, per_unit
 from relu_audit.judge.causes import Facts, causes
 from relu_audit.records import SiteAudit
@@ -46,7 +46,7 @@ def explained(network: Network, census: Census, sites: Sequence[SiteAudit]) -> t
 
 
 def _unexamined(site: SiteAudit, why: str) -> SiteAudit:
-    lost = Causes(not_examined=site.dead, margin=_margins(site, 0.0), obstacle=why)
+    lost = Causes(not_examined=site.dead, margin=_margins(site, np.zeros(len(site.dead))), obstacle=why)
     return msgspec.structs.replace(site, causes=lost)
 
 
@@ -74,16 +74,22 @@ def seen(network: Network, census: Census, sites: Sequence[SiteAudit]) -> dict[i
             if use.pattern is None or decode is None:
                 continue
             try:
-                ends = (of_units(end, use.pattern) for end in (low, high))
+                ends = (of_units(end, use.pattern) for end in _turned_back(use.tap, low, high))
                 found[use.output] = Span(*(np.where(np.isinf(end), end, end / decode[0] + decode[1]) for end in ends))
             except Blurred:
                 continue  # its units cannot be told apart in the value: nothing is known of it then
     return found
 
 
+def _turned_back(tap: Tap, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of a value from those of what was counted of it."""
+    turn = tap.output if isinstance(tap, Turned) else "plain"
+    return (low, high) if turn == "plain" else (-high, -low if turn == "negated" else high)
+
+
 def _decoding(network: Network, use: Use) -> tuple[float, float] | None:
     """Scale and zero point of what is rectified; None where it does not lie open in any way."""
-    if use.tap is OPEN:
+    if is_open(use.tap):
         return 1.0, 0.0
     if not isinstance(use.tap, Codes):
         return None
@@ -140,8 +146,8 @@ def _borne(bearings: Bearings, located: Located, site: SiteAudit) -> _Borne:
 
 def _causes(bearings: Bearings, one: _Borne) -> Causes:
     site, uses, paths = one.site, one.located.uses, one.layer.paths
-    above = [_threshold(bearings.network, use) for use in uses]
-    margin = _margins(site, min(above))
+    above = [_threshold(bearings.network, use, site) for use in uses]
+    margin = _margins(site, np.minimum.reduce(above))
     if one.lost is not None:
         return Causes(not_examined=site.dead, margin=margin, obstacle=one.lost.why)
     found = [
@@ -156,26 +162,33 @@ def _causes(bearings: Bearings, one: _Borne) -> Causes:
     return msgspec.structs.replace(made, operator=paths[0].product.node.op_type, weight=paths[0].weight, norm=norm)
 
 
-def _threshold(network: Network, use: Use) -> float:
-    """Where the rectifier begins to fire; a code is above its zero point from half a step on."""
+def _threshold(network: Network, use: Use, site: SiteAudit) -> np.ndarray:
+    """Where the rectifier begins to fire, for each dead unit; a code is above its zero point from half a step on."""
     decode = _decoding(network, use)
-    return use.above if use.tap is OPEN or decode is None else 0.5 * decode[0]
+    by_unit = use.above if is_open(use.tap) or decode is None else (0.5 * decode[0],)
+    return np.broadcast_to(np.array(by_unit), site.units)[list(site.dead)]
 
 
-def _margins(site: SiteAudit, above: float) -> tuple[float | None, ...]:
+def _margins(site: SiteAudit, above: np.ndarray) -> tuple[float | None, ...]:
+    """What each dead unit lacked; None if that is not known, or nothing would do."""
     peaks = (site.pre_peak[unit] for unit in site.dead)
-    return tuple(None if peak is None else above - peak + 0.0 for peak in peaks)
+    lacking = (None if peak is None else float(end) - peak + 0.0 for end, peak in zip(above, peaks, strict=True))
+    return tuple(lack if lack is not None and np.isfinite(lack) else None for lack in lacking)
 
 
 def _path(bearings: Bearings, use: Use) -> Path | Lost:
-    if use.pattern is None or not (use.tap is OPEN or isinstance(use.tap, Codes)):
+    if use.pattern is None or not (is_open(use.tap) or isinstance(use.tap, Codes)):
         return Lost("its pre-activation does not lie open in the graph")
     if use.source is None:
         return Lost("its pre-activation shows nowhere in the graph")
-    return bearings.of(use.source, len(use.pattern))
+    turn = use.tap.source if isinstance(use.tap, Turned) else "plain"
+    if turn == "magnitude":
+        return Lost("it is silent between two numbers, and not below one")
+    found = bearings.of(use.source, len(use.pattern))
+    return negated(found) if turn == "negated" and isinstance(found, Path) else found
 
 
-def _facts(bearings: Bearings, path: Path, units: _Units, site: SiteAudit, above: float) -> Facts | Lost:
+def _facts(bearings: Bearings, path: Path, units: _Units, site: SiteAudit, above: np.ndarray) -> Facts | Lost:
     matrix = path.product.matrix(bearings.network)
     if matrix is None:
         return Lost("the numbers of its weights cannot be had")

@@ -4,8 +4,9 @@ A row has a *signature* in einops spirit, or a *move* from :mod:`relu_audit.grap
 for the inputs (left of the arrow) and outputs; a letter is an axis, and the same letter is the same axis; ``(g c)`` is
 one axis of two letters; ``~`` stands for the axes an operator leaves in place though it may change their length; ``_``
 for axes that end here; ``*`` for leading axes that broadcast, aligned on the right. ``+`` at the end of the inputs
-repeats the last term for any number of further inputs; ``b`` is the batch of operators that fix its place. An operator
-that is not in the table freezes all axes behind it.
+repeats the last term for any number of further inputs; ``b`` is the batch of operators that fix its place; ``g`` counts
+the groups that the attribute ``group`` says; a weight's ``_`` beside letters are as many axes as the data's ``~``. An
+operator that is not in the table freezes all axes behind it.
 
 Sources: the operator pages of ONNX (onnx.ai/onnx/operators) at opsets 7 to 24, ONNX-ML at 1 to 5.
 """
@@ -106,7 +107,7 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("Unsqueeze", move=moves.unsqueeze),
     AxisRule("Concat", move=moves.concat, aligned=range(1 << 10)),
     AxisRule("Split", move=moves.take_along("axis", 0)),
-    AxisRule("TopK", move=moves.take_along("axis", -1), mixes=along.named("axis", -1)),
+    AxisRule("TopK", move=moves.ranked, mixes=along.named("axis", -1)),
     AxisRule("Slice", move=moves.take_axes),
     AxisRule("Gather", move=moves.gather, picks=moves.gathered),
     AxisRule("Pad", move=moves.pad),

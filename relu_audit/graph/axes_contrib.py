@@ -21,6 +21,19 @@ _GROUPED = "b s d, b _, b _, b _, b _, b, _, _, _, b _, b _, _+ -> b s v, b j u 
 
 ROWS: tuple[AxisRule, ...] = (
     *(AxisRule(op, "*, _+ -> *", domain=_MS) for op in _BESIDE_PARAMETERS),
+    AxisRule(
+        "DynamicQuantizeLSTM",
+        "t b k, d k _, d h q, d _, b, d b _, d b _, d _, _, _, _, _ -> t d b h, d b h, d b h",
+        mixes=along.axes(0),
+        couples=True,
+        domain=_MS,
+    ),
+    AxisRule(
+        "AttnLSTM",
+        "t b k, d _, d q h, d _, b, d b _, d b _, d _, _, _, _, b _, b, _ -> t d b h, d b h, d b h",
+        mixes=along.axes(0),
+        domain=_MS,
+    ),
     *(AxisRule(op, "*, *+ -> *", domain=_MS) for op in ("BiasAdd", "BiasGelu", "FastGelu")),
     AxisRule("BiasDropout", "*, *, *, _, _ -> *, *", placed=along.dropped_by(4), domain=_MS),
     *(

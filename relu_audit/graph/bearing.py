@@ -187,6 +187,11 @@ class Bearings:
         )
 
 
+def negated(path: Path) -> Path:
+    """The path to the opposite of a value."""
+    return replace(path, line=_scaled(path.line, np.full((1,) * path.line.row.ndim, -1.0)))
+
+
 def _per_row(numbers: np.ndarray, rows: int) -> int:
     """How many entries of a parameter belong to one row."""
     return numbers.size // rows if numbers.size >= rows and numbers.size % rows == 0 else 0
@@ -282,7 +287,7 @@ def _divided(stage: _Stage) -> Path:
 
 
 def _negated(stage: _Stage) -> Path:
-    return replace(stage.path, line=_scaled(stage.path.line, np.full((1,) * stage.path.line.row.ndim, -1.0)))
+    return negated(stage.path)
 
 
 def _scaled(line: Line, factor: np.ndarray) -> Line:

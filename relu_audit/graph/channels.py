@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +29,12 @@ from relu_audit.graph.layout import (
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.normalize import Network, sizes
 from relu_audit.graph.scopes import bodies, walk
+from relu_audit.graph.terms import Term, letters_of, matched, terms_of
 
 Rules = Callable[[str, str, int], AxisRule | None]
-Term = tuple[str, ...]
 
 FIXED_BATCH = "b"
 """The letter of a batch whose place an operator fixes."""
-
-_AXIS = re.compile(r"\([^)]*\)|[^\s,]")
 
 
 def follow(network: Network, rules: Rules, batch_axes: Mapping[str, int | None]) -> dict[ir.Value, Layout]:
@@ -128,6 +125,7 @@ class Follower:
                 )
             except (LookupError, ValueError, TypeError, ZeroDivisionError):
                 # The node's attributes or operands contradict its operator; the runtime will say how.
+                self.network.note(f"axes could not be followed through {node.op_type}: its operands do not fit it")
                 return frozen
         # A layout whose rank contradicts inference is worth less than none.
         return [
@@ -243,16 +241,6 @@ def _by_signature(op: Operation, row: AxisRule, weights: Sequence[str | None], o
     ]
 
 
-def terms_of(op: Operation, row: AxisRule) -> tuple[list[Term], list[Term]]:
-    """Input and output terms of a row for one node, its last input term repeated as often as it takes."""
-    text = row.letters(op, row.signature) if row.letters is not None else row.signature
-    left, right = text.split("->")
-    terms = [_term(t) for t in left.replace("+", "").split(",")]
-    if "+" in left:
-        terms.extend([terms[-1]] * (len(op.inputs) - len(terms)))
-    return terms, [_term(t) for t in right.split(",")]
-
-
 class _Births:
     """The letters that an operator's own weights bring, with the weight and the size of the whole axis."""
 
@@ -298,28 +286,6 @@ def _output(
     return tuple(axes)
 
 
-def matched(term: Term, layout: Layout) -> list[tuple[str, Axis]]:
-    """Pair a term's symbols with the axes of an operand; ``~`` counts from the left, ``*`` from the right."""
-    marks = [i for i, symbol in enumerate(term) if symbol in "*~_"]
-    if not marks:
-        # Fewer axes than letters: a bias that broadcasts, aligned on the right.
-        pairs = zip(reversed(term), reversed(layout), strict=False)
-        return list(pairs) if len(layout) <= len(term) else []
-    mark = marks[0]
-    after = len(term) - mark - 1
-    if len(layout) < mark + after:
-        return []
-    named = [*zip(term[:mark], layout[:mark], strict=True)]
-    if after:
-        named += zip(term[mark + 1 :], layout[-after:], strict=True)
-    rest = layout[mark : len(layout) - after]
-    if term[mark] == "~":
-        named += [(f"~{i}", axis) for i, axis in enumerate(rest)]
-    elif term[mark] == "*":
-        named += [(f"*{len(rest) - i}", axis) for i, axis in enumerate(rest)]
-    return named
-
-
 def _expanded(term: Term, seen: set[str], rank: int | None) -> list[str] | None:
     """A term with ``~`` and ``*`` written out, by the output's rank or else by what the operands brought."""
     out: list[str] = []
@@ -336,15 +302,6 @@ def _expanded(term: Term, seen: set[str], rank: int | None) -> list[str] | None:
         else:
             out.append(symbol)
     return out
-
-
-def _term(text: str) -> Term:
-    return tuple(_AXIS.findall(text))
-
-
-def letters_of(symbol: str) -> list[str]:
-    """The letters of ``(g o)``; a written-out ``~0`` or ``*1`` is a letter by itself."""
-    return [symbol] if symbol[0] in "~*" and len(symbol) > 1 else [x for x in symbol if x.isalpha()]
 
 
 def _label_weight(value: ir.Value, weight: str, layouts: dict[ir.Value, Layout]) -> None:

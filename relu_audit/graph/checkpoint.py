@@ -17,8 +17,13 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError, UsageError
+from relu_audit.graph.maps import take_map_types
+from relu_audit.graph.ordering import sort_nodes
 from relu_audit.graph.parameters import parameters
+from relu_audit.graph.protos import tensors
 from relu_audit.graph.scopes import walk
+from relu_audit.graph.sparse import densify
+from relu_audit.graph.specialized import bind_graphs
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo, as_text
 
@@ -38,7 +43,8 @@ class Checkpoint:
         folder: Where its weight files lie; None in memory.
         data: The serialized model, mapped where it is a file.
         external: The weight files it names, by location as the model gives it.
-        unread: Results that are maps, as classifiers of scikit-learn have; they were left out of the graph.
+        maps: Types of the graph's inputs and outputs that are maps, by name; in the graph they have no type.
+        sparse: Sparse weights that the file has; in the graph they are dense.
         producer: Producer name and version as the file gives them.
         ir_version: Version of the ONNX file format.
         opsets: Operator-set version by domain; the default domain is ``ai.onnx``.
@@ -50,18 +56,24 @@ class Checkpoint:
     folder: Path | None
     data: memoryview
     external: Mapping[str, Path]
-    unread: tuple[str, ...]
+    maps: Mapping[str, onnx.TypeProto]
+    sparse: int
     producer: str
     ir_version: int
     opsets: Mapping[str, int]
     parameters: int
 
-    def info(self) -> ModelInfo:
-        """What was opened, with hashes, for which every byte is read: a second or so per gigabyte."""
+    def info(self, files: Mapping[str, str] | None = None) -> ModelInfo:
+        """What was opened, with hashes, for which every byte is read: a second or so per gigabyte.
+
+        Args:
+            files: The hashes of its weight files by location, where they are known.
+        """
+        hashes = files or {at: _hash(path) for at, path in self.external.items()}
         return ModelInfo(
             name=self.name,
             sha256=hashlib.sha256(self.data).hexdigest(),
-            external=tuple(ExternalFile(location=at, sha256=_hash(path)) for at, path in self.external.items()),
+            external=tuple(ExternalFile(location=at, sha256=hashes[at]) for at in self.external),
             producer=self.producer,
             ir_version=self.ir_version,
             opsets=dict(self.opsets),
@@ -80,19 +92,6 @@ class Checkpoint:
                 f"the audit is of another model than {info.name} (its hash differs)",
                 slug="audit-mismatch",
                 hint="Audit this file, and use that audit.",
-            )
-
-    def check_whole(self) -> None:
-        """Refuse a model of which a result was left out, where a model is to be made of it.
-
-        Raises:
-            UsageError: ``map-result``.
-        """
-        if self.unread:
-            raise UsageError(
-                f"the result '{self.unread[0]}' of {self.name} is a map, which would be lost",
-                slug="map-result",
-                hint="Export the classifier without ZipMap: to_onnx(model, X, options={'zipmap': False}).",
             )
 
     def forget_pages(self) -> None:
@@ -126,11 +125,14 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         data, name, folder = _mapped(path), as_text(path.name), path.parent
     proto, weights = _parse(data, name)
     external = dict(_external_files(proto, name, folder))
-    unread = _without_maps(proto)
+    maps = take_map_types(proto)
     try:
-        for tensor in _tensors(proto):
+        for tensor in tensors(proto):
             if tensor.HasField("raw_data"):
                 _check_length(tensor)
+        bind_graphs(proto)
+        sparse = densify(proto, folder)
+        sort_nodes(proto)
         model = ir.from_proto(proto)
         for value in model.graph.initializers.values():
             if value.name in weights and value.const_value is not None:
@@ -150,38 +152,13 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         folder=folder,
         data=data,
         external=external,
-        unread=unread,
+        maps=maps,
+        sparse=sparse,
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
         ir_version=proto.ir_version,
         opsets={opset.domain or "ai.onnx": opset.version for opset in proto.opset_import},
         parameters=parameters(model),
     )
-
-
-def _without_maps(proto: onnx.ModelProto) -> tuple[str, ...]:
-    """Take results of a type that the graph library does not know out of the graph, with the nodes that make them."""
-    graph = proto.graph
-    maps = tuple(one.name for one in graph.output if b"map_type" in _types_within(one.type))
-    for field in (graph.output, graph.value_info):
-        kept = [one for one in field if b"map_type" not in _types_within(one.type)]
-        del field[:]
-        field.extend(kept)
-    nodes = [node for node in graph.node if not set(node.output) & set(maps)]
-    if maps:
-        del graph.node[:]
-        graph.node.extend(nodes)
-    return maps
-
-
-def _types_within(type_proto: onnx.TypeProto) -> set[bytes]:
-    """The kinds of type that a type is built of."""
-    found: set[bytes] = set()
-    while (kind := type_proto.WhichOneof("value")) is not None:
-        found.add(kind.encode())
-        if kind in ("map_type", "tensor_type", "sparse_tensor_type", "opaque_type"):
-            break
-        type_proto = getattr(type_proto, kind).elem_type
-    return found
 
 
 def invalid(said: str) -> ModelError:
@@ -264,7 +241,7 @@ def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memo
 def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
     """Check every reference out of the file before anything follows it; yield each weight file once."""
     ends: dict[str, int] = {}
-    for tensor in _tensors(proto):
+    for tensor in tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entry = {pair.key: pair.value for pair in tensor.external_data}
             location = entry.get("location", "")
@@ -353,23 +330,6 @@ def _contained(folder: Path, location: str, name: str) -> Path:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    graphs = [proto.graph]
-    nodes = [node for function in proto.functions for node in function.node]
-    while graphs:
-        graph = graphs.pop()
-        yield from graph.initializer
-        nodes.extend(graph.node)
-        while nodes:
-            for attribute in nodes.pop().attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
-                if attribute.HasField("g"):
-                    graphs.append(attribute.g)
-                graphs.extend(attribute.graphs)
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
-from relu_audit.graph.channels import letters_of, matched, terms_of
 from relu_audit.graph.layout import BATCH, POSITION, Factor, Kind, Layout, Letter, Size
 from relu_audit.graph.moves import Move, Operation
+from relu_audit.graph.terms import letters_of, matched, terms_of
 
 Operands = Sequence[np.ndarray | None]
 """One array per input of a node; None where it is left out."""

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from relu_audit.graph.kinds import is_tensor
 from relu_audit.graph.normalize import Network
 
 _DEEPEST = 16
@@ -29,7 +30,7 @@ def numbers(network: Network, value: ir.Value | None, depth: int = 0) -> np.ndar
 
     An initializer's array is a view of the file wherever that is possible.
     """
-    if value is None or value not in network.weights or depth > _DEEPEST:
+    if value is None or value not in network.weights or not is_tensor(value) or depth > _DEEPEST:
         return None
     if value.const_value is not None:
         return value.const_value.numpy()
@@ -54,6 +55,7 @@ def _run(network: Network, node: ir.Node, operands: list[np.ndarray | None], out
         except Exception:  # noqa: S112 - it raises many kinds; what it cannot compute is reported as not known
             continue
         return np.asarray(found[output])
+    network.note(f"the constant that a {node.op_type} computes could not be read: causes of death may be missing")
     return None
 
 

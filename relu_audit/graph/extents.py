@@ -170,9 +170,29 @@ def _quotient(a: Element, b: Element) -> Element:
     return replace(a, times=a.times // b) if divides and isinstance(a, Extent) and isinstance(b, int) else None
 
 
+def _alike(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
+    """One whole number, as often as a length says that is known (ConstantOfShape)."""
+    found = read.elements(node.inputs[0])
+    if found is None or len(found) > 1:
+        return None
+    count = _known(found[0]) if found else 1
+    attribute = node.attributes.get("value")
+    number = np.zeros(1) if attribute is None else attribute.as_tensor().numpy()
+    return (int(number.ravel()[0]),) * count if count is not None and count <= _LONGEST else None
+
+
+def _known(element: Element) -> int | None:
+    """The number, where it is one or the length of an axis that has one."""
+    if not isinstance(element, Extent):
+        return element
+    shape = sizes(element.value)
+    size = None if shape is None else shape[element.axis]
+    return size * element.times if isinstance(size, int) else None
+
+
 def _unless_minus_one(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
     """``Where(list == -1, other, list)``, as expanding is exported: the list, but for its entries of -1."""
-    condition, _, value = node.inputs
+    condition, other, value = node.inputs
     compared = None if condition is None else condition.producer()
     given = read.elements(value)
     if compared is None or compared.op_type != "Equal" or given is None:
@@ -180,13 +200,15 @@ def _unless_minus_one(read: _Reader, node: ir.Node) -> tuple[Element, ...] | Non
     sides = [read.elements(side) for side in compared.inputs]
     if given not in sides or not any(side is not None and set(side) == {-1} for side in sides):
         return None
-    return tuple(None if element == -1 else element for element in given)
+    instead = read.elements(other) or (None,) * len(given)
+    return tuple(b if a == -1 else a for a, b in zip(given, instead, strict=False))
 
 
 Follow = Callable[[_Reader, ir.Node], tuple[Element, ...] | None]
 
 _FOLLOWED: Mapping[str, Follow] = {
     "Shape": _shape,
+    "ConstantOfShape": _alike,
     "Cast": _same,
     "Identity": _same,
     "Squeeze": _same,

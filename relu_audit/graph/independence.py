@@ -17,13 +17,14 @@ import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.bodies import Sliced
-from relu_audit.graph.channels import Follower, Term, letters_of, matched, terms_of
+from relu_audit.graph.channels import Follower
 from relu_audit.graph.extents import Element, Extent
 from relu_audit.graph.layout import Axis, Factor, Kind, axis_size
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.origins import Made, Origin, origin
 from relu_audit.graph.scopes import bodies
 from relu_audit.graph.standing import APART, COUNTED, FREE, LENGTH, Standing, State, worst
+from relu_audit.graph.terms import Term, letters_of, matched, terms_of
 
 
 @dataclass

@@ -44,6 +44,8 @@ POSITION = Letter(Kind.POSITION)
 """Positions of which nothing is known; two axes of them need not be equally long."""
 
 BATCH = Letter(Kind.BATCH)
+RANK = Letter(Kind.POSITION, "rank")
+"""Places in an order by size: which entry stands there depends on the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,11 @@ def collapsed(axis: Axis, size: Size) -> Axis:
     """One factor for an axis of which some entries were taken: its units live on, its batch does not."""
     letters = [factor.letter for factor in axis if factor.letter.kind in (Kind.WEIGHT, Kind.BORN)]
     return (Factor(max(letters, key=lambda letter: (letter.kind, letter.order), default=POSITION), size),)
+
+
+def holds_ranks(axis: Axis) -> bool:
+    """Whether an axis runs over places in an order."""
+    return any(factor.letter == RANK for factor in axis)
 
 
 def merged(axes: Sequence[Axis]) -> Axis:
@@ -171,7 +178,7 @@ def _take(factors: list[Factor], length: Length, *, from_right: bool = False) ->
         elif number % factor.size == 0:
             taken.append(factor)
             number //= factor.size
-        elif factor.size % number == 0:
+        elif number > 1 and factor.size % number == 0:
             outer, inner = (factor.size // number, number) if from_right else (number, factor.size // number)
             pieces = [
                 replace(factor, size=outer, part=(*factor.part, 0)),
@@ -214,6 +221,6 @@ def _symbols(factor: Factor) -> _Names:
     if isinstance(factor.size, int):
         return frozenset()
     name = {factor.size} if isinstance(factor.size, str) else set[str]()
-    whole = not factor.part and (factor.letter.kind is Kind.BATCH or factor.letter != POSITION)
-    own = whole and factor.letter.kind in (Kind.POSITION, Kind.BATCH)
+    letter = factor.letter
+    own = not factor.part and (letter.kind is Kind.BATCH or (letter.kind is Kind.POSITION and letter.order >= 0))
     return frozenset({*name, factor.letter} if own else name)

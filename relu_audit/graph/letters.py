@@ -256,7 +256,9 @@ def heads_of_values(op: Operation, signature: str) -> str:
     """As :func:`masked`; values of rank three have the axis of the result (MultiHeadAttention)."""
     query = op.inputs[0]
     values = op.inputs[2] if len(op.inputs) > 2 else None
-    if query is not None and len(query) == 5:  # queries, keys and values in one
+    if query is None:
+        raise ValueError("queries of unknown rank")
+    if len(query) == 5:  # queries, keys and values in one
         signature = signature.replace("b s d", "b s j e d")
     if values is None or len(values) != 3:
         signature = signature.replace("b t (j v)", "b _")

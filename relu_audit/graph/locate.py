@@ -6,17 +6,22 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Literal
 
 import onnx_ir as ir
+from msgspec import UNSET, UnsetType
 
 from relu_audit.errors import UsageError
-from relu_audit.graph import axes, blocks, channels, implied, lifts, rectifiers
+from relu_audit.graph import axes, blocks, channels, implied, lifts
+from relu_audit.graph.dataless import without_data
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.layout import Kind, Layout
+from relu_audit.graph.limits import Limits, limits
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.placing import Pattern, Placing, place
+from relu_audit.graph.readings import Rectifies, StaysAlive, Unclear
 from relu_audit.graph.scopes import Step, walk
-from relu_audit.graph.taps import OPEN, Tap
+from relu_audit.graph.taps import OPEN, Tap, Turned
 from relu_audit.records import Alive, Site, Skipped
 
 
@@ -32,7 +37,7 @@ class Use:
         hides_nan: Whether a NaN in the source does not show in the output.
         owners: The nodes whose bodies it sits in, outermost first.
         position: Its number among all nodes of the model.
-        above: The largest input that it does not let through.
+        above: The largest input that it does not let through, for each unit, or one number for all of them.
     """
 
     output: ir.Value
@@ -42,7 +47,7 @@ class Use:
     hides_nan: bool
     owners: tuple[ir.Node, ...]
     position: int
-    above: float = 0.0
+    above: tuple[float, ...] = (0.0,)
 
     @property
     def batch_alone(self) -> bool:
@@ -89,8 +94,9 @@ class _Found:
     """A rectifier node on its way to a site; without a lineage it is one by itself."""
 
     step: Step
-    reading: rectifiers.Rectifies
+    reading: Rectifies
     placing: Placing
+    limits: Limits
     lineage: object = field(default_factory=object)
 
     @property
@@ -116,9 +122,11 @@ def locate(
         UsageError: ``unit-axis`` names a tensor that is no rectifier's output, or an axis it does not have.
     """
     wanted = dict(unit_axes or {})
-    read = [(step, reading) for step in walk(network.model.graph) for reading in implied.read(network, step.node)]
+    constant = without_data(network)
+    steps = [step for step in walk(network.model.graph) if not constant.issuperset(step.node.outputs)]
+    read = [(step, reading) for step in steps for reading in implied.read(network, step.node)]
     for step, reading in read:
-        if isinstance(reading, rectifiers.Rectifies) and reading.source is not None:
+        if isinstance(reading, Rectifies) and reading.source is not None:
             _note_rank(step.node, reading.source, (ranks or {}).get(step.position))
     layouts = channels.follow(network, axes.rule, {i.name: i.batch_axis for i in inputs})
     position = {step.node: step.position for step in walk(network.model.graph)}
@@ -128,15 +136,15 @@ def locate(
     for step, reading in read:
         named = _Name(tensor=_tensor(step.node), scope=step.scope)
         match reading:
-            case rectifiers.StaysAlive(name, reason):
+            case StaysAlive(name, reason):
                 alive.append(Alive(tensor=named.tensor, scope=named.scope, op=name, reason=reason))
-            case rectifiers.Unclear(name, detail, slug):
+            case Unclear(name, detail, slug):
                 skipped.append(named.skipped(name, slug=slug, detail=detail))
-            case rectifiers.Rectifies(spelling) if (reason := lifts.obstacle(step.owners)) is not None:
+            case Rectifies(spelling) if (reason := lifts.obstacle(step.owners)) is not None:
                 skipped.append(named.skipped(spelling, slug="in-subgraph", detail=reason))
-            case rectifiers.Rectifies(spelling):
+            case Rectifies(spelling):
                 reading = _tapped(step.node, reading)
-                layout = layouts.get(step.node.outputs[0])
+                layout = layouts.get(reading.like or step.node.outputs[0])
                 if layout is None and ranks is not None:
                     detail = "the file does not tell how many axes it has, and the first sample does not reach it"
                     skipped.append(named.skipped(spelling, slug="unknown-rank", detail=detail))
@@ -145,7 +153,16 @@ def locate(
                     continue  # codes of the input, say, that just happen to begin at zero
                 layout = None if layout is None else reading.tap.layout(layout)
                 placing = place(layout, named.tensor, wanted.pop(named.tensor, None), _read_axis(network, step, layout))
-                this = _Found(step=step, reading=reading, placing=placing)
+                bound = limits(reading, placing.pattern)
+                if bound is None:
+                    detail = "its slopes or bounds differ in a way that cannot be told apart by unit"
+                    skipped.append(named.skipped(spelling, slug="bounds-not-by-unit", detail=detail))
+                    continue
+                if bound.nothing:
+                    reason = "no unit of it is held at zero at all its positions"
+                    alive.append(Alive(tensor=named.tensor, scope=named.scope, op=spelling, reason=reason))
+                    continue
+                this = _Found(step=step, reading=reading, placing=placing, limits=bound)
                 this.lineage = _lineage(network, this, position, layouts) or this.lineage
                 found.append(this)
             case None:
@@ -169,17 +186,25 @@ def _tensor(node: ir.Node) -> str:
     return next((value.name for value in node.outputs if value.name), "")
 
 
-def _tapped(node: ir.Node, reading: rectifiers.Rectifies) -> rectifiers.Rectifies:
-    return replace(reading, tap=blocks.tap(node.outputs[0])) if reading.tap is OPEN else reading
+def _tapped(node: ir.Node, reading: Rectifies) -> Rectifies:
+    if reading.tap is OPEN:
+        return replace(reading, tap=blocks.tap(node.outputs[0]))
+    if isinstance(reading.tap, Turned) and reading.tap.inner is OPEN:
+        return replace(reading, tap=replace(reading.tap, inner=blocks.tap(node.outputs[0])))
+    return reading
+
+
+def _counted_as(tap: Tap) -> Literal["negated", "magnitude"] | UnsetType:
+    return tap.output if isinstance(tap, Turned) and tap.output != "plain" else UNSET
 
 
 def _of_a_weight(layout: Layout | None) -> bool:
     return layout is None or any(factor.letter.kind is Kind.BORN for axis in layout for factor in axis)
 
 
-def _note_rank(node: ir.Node, source: int, seen: int | None) -> None:
+def _note_rank(node: ir.Node, source: ir.Value, seen: int | None) -> None:
     """Write a rectifier's rank, from the file or as it was seen, on both its values: it does not change it."""
-    values = [value for value in (node.inputs[source], *node.outputs) if value is not None]
+    values = [source, *node.outputs]
     rank = next((len(value.shape) for value in values if value.shape is not None), seen)
     for value in values:
         if value.shape is None and rank is not None:
@@ -196,15 +221,15 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
         members = [found[i] for i in indices]
         head = members[0]
         uses = {
-            (m.node.inputs[m.reading.source or 0], m.placing.pattern): Use(
+            (m.reading.base or m.node.inputs[0], m.placing.pattern): Use(
                 output=m.node.outputs[0],
-                source=None if m.reading.source is None else m.node.inputs[m.reading.source],
+                source=m.reading.source,
                 tap=m.reading.tap,
                 pattern=m.placing.pattern,
                 hides_nan=m.reading.hides_nan,
                 owners=m.step.owners,
                 position=m.step.position,
-                above=m.reading.above,
+                above=m.limits.above,
             )
             for m in reversed(members)
         }
@@ -213,13 +238,15 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
                 tensor=_tensor(head.node),
                 tensors=tuple(_tensor(m.node) for m in members),
                 scope=head.step.scope,
-                op=head.reading.spelling,
+                op=head.reading.spelling + head.limits.share,
                 layout=head.placing.layout,
                 unit_axis=head.placing.unit_axis,
                 axis_from=head.placing.axis_from,
                 assumed=head.placing.assumed,
                 weight=head.placing.weight,
                 implicit=head.reading.implicit or None,
+                counted_as=_counted_as(head.reading.tap),
+                not_rectified=head.limits.exempt or UNSET,
             ),
             uses=tuple(reversed(uses.values())),
         )
@@ -241,6 +268,12 @@ def _lineage(
         return None
     path: list[object] = [(found.node.op_type, found.reading.spelling)]
     node, joined = found.node, False
+    base = found.reading.base
+    start = None if base is None else base.producer()
+    if base is not None and start is not None and start in position:
+        path += [_identity(network, between, by_name=False) for between in found.reading.nodes]
+        path.append(base.index())
+        node = start
     while position[node] != found.placing.order:
         if node is not found.node:
             path.append(_identity(network, node))
@@ -262,12 +295,13 @@ def _bears(layout: Layout | None, order: int) -> bool:
     return any(f.letter.kind is Kind.BORN and f.letter.order == order for axis in layout or () for f in axis)
 
 
-def _identity(network: Network, node: ir.Node) -> object:
+def _identity(network: Network, node: ir.Node, *, by_name: bool = True) -> object:
+    """What sets a node apart: its operator and parameters, those that are initializers by name where that is wanted."""
     parameters: list[object] = []
     for value in node.inputs:
         if value is None or value not in network.weights:
             parameters.append(None)
-        elif value.const_value is not None:
+        elif value.const_value is not None and (by_name or network.constant(value) is None):
             parameters.append(value.name)
         else:
             constant, producer = network.constant(value), value.producer()

@@ -12,7 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.layout import (
+    RANK,
     Axis,
+    Factor,
     Kind,
     Layout,
     Length,
@@ -20,6 +22,7 @@ from relu_audit.graph.layout import (
     Span,
     axis_size,
     collapsed,
+    holds_ranks,
     length_of,
     merged,
     opaque,
@@ -184,7 +187,7 @@ def concat(op: Operation) -> Sequence[Layout | None]:
 
 
 def take_along(attribute: str, default: int) -> Move:
-    """Some entries along the one axis that ``attribute`` names; the other axes untouched (Split, TopK, Compress)."""
+    """Some entries along the one axis that ``attribute`` names; the other axes untouched (Split, Compress)."""
 
     def move(op: Operation) -> Sequence[Layout | None]:
         source = op.inputs[0]
@@ -195,6 +198,16 @@ def take_along(attribute: str, default: int) -> Move:
 
     move.__doc__ = f"Some entries along ``{attribute}``."
     return move
+
+
+def ranked(op: Operation) -> Sequence[Layout | None]:
+    """The largest entries along ``axis``, in order: what was there by place is there by rank."""
+    source = op.inputs[0]
+    if source is None:
+        return [opaque_output(op, i) for i in range(len(op.shapes))]
+    along = op.integer("axis", -1) % len(source)
+    sizes = [op.size(along, output) for output in range(len(op.shapes))]
+    return [(*source[:along], (Factor(RANK, size),), *source[along + 1 :]) for size in sizes]
 
 
 def compress(op: Operation) -> Sequence[Layout | None]:
@@ -280,7 +293,11 @@ def gather_elements(op: Operation) -> Sequence[Layout | None]:
         return [opaque_output(op)]
     told = [(axis_size(axis), op.size(index)) for index, axis in enumerate(source)]
     cut = {i for i, (old, new) in enumerate(told) if old is None or old != new}
-    return [_taken(op, source, {op.integer("axis", 0) % len(source), *cut}, 0)]
+    along, indices = op.integer("axis", 0) % len(source), op.inputs[1]
+    taken = _taken(op, source, {along, *cut}, 0)
+    if indices is not None and holds_ranks(indices[along]):
+        return [(*taken[:along], indices[along], *taken[along + 1 :])]
+    return [taken]
 
 
 def gather_nd(op: Operation) -> Sequence[Layout | None]:
@@ -290,18 +307,14 @@ def gather_nd(op: Operation) -> Sequence[Layout | None]:
     picked = gathered_nd(op).get(1)
     if source is None or indices is None or picked is None:
         return [opaque_output(op)]
-    middle: Layout = indices[along:-1]
-    if constant is not None:
+    leading, middle = source[:along], indices[along:-1]
+    if constant is None:
+        leading = tuple(merged(both) for both in zip(leading, indices, strict=False))
+    else:
         # Constant indices of one number each pick entries of one axis, as those of Gather do.
         one = constant.ndim == along + 2 and len(picked) == 1
         middle = (collapsed(source[along], constant.shape[-2]),) if one else opaque(constant.shape[along:-1])
-    return [
-        (
-            *(merged(both) for both in zip(source[:along], indices, strict=False)),
-            *middle,
-            *source[along + len(picked) :],
-        )
-    ]
+    return [(*leading, *middle, *source[along + len(picked) :])]
 
 
 def gathered_nd(op: Operation) -> Mapping[int, Sequence[int]]:

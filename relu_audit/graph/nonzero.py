@@ -13,7 +13,6 @@ import onnx_ir as ir
 
 from relu_audit.graph import rectifiers
 from relu_audit.graph.normalize import Network
-from relu_audit.graph.rectifiers import Rectifies
 from relu_audit.graph.signs import Sign, key, never_negative
 
 _MOVES = [
@@ -48,6 +47,9 @@ LEAST, LEAST_HALF = 2.0**-126, 2.0**-14
 _ADDS = {("", "Add"), ("", "Sum")}
 """Operators for which one such operand is enough, if no other is negative."""
 
+_CASTS = {("", "Cast"), ("", "CastLike")}
+"""Operators that keep a whole number greater than zero where they make a float of it; a small float may become zero."""
+
 _DEEPEST = 200
 """Operators that are looked back through; behind more, nothing is claimed."""
 
@@ -75,12 +77,21 @@ def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool
     given = [index for index, operand in enumerate(node.inputs) if operand is not None]
     if key(node) in _ADDS:
         return any(map(holds, given)) and all(not_negative(network, node.inputs[index]) for index in given)
+    if key(node) in _CASTS:
+        return _is_whole_to_float(node) and holds(0)
     row = TABLE.get(key(node))
     if row is None:
         return False
     some = [index for index in row.any_of if index in given]
     every = [index for index in row.all_of if index in given]
     return (any(map(holds, some)) or not row.any_of) and all(map(holds, every)) and bool(some or every)
+
+
+def _is_whole_to_float(node: ir.Node) -> bool:
+    """Whether a cast is from whole numbers to floats."""
+    source, made = node.inputs[0], node.outputs[0].dtype
+    whole = source is not None and source.dtype is not None and source.dtype.is_integer()
+    return whole and made is not None and made.is_floating_point()
 
 
 def _large_enough(numbers: np.ndarray) -> bool:
@@ -91,4 +102,4 @@ def _large_enough(numbers: np.ndarray) -> bool:
 
 def not_negative(network: Network, value: ir.Value | None) -> bool:
     """Whether a value is free of negative numbers by the operators that made it."""
-    return never_negative(network, value, lambda node: isinstance(rectifiers.read(network, node), Rectifies))
+    return never_negative(network, value, rectifiers.never_negative)

@@ -17,7 +17,9 @@ from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
 from relu_audit.graph.folding import computed
 from relu_audit.graph.fused import unfuse
+from relu_audit.graph.kinds import mark_kinds, tensors_alone
 from relu_audit.graph.layout import Size
+from relu_audit.graph.ranks import complete
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
 
 _CASTS = ("Cast", "CastLike")
@@ -33,17 +35,28 @@ class Network:
     Attributes:
         model: The graph, with model-local functions inlined. It is this graph that is observed and run.
         folder: Where external weights lie; None for a model in memory.
+        maps: Types of inputs and outputs that are maps, by name; in the graph they have no type.
         weights: For every value computed from constants alone, the name of the initializer it comes from.
-        notes: Remarks for the report.
+        remarks: What :meth:`note` was told.
     """
 
     model: ir.Model
     folder: Path | None
+    maps: Mapping[str, onnx.TypeProto]
     weights: Mapping[ir.Value, str]
-    notes: tuple[str, ...]
+    remarks: dict[str, None]
     _folded: dict[ir.Value, np.ndarray | None] = field(
         default_factory=dict["ir.Value", "np.ndarray | None"], init=False, compare=False, repr=False
     )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for whoever reads the result, each once."""
+        return tuple(self.remarks)
+
+    def note(self, text: str) -> None:
+        """Tell whoever reads the result of an error that was passed over, and what the result lacks for it."""
+        self.remarks[text] = None
 
     @property
     def opsets(self) -> Mapping[str, int]:
@@ -59,7 +72,8 @@ class Network:
             if node is None:
                 return None
             if node.op_type == "Constant":
-                return _constant_node(node)
+                tensor = node.attributes["value"].as_tensor() if "value" in node.attributes else None
+                return None if tensor is None or tensor.size > SHAPE_ELEMENTS else tensor.numpy()
             if node.op_type in _CASTS:
                 number, dtype = self.constant(node.inputs[0]), value.dtype
                 return None if number is None or dtype is None else number.astype(dtype.numpy())
@@ -87,16 +101,28 @@ def normalize(checkpoint: Checkpoint) -> Network:
     notes: list[str] = []
     if model.functions:
         _inline(model)
+    _as_tensors(model)
     unfuse(model)
     for graph in model.graphs():
         for value in graph.initializers.values():
             if value.const_value is not None:  # value_info may say otherwise, and is wrong
                 value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
-    with _shapes_rederived(model), _warnings_of("onnx_ir", notes):
-        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    mark_kinds(model, checkpoint.maps)
+    weights = _weights(model)
+    infer = passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+    with tensors_alone(model), _warnings_of("onnx_ir", notes):
+        with _shapes_rederived(model):
+            infer(model)
+        if complete(model, weights):
+            infer(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
-    notes += [f"the result '{name}' is a map, which is not computed here" for name in checkpoint.unread]
-    return Network(model=model, folder=checkpoint.folder, weights=_weights(model), notes=tuple(notes))
+    return Network(
+        model=model,
+        folder=checkpoint.folder,
+        maps=checkpoint.maps,
+        weights=weights,
+        remarks=dict.fromkeys(notes),
+    )
 
 
 def sizes(value: ir.Value) -> tuple[Size, ...] | None:
@@ -111,20 +137,32 @@ def _inline(model: ir.Model) -> None:
     """Put functions in the place of their calls.
 
     Raises:
-        ModelError: ``function`` for what cannot be inlined: a function of another opset than the model's, or one that
-            takes a graph as an attribute.
+        ModelError: ``function`` for what cannot be inlined, as a function of another opset than the model's.
     """
     _tag_calls(model)
     for function in model.functions.values():
+        _check_reads(function)
         _adopt_opsets(model, function)
     try:
         passes.InlinePass()(model)
-    except (ValueError, ir.passes.PassError) as error:
+    except (ValueError, ir.passes.PassError, ir.passes.InvariantError) as error:
         raise ModelError(
             f"the model's own functions cannot be inlined: {error.__cause__ or error}",
             slug="function",
             hint="Audit the result of onnx.inliner.inline_local_functions(model, convert_version=True).",
         ) from error
+
+
+def _check_reads(function: ir.Function) -> None:
+    """Refuse a function that reads what it does not compute, as a graph that it is given may."""
+    for node in function.all_nodes():
+        for value in node.inputs:
+            if value is not None and value.graph is None and value.producer() is None:
+                raise ModelError(
+                    f"the function '{function.name}' reads '{value.name}', which is no value of the function",
+                    slug="function",
+                    hint="Audit the result of onnx.inliner.inline_local_functions(model, convert_version=True).",
+                )
 
 
 def _adopt_opsets(model: ir.Model, function: ir.Function) -> None:
@@ -211,13 +249,10 @@ def _weights(model: ir.Model) -> dict[ir.Value, str]:
     return weights
 
 
-def _constant_node(node: ir.Node) -> np.ndarray | None:
-    for name, attribute in node.attributes.items():
-        if name == "value":
-            tensor = attribute.as_tensor()
-            return tensor.numpy() if tensor.size <= SHAPE_ELEMENTS else None
-        if name in ("value_float", "value_floats"):
-            return np.asarray(attribute.value, dtype=np.float32)
-        if name in ("value_int", "value_ints"):
-            return np.asarray(attribute.value, dtype=np.int64)
-    return None
+def _as_tensors(model: ir.Model) -> None:
+    """Write the numbers of every Constant as a tensor, which the format can spell in other ways as well."""
+    spelt = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for node in (step.node for step in walk(model.graph)):
+        for name in spelt.keys() & node.attributes.keys() if node.op_type == "Constant" else ():
+            array = np.asarray(node.attributes.pop(name).value, spelt[name])
+            node.attributes["value"] = ir.AttrTensor("value", ir.Tensor(array))

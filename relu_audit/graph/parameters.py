@@ -28,9 +28,14 @@ Sources: the operator pages of ONNX (onnx.ai/onnx/operators) and of onnxruntime 
 
 
 def held(model: ir.Model) -> list[ir.TensorProtocol]:
-    """Every tensor of a model once: initializers, and those in Constant nodes, in bodies and functions too."""
+    """Every tensor of a model once: initializers, those in Constant nodes, in bodies and functions too.
+
+    Those that functions take as attributes are among them, given by a call or by default.
+    """
     initializers = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
-    found = [*initializers, *(tensor for node in _nodes(model) if (tensor := _in_node(node)) is not None)]
+    calls = [node for node in _nodes(model) if node.op_identifier() in model.functions]
+    given = [attribute for one in (*calls, *model.functions.values()) for attribute in one.attributes.values()]
+    found = [*initializers, *map(_in_node, _nodes(model)), *map(_tensor, given)]
     return [*{id(tensor): tensor for tensor in found if tensor is not None}.values()]
 
 
@@ -62,9 +67,13 @@ def _numbers(value: ir.Value) -> ir.TensorProtocol | None:
 
 def _in_node(node: ir.Node) -> ir.TensorProtocol | None:
     attribute = node.attributes.get("value")
-    if node.inputs or attribute is None or attribute.type is not ir.AttributeType.TENSOR:
-        return None
-    return attribute.as_tensor()
+    return None if node.inputs or attribute is None else _tensor(attribute)
+
+
+def _tensor(attribute: ir.Attr) -> ir.TensorProtocol | None:
+    """The tensor of an attribute; None for another kind of it, and for a reference to what a function is given."""
+    tensor = attribute.type is ir.AttributeType.TENSOR and not attribute.is_ref() and attribute.value is not None
+    return attribute.as_tensor() if tensor else None
 
 
 def _nodes(model: ir.Model) -> Iterator[ir.Node]:

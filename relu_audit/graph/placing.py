@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from relu_audit.errors import UsageError
 from relu_audit.graph.channels import Reading
-from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, axis_size
+from relu_audit.graph.layout import Axis, Factor, Kind, Layout, Letter, Size, axis_size, holds_ranks
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ def place(layout: Layout | None, tensor: str, wanted: int | None, read: Reading 
         pattern = tuple(_pieces_of_axis(axis, whole=i in units) for i, axis in enumerate(layout))
         return Placing(pattern=pattern, axis_from="given by --unit-axis", assumed=False, weight=None)
     letter, why = _unit_letter(layout)
+    ranks = any(map(holds_ranks, layout))
+    if ranks and (letter is None or letter.kind is not Kind.BORN):
+        pattern = tuple(_pieces_of_axis(axis, whole=False) for axis in layout)
+        why = "its entries are in order of size, and no place in that order is a unit; all of it counts as one"
+        return Placing(pattern=pattern, axis_from=why, assumed=True, weight=None)
     if letter is None and read is not None:
         pattern = tuple(_pieces_of_axis(a, whole=i == read.axis) for i, a in enumerate(layout))
         why = f"input axis of weight '{read.weight}', which reads it"
@@ -84,7 +89,10 @@ def place(layout: Layout | None, tensor: str, wanted: int | None, read: Reading 
     if letter is None:
         axis = _fallback(layout)
         pattern = tuple(_pieces_of_axis(a, whole=i == axis) for i, a in enumerate(layout))
-        return Placing(pattern=pattern, axis_from=why, assumed=True, weight=None)
+        certain = all(i == axis or _holds_no_units(a) for i, a in enumerate(layout))
+        if certain:
+            why = "one unit, since no axis holds more" if axis is None else "the only axis that can hold units"
+        return Placing(pattern=pattern, axis_from=why, assumed=not certain, weight=None)
     pattern = _without_idle_units(tuple(_pieces(axis, letter) for axis in layout))
     if all(_unfolds(axis) for axis in pattern):
         order = letter.order if letter.kind is Kind.BORN else None
@@ -120,6 +128,11 @@ def _fallback(layout: Layout) -> int | None:
     if not open_axes:
         return None
     return 1 if len(layout) >= 3 and 1 in open_axes else open_axes[-1]
+
+
+def _holds_no_units(axis: Axis) -> bool:
+    """Whether an axis holds the batch alone, or one entry."""
+    return axis_size(axis) == 1 or (len(axis) == 1 and axis[0].letter.kind is Kind.BATCH and not axis[0].part)
 
 
 def _pieces(axis: Axis, letter: Letter) -> tuple[Piece, ...]:

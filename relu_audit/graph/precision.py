@@ -44,7 +44,14 @@ def in_float32(model: ir.Model, dtypes: Collection[ir.DataType]) -> None:
 
 def _retype(value: ir.Value, dtypes: Collection[ir.DataType]) -> None:
     if value.dtype in dtypes:
-        value.type = ir.TensorType(ir.DataType.FLOAT)
+        value.type = _in_float32(value.type)
+
+
+def _in_float32(declared: ir.TypeProtocol | None) -> ir.TypeProtocol:
+    """A type of float32, for a sequence or an optional value one of those."""
+    if isinstance(declared, ir.SequenceType | ir.OptionalType):
+        return type(declared)(_in_float32(declared.elem_type))
+    return ir.TensorType(ir.DataType.FLOAT)
 
 
 def _converted(tensor: ir.TensorProtocol, dtypes: Collection[ir.DataType]) -> ir.TensorProtocol:

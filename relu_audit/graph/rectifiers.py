@@ -1,71 +1,37 @@
-"""What rectifies: one row per spelling, and the rows of activations that stay alive by construction.
+"""What rectifies: one row per operator, and the rows of activations that stay alive by construction.
 
-A *rectifier* is zero with zero slope on one side of its input, so a unit that stays there passes no gradient. The
-others (LeakyRelu, Gelu, ...) pass one on both sides: they are listed and never called dead.
+A *rectifier* is zero with zero slope on an interval of its input, mostly below zero, so a unit that stays there passes
+no gradient. The others (LeakyRelu, Gelu, ...) pass one everywhere: they are listed and never called dead.
 
-Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 24.
+Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 26.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import onnx_ir as ir
 
+from relu_audit.graph import computed, spelt
+from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.ranked import goes_back, scattered
+from relu_audit.graph.readings import Reading, Rectifies, StaysAlive
 from relu_audit.graph.scopes import FUSED
-from relu_audit.graph.taps import OPEN, Codes, Tap
+from relu_audit.graph.signs import key
+from relu_audit.graph.taps import Codes
 from relu_audit.graph.uniform import uniform
 
-
-@dataclass(frozen=True)
-class Rectifies:
-    """The node rectifies.
-
-    Attributes:
-        spelling: How that is written.
-        source: Number of the input that it rectifies; None where the pre-activation shows nowhere.
-        hides_nan: Whether its output is a number where its input is none.
-        tap: How its first output is read.
-        implicit: Why it rectifies, where no activation says so.
-        above: The largest input that it does not let through.
-    """
-
-    spelling: str
-    source: int | None = 0
-    hides_nan: bool = False
-    tap: Tap = OPEN
-    implicit: str = ""
-    above: float = 0.0
-
-
-@dataclass(frozen=True)
-class StaysAlive:
-    """The node passes a gradient on both sides."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Unclear:
-    """Whether the node rectifies depends on something that is not in the file, or it cannot be observed."""
-
-    name: str
-    detail: str
-    slug: str
-
-
-Reading = Rectifies | StaysAlive | Unclear | None
 Reader = Callable[[Network, ir.Node], Reading]
 
 
 def read(network: Network, node: ir.Node) -> Reading:
-    """What the node is, as an activation; None if it is none."""
-    reader = READERS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
-    reading = None if reader is None else reader(network, node)
+    """What the node is, as an activation; None if it is none, or a part of another one."""
+    reader = READERS.get(key(node))
+    if reader is None or node.outputs[0] in network.weights:
+        return None
+    reading = reader(network, node)
     fused = node.metadata_props.get(FUSED)
     if fused is None:
         return reading
@@ -74,139 +40,31 @@ def read(network: Network, node: ir.Node) -> Reading:
     return replace(reading, name=f"{fused}({reading.name})") if isinstance(reading, StaysAlive) else reading
 
 
-def _relu(network: Network, node: ir.Node) -> Reading:
-    """Rectifies."""
-    del network, node
-    return Rectifies("Relu")
+def never_negative(network: Network, node: ir.Node) -> bool:
+    """Whether a node gives nothing below zero, whatever it reads."""
+    if spelt.step_of(node) is not None:
+        return computed.never_negative(network, node)
+    return isinstance(read(network, node), Rectifies)
 
 
-def _clip(network: Network, node: ir.Node) -> Reading:
-    """Rectifies where its lower bound is the constant 0; alive as a part of HardSwish, x * Clip(x + 3, 0, 6) / 6."""
-    if network.opsets.get("", 0) < 11:
-        low, high = (_number(node, name) for name in ("min", "max"))
-    else:
-        bounds = [node.inputs[i] if i < len(node.inputs) else None for i in (1, 2)]
-        numbers = [None if bound is None else uniform(network, bound) for bound in bounds]
-        if bounds[0] is not None and numbers[0] is None:
-            detail = "its minimum is computed by the graph, so whether it rectifies is not known"
-            return Unclear("Clip", detail, slug="bounds-not-constant")
-        low, high = numbers
-    if low != 0 or not _is_activation(network, node):
-        return None
-    if _gates_its_own_input(network, node, shifted=True):
-        return StaysAlive("HardSwish", "x * Clip(x + 3, 0, 6) / 6 has a gradient below zero")
-    return Rectifies("Clip(0)" if high is None else f"Clip(0, {high:g})")
+def _function(doc: str) -> Reader:
+    """An operator that is read by what it computes, alone or together with others."""
 
+    def reader(network: Network, node: ir.Node) -> Reading:
+        reading = computed.read(network, node)
+        return None if isinstance(reading, Rectifies) and goes_back(network, node) else reading
 
-def _max(network: Network, node: ir.Node) -> Reading:
-    """Rectifies against 0, however that is made."""
-    rest = [i for i, value in enumerate(node.inputs) if value is not None and uniform(network, value) != 0]
-    if not rest or len(rest) == len(node.inputs) or not _is_activation(network, node):
-        return None
-    return Rectifies("Max(x, 0)", source=rest[0] if len(rest) == 1 else None)
-
-
-def _is_activation(network: Network, node: ir.Node) -> bool:
-    """Clip and Max also bound sizes and indices: whole numbers, which carry no gradient."""
-    value = node.outputs[0]
-    return value not in network.weights and value.dtype not in (ir.DataType.INT64, ir.DataType.INT32)
-
-
-def _thresholded(network: Network, node: ir.Node) -> Reading:
-    """Rectifies where alpha is not negative."""
-    del network
-    alpha = _number(node, "alpha", 1.0)
-    if alpha is not None and alpha < 0:
-        return StaysAlive("ThresholdedRelu", f"its threshold {alpha:g} lets negative values through")
-    return Rectifies(f"ThresholdedRelu({alpha:g})", hides_nan=True, above=alpha or 0.0)
-
-
-def _leaky(network: Network, node: ir.Node) -> Reading:
-    """Rectifies where alpha is 0; alive otherwise."""
-    del network
-    alpha = _number(node, "alpha", 0.01)
-    return Rectifies("LeakyRelu(0)") if alpha == 0 else StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
+    reader.__doc__ = doc
+    return reader
 
 
 def _leaky_codes(network: Network, node: ir.Node) -> Reading:
     """Rectifies where alpha is 0; alive otherwise."""
-    reading = _leaky(network, node)
-    scale = node.inputs[3]
-    if not isinstance(reading, Rectifies) or scale is None:
-        return reading
-    return replace(reading, source=None, tap=Codes(scale, node.inputs[4] if len(node.inputs) > 4 else None))
-
-
-def _prelu(network: Network, node: ir.Node) -> Reading:
-    """Rectifies where every slope is 0; alive otherwise."""
-    value = node.inputs[1]
-    slope = None if value is None else network.constant(value)
-    number = None if value is None else uniform(network, value)
-    if slope is None and number is not None:
-        slope = np.float32(number).reshape(1)
-    if slope is None and value is not None and value in network.weights and value.const_value is not None:
-        slope = value.const_value.numpy()
-    if slope is None:
-        detail = "its slopes are computed by the graph, so whether one is zero is not known"
-        return Unclear("PRelu", detail, slug="bounds-not-constant")
-    flat = int(np.count_nonzero(slope == 0))
-    if flat == slope.size:
-        return Rectifies("PRelu(0)")
-    return StaysAlive(
-        "PRelu", f"learned slopes below zero; {flat} of {slope.size} are zero" if flat else "learned slopes below zero"
-    )
-
-
-def _where(network: Network, node: ir.Node) -> Reading:
-    """Rectifies where it takes x where x is above a constant that is not negative, and 0 elsewhere."""
-    condition, *branches = node.inputs
-    above = _above(network, condition)
-    if above is None or not _is_activation(network, node):
-        return None
-    side = 0 if above.holds else 1
-    other = branches[1 - side]
-    if branches[side] is not above.value or other is None or uniform(network, other) != 0 or above.bound < 0:
-        return None
-    return Rectifies(f"Where(x > {above.bound:g}, x, 0)", source=1 + side, hides_nan=True, above=above.bound)
-
-
-def _mul(network: Network, node: ir.Node) -> Reading:
-    """Rectifies where it multiplies x by whether x is above a constant that is not negative."""
-    for index, mask in enumerate(node.inputs):
-        above = _above(network, mask)
-        if above is not None and above.holds and above.bound >= 0 and node.inputs[1 - index] is above.value:
-            return Rectifies(f"x * (x > {above.bound:g})", source=1 - index, above=above.bound)
-    return None
-
-
-@dataclass(frozen=True)
-class _Above:
-    """That a value is larger than a number, or that it is not."""
-
-    value: ir.Value
-    bound: float
-    holds: bool
-
-
-def _above(network: Network, condition: ir.Value | None) -> _Above | None:
-    """What a condition compares with a number, through casts and negations."""
-    holds = True
-    node = None if condition is None else condition.producer()
-    while node is not None and node.op_type in ("Cast", "Identity", "Not") and node.inputs[0] is not None:
-        holds ^= node.op_type == "Not"
-        node = node.inputs[0].producer()
-    larger = None if node is None else _LARGER.get(node.op_type)
-    if node is None or larger is None:
-        return None
-    for value, number, holds_for in ((*node.inputs, larger), (*reversed(node.inputs), not larger)):
-        bound = None if number is None else uniform(network, number)
-        if bound is not None and value is not None:
-            return _Above(value, bound, holds=holds == holds_for)
-    return None
-
-
-_LARGER = {"Greater": True, "GreaterOrEqual": True, "Less": False, "LessOrEqual": False}
-"""Whether the first operand is the larger one."""
+    del network
+    alpha, scale = number(node, "alpha", 0.01), node.inputs[3]
+    if alpha != 0 or scale is None:
+        return StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
+    return Rectifies("LeakyRelu(0)", tap=Codes(scale, node.inputs[4] if len(node.inputs) > 4 else None))
 
 
 def _named(name: str, reason: str) -> Reader:
@@ -226,7 +84,7 @@ def _erf(network: Network, node: ir.Node) -> Reading:
 
 
 def _gate(name: str) -> Reader:
-    """X * gate(x): Silu or Swish by Sigmoid, HardSwish by HardSigmoid; the gate stands for it."""
+    """X * gate(x), which the gate stands for."""
 
     def reader(network: Network, node: ir.Node) -> Reading:
         if not _gates_its_own_input(network, node):
@@ -253,21 +111,17 @@ _LONGEST_GATE = 8
 """Scales and shifts between a value and the gate computed from it, at most."""
 
 
-def _gates_its_own_input(network: Network, node: ir.Node, *, shifted: bool = False) -> bool:
-    """Whether the node's result comes to multiply the value it was computed from, scales and shifts aside.
-
-    If it has to be ``shifted``, only behind an Add: without one, x * Clip(x, 0, 6) is flat below zero and rectifies.
-    """
+def _gates_its_own_input(network: Network, node: ir.Node) -> bool:
+    """Whether the node's result comes to multiply the value it was computed from, scales and shifts aside."""
     source = node.inputs[0]
     for _ in range(_LONGEST_GATE):
         if source is None:
             return False
-        if not shifted and _multiplied_by(node, source, through_scales_of=network):
+        if _multiplied_by(node, source, through_scales_of=network):
             return True
         producer = source.producer()
         if producer is None or producer.op_type not in ("Add", "Mul", "Div"):
             return False
-        shifted = shifted and producer.op_type != "Add"
         rest = [v for v in producer.inputs if v is not None and not _is_scalar(network, v)]
         source = rest[0] if len(rest) == 1 else None
     return False
@@ -301,28 +155,28 @@ def _adds_one(network: Network, node: ir.Node) -> bool:
     return any(uniform(network, value) == 1 for value in node.inputs if value is not None)
 
 
-def _number(node: ir.Node, name: str, default: float | None = None) -> float | None:
-    attribute = node.attributes.get(name)
-    return default if attribute is None else float(attribute.value)  # pyright: ignore[reportArgumentType]
-
-
 _SMOOTH = "has a gradient below zero"
+_TOGETHER = "Rectifies where what it makes with others of one value is zero, with no slope, on an interval."
 
 READERS: Mapping[tuple[str, str], Reader] = {
-    ("", "Relu"): _relu,
-    ("", "Clip"): _clip,
-    ("", "Max"): _max,
-    ("", "Where"): _where,
-    ("", "Mul"): _mul,
-    ("", "ThresholdedRelu"): _thresholded,
-    ("", "LeakyRelu"): _leaky,
-    ("", "PRelu"): _prelu,
+    ("", "Relu"): _function("Rectifies."),
+    ("", "Clip"): _function("Rectifies where a bound is the constant 0: above a minimum, below a maximum."),
+    ("", "Max"): _function("Rectifies against 0, however that is made, unit by unit."),
+    ("", "Min"): _function("Rectifies against 0, the other way: what is positive becomes zero."),
+    ("", "ThresholdedRelu"): _function("Rectifies; with an alpha below 0 a unit fires where it is not zero."),
+    ("", "LeakyRelu"): _function("Rectifies where alpha is 0; alive otherwise."),
+    ("", "PRelu"): _function("Rectifies, unit by unit, where the slope is 0; alive otherwise."),
+    ("", "Elu"): _function("Rectifies where alpha is 0; alive otherwise."),
+    ("", "Selu"): _function("Rectifies where alpha or gamma is 0; alive otherwise."),
+    ("", "Celu"): _function("Rectifies where alpha is 0, and gives NaN above zero; alive otherwise."),
+    ("", "HardSigmoid"): _function("Rectifies: a gate that is shut; not where alpha is 0."),
+    ("", "HardSwish"): _function("Rectifies below -3; a unit fires where it is not zero."),
+    ("", "Shrink"): _function("Rectifies between -lambd and lambd; a unit fires where it is not zero."),
+    **{("", op): _function(_TOGETHER) for op in ("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Where")},
+    ("", "Scatter"): scattered,
+    ("", "ScatterElements"): scattered,
     ("com.microsoft", "QLinearLeakyRelu"): _leaky_codes,
-    ("", "Elu"): _named("Elu", _SMOOTH),
-    ("", "Selu"): _named("Selu", _SMOOTH),
-    ("", "Celu"): _named("Celu", _SMOOTH),
     ("", "Gelu"): _named("Gelu", _SMOOTH),
-    ("", "HardSwish"): _named("HardSwish", _SMOOTH),
     ("", "Mish"): _named("Mish", _SMOOTH),
     ("", "Swish"): _named("Swish", _SMOOTH),
     ("com.microsoft", "Gelu"): _named("Gelu", _SMOOTH),
@@ -331,6 +185,5 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("com.microsoft", "QuickGelu"): _named("QuickGelu", _SMOOTH),
     ("", "Erf"): _erf,
     ("", "Sigmoid"): _gate("Silu"),
-    ("", "HardSigmoid"): _gate("HardSwish"),
     ("", "Tanh"): _tanh,
 }

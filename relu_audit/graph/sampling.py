@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import onnx_ir as ir
+
 from relu_audit.errors import UsageError
 from relu_audit.graph import implied
-from relu_audit.graph.channels import FIXED_BATCH, Follower, Rules, followed, matched, terms_of
+from relu_audit.graph.channels import FIXED_BATCH, Follower, Rules, followed
 from relu_audit.graph.independence import Independence, independence
 from relu_audit.graph.layout import Axis, Kind, Layout, Size, axis_size
 from relu_audit.graph.normalize import Network, sizes
 from relu_audit.graph.rectifiers import Rectifies
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.standing import FREE, Standing, State
+from relu_audit.graph.terms import matched, terms_of
 
 Place = tuple[str, int]
 """An axis of an input, by the input's name."""
@@ -62,7 +65,8 @@ def candidates(network: Network, rules: Rules) -> tuple[Candidate, ...]:
     for axes in _readings(follower, shapes, classes):
         if axes not in found:
             found.append(axes)
-    return tuple(reading(network, rules, axes) for axes in found)
+    watched = _watched(network)
+    return tuple(_with_proof(network, rules, axes, watched) for axes in found)
 
 
 def readings(network: Network, rules: Rules, stated: Mapping[str, int | None]) -> tuple[Candidate, ...]:
@@ -87,7 +91,7 @@ def readings(network: Network, rules: Rules, stated: Mapping[str, int | None]) -
         if any(one.axes.get(name) == axis for name, axis in stated.items()):
             said.update(one.axes)
             break
-    return (reading(network, rules, {**said, **stated}),)
+    return (_with_proof(network, rules, {**said, **stated}, _watched(network)),)
 
 
 def _check_stated(network: Network, name: str, axis: int | None) -> None:
@@ -108,19 +112,12 @@ def _check_stated(network: Network, name: str, axis: int | None) -> None:
         )
 
 
-def reading(network: Network, rules: Rules, axes: Mapping[str, int | None]) -> Candidate:
-    """One reading with its proof.
-
-    Args:
-        network: The graph.
-        rules: Looks a row of the axis table up.
-        axes: For each input the axis that holds samples; None where the whole input belongs to every sample.
-    """
+def _with_proof(network: Network, rules: Rules, axes: Mapping[str, int | None], watched: Watched) -> Candidate:
     fixed = _fixed(network, axes)
     if fixed == 1 or not any(axis is not None for axis in axes.values()):
         return Candidate(axes, fixed, FREE, FREE)
     proof = independence(followed(network, rules, axes), axes)
-    return Candidate(axes, fixed, _of_sites(network, proof), _of_results(network, proof))
+    return Candidate(axes, fixed, _of_sites(watched, proof), _of_results(network, proof))
 
 
 def choose(found: Sequence[Candidate]) -> Candidate | None:
@@ -139,15 +136,25 @@ def _fixed(network: Network, axes: Mapping[str, int | None]) -> int | None:
     return None
 
 
-def _of_sites(network: Network, proof: Independence) -> State:
+Watched = Sequence[tuple[ir.Node, Sequence[ir.Value]]]
+"""The nodes that rectify, with the values that an audit looks at: the rectified one and its pre-activation."""
+
+
+def _watched(network: Network) -> Watched:
+    return [
+        (step.node, [step.node.outputs[0], *([] if read.source is None else [read.source])])
+        for step in walk(network.model.graph)
+        for read in implied.read(network, step.node)
+        if isinstance(read, Rectifies)
+    ]
+
+
+def _of_sites(watched: Watched, proof: Independence) -> State:
     found = FREE
-    for step in walk(network.model.graph):
-        for read in implied.read(network, step.node):
-            if isinstance(read, Rectifies):
-                values = [step.node.outputs[0], None if read.source is None else step.node.inputs[read.source]]
-                for value in values:
-                    found = found | proof.of_data(value)
-                found = found | proof.control.get(step.node, FREE)
+    for node, values in watched:
+        for value in values:
+            found = found | proof.of_data(value)
+        found = found | proof.control.get(node, FREE)
     return found
 
 
@@ -171,6 +178,7 @@ def _readings(
         yield _assigned(shapes, _beside(one, classes, shapes), unknown)
     first = _leading(shapes, classes)
     if first or unknown:
+        yield _assigned(shapes, _with_lone(first, classes, shapes), unknown)
         yield _assigned(shapes, first, unknown)
     opened = [one for one in classes if any(not isinstance(_size(shapes, place), int) for place in one)]
     leading = _leading_results(follower)
@@ -203,6 +211,19 @@ def _leading(shapes: Mapping[str, Sequence[Size] | None], classes: Sequence[froz
         single = all(len(shapes[name] or ()) == 1 for name, _ in one) and not any(isinstance(s, str) for s in found)
         names = [name for name, _ in taken | one]
         if len(set(names)) == len(names) and not table and not (single and fixed):
+            taken |= one
+    return taken
+
+
+def _with_lone(
+    first: frozenset[Place], classes: Sequence[frozenset[Place]], shapes: Mapping[str, Sequence[Size] | None]
+) -> frozenset[Place]:
+    """The leading letters, and the only open axis of inputs that they leave out (a state of layers, batch, width)."""
+    taken = first
+    for name, shape in shapes.items():
+        opened = [axis for axis, size in enumerate(shape or ()) if not isinstance(size, int)]
+        one = next((one for one in classes if len(opened) == 1 and (name, opened[0]) in one), frozenset[Place]())
+        if one and not {n for n, _ in one} & {n for n, _ in taken}:
             taken |= one
     return taken
 

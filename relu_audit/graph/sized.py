@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relu_audit.graph.layout import POSITION, Axis, Factor, Layout, Span, axis_size, collapsed, length_of, opaque
+from relu_audit.graph.layout import POSITION, Axis, Factor, Layout, Length, Size, Span, axis_size, collapsed, opaque
 from relu_audit.graph.moves import Operation, opaque_output, resize
 
 
@@ -13,12 +13,14 @@ def listed(op: Operation, index: int) -> Layout | None:
     shape, lengths = op.shapes[0], op.lists(index)
     if lengths is None:
         return None if shape is None else opaque(shape)
-    return tuple(
-        _spanned(length)
-        if isinstance(length, Span)
-        else opaque([size if isinstance(size, int) else length_of(length)])[0]
-        for length, size in zip(lengths, shape or [None] * len(lengths), strict=False)
-    )
+    inferred = shape if shape is not None and len(shape) == len(lengths) else [None] * len(lengths)
+    return tuple(map(_axis, lengths, inferred))
+
+
+def _axis(length: Length, inferred: Size) -> Axis:
+    if isinstance(length, Span):
+        return length.axis if length.times == 1 else (*length.axis, Factor(POSITION, length.times))
+    return opaque([inferred if isinstance(inferred, int) else length])[0]
 
 
 def filled(op: Operation) -> Sequence[Layout | None]:
@@ -29,12 +31,8 @@ def filled(op: Operation) -> Sequence[Layout | None]:
 def count_up(op: Operation) -> Sequence[Layout | None]:
     """Numbers from 0 up in steps of 1 are as many as the limit says (Range)."""
     start, limit, delta = (op.lists(index) for index in range(3))
-    length = limit[0] if start == (0,) and delta == (1,) and limit and len(limit) == 1 else None
-    return [(_spanned(length) if isinstance(length, Span) else opaque([op.size(0)])[0],)]
-
-
-def _spanned(length: Span) -> Axis:
-    return length.axis if length.times == 1 else (*length.axis, Factor(POSITION, length.times))
+    told = start == (0,) and delta == (1,) and limit is not None and len(limit) == 1
+    return [(_axis(limit[0] if told and limit else None, op.size(0)),)]
 
 
 def expand(op: Operation) -> Sequence[Layout | None]:

@@ -150,8 +150,11 @@ class Spans:
         try:
             with np.errstate(all="ignore"):
                 made = row.rule(at)
-        except (Blurred, LookupError, ValueError, TypeError):
+        except Blurred:
+            return None
+        except (LookupError, ValueError, TypeError):
             # What contradicts its operator, the runtime has run all the same: nothing is claimed of it.
+            self.network.note(f"the range of what {node.op_type} computes is not known: its operands do not fit it")
             return None
         rank = sizes(value)
         fits = rank is None or len(rank) == made.low.ndim == made.high.ndim

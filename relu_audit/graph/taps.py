@@ -1,4 +1,4 @@
-"""How a rectified value is read where it does not lie open in the graph: as codes, in blocks, or beside another one.
+"""How a rectified value is read where it does not lie open in the graph: as codes, in blocks, turned, or beside others.
 
 A tap says what layout the value has once it is read, and writes the nodes that read it.
 """
@@ -6,7 +6,7 @@ A tap says what layout the value has once it is read, and writes the nodes that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import onnx_ir as ir
 
@@ -44,6 +44,9 @@ class Open:
         return value
 
     read_source = read
+
+
+OPEN = Open()
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,51 @@ class Direction:
     read_source = read
 
 
+Side = Literal["plain", "negated", "magnitude"]
+"""How numbers are turned, so that all that count are positive: not at all, to their opposites, or to their distance
+from zero."""
+
+_TURNS: dict[Side, str] = {"negated": "Neg", "magnitude": "Abs"}
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A value whose numbers below zero count: behind what rectifies the other way, or gives out both signs.
+
+    Attributes:
+        output: How the rectified value is turned.
+        source: How its pre-activation is.
+        inner: How both are read before.
+    """
+
+    output: Side
+    source: Side = "plain"
+    inner: Tap = OPEN
+
+    def layout(self, layout: Layout) -> Layout:
+        """As it is read before."""
+        return self.inner.layout(layout)
+
+    def read(self, writer: NodeWriter, value: ir.Value) -> ir.Value:
+        """With one node more."""
+        return _turned(writer, self.inner.read(writer, value), self.output)
+
+    def read_source(self, writer: NodeWriter, value: ir.Value) -> ir.Value:
+        """Likewise."""
+        return _turned(writer, self.inner.read_source(writer, value), self.source)
+
+
+def is_open(tap: Tap) -> bool:
+    """Whether a tap reads numbers that lie open in the graph, turned or not."""
+    return tap is OPEN or (isinstance(tap, Turned) and tap.inner is OPEN)
+
+
+def _turned(writer: NodeWriter, value: ir.Value, side: Side) -> ir.Value:
+    if side == "plain":
+        return value
+    wide = value if value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) else _as_float(writer, value)
+    return writer.node(_TURNS[side], wide, dtype=wide.dtype)
+
+
 def _as_float(writer: NodeWriter, value: ir.Value) -> ir.Value:
     return writer.node("Cast", value, dtype=ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
-
-
-OPEN = Open()

@@ -12,7 +12,7 @@ from relu_audit.graph.normalize import Network
 from relu_audit.graph.origins import Origin, origin
 from relu_audit.graph.scopes import walk
 
-SEED = 0.0
+SEED = 0
 """The seed that random nodes are given where the file gives none."""
 
 
@@ -35,7 +35,7 @@ def _nodes(network: Network, behaves: Callable[[Origin, Operation], bool]) -> It
             yield node
 
 
-def seed_nodes(model: ir.Model, names: Collection[str], seed: float = SEED) -> None:
+def seed_nodes(model: ir.Model, names: Collection[str], seed: int = SEED) -> None:
     """Give random nodes a seed, where their operator takes one and the file gives none.
 
     Args:
@@ -43,15 +43,41 @@ def seed_nodes(model: ir.Model, names: Collection[str], seed: float = SEED) -> N
         names: Names of the first results of the nodes.
         seed: The seed.
     """
+    for node in _named(model, names):
+        if "seed" not in node.attributes:
+            _seed(model, node, seed)
+
+
+def reseed_nodes(model: ir.Model, names: Collection[str], seed: int) -> None:
+    """Give random nodes another seed, whatever the file gives.
+
+    Args:
+        model: The graph; it is changed.
+        names: Names of the first results of the nodes.
+        seed: The seed.
+    """
+    for node in _named(model, names):
+        _seed(model, node, seed)
+
+
+def _named(model: ir.Model, names: Collection[str]) -> Iterator[ir.Node]:
     for node in (step.node for step in walk(model.graph)):
-        named = bool(node.outputs) and node.outputs[0].name in names
-        if named and "seed" not in node.attributes and _takes_seed(model, node):
-            node.attributes["seed"] = ir.AttrFloat32("seed", seed)
+        if node.outputs and node.outputs[0].name in names:
+            yield node
 
 
-def _takes_seed(model: ir.Model, node: ir.Node) -> bool:
+def _seed(model: ir.Model, node: ir.Node, seed: int) -> None:
+    kind = _kind_of_seed(model, node)
+    if kind is onnx.defs.OpSchema.AttrType.INT:
+        node.attributes["seed"] = ir.AttrInt64("seed", seed)
+    elif kind is onnx.defs.OpSchema.AttrType.FLOAT:
+        node.attributes["seed"] = ir.AttrFloat32("seed", float(seed))
+
+
+def _kind_of_seed(model: ir.Model, node: ir.Node) -> object:
+    """The type of the operator's attribute ``seed``; None where there is none."""
     try:
         schema = onnx.defs.get_schema(node.op_type, model.opset_imports.get(node.domain, 1), node.domain)
     except onnx.defs.SchemaError:
-        return False
-    return "seed" in schema.attributes
+        return None
+    return schema.attributes["seed"].type if "seed" in schema.attributes else None

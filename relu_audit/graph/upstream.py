@@ -34,5 +34,5 @@ def inputs_of(graph: ir.Graph, values: Iterable[ir.Value]) -> frozenset[str]:
         pending += [v for v in node.inputs if v is not None]
         for _, body in bodies(node):
             pending += [v for inner in body.all_nodes() for v in inner.inputs if v is not None]
-            pending += body.outputs
+            pending += list(body.outputs)
     return frozenset(value.name or "" for value in graph.inputs if value in seen)

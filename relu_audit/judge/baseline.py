@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from relu_audit.errors import UsageError
 from relu_audit.judge.verdict import judged
@@ -39,16 +39,23 @@ def baseline(audit: Audit, policy: Policy, source: str) -> Baseline:
     )
 
 
-def refuse_stranger(measure: Baseline, places: Sequence[Place]) -> None:
-    """Refuse a baseline of another network altogether.
+def refuse_stranger(measure: Baseline, places: Sequence[Place], widths: Collection[int]) -> None:
+    """Refuse a baseline of another network altogether: its layers have neither the names nor the sizes of this model's.
+
+    Args:
+        measure: The baseline.
+        places: Everything that rectifies in this model.
+        widths: Numbers of units of its layers; 0 where the file does not tell.
 
     Raises:
         UsageError: ``baseline``.
     """
     known = {(one.scope, one.tensor) for one in (*measure.sites, *measure.skipped)}
-    if places and not any((place.scope, place.tensor) in known for place in places):
+    alike = {0, *(site.units for site in measure.sites)}
+    if places and not any((place.scope, place.tensor) in known for place in places) and alike.isdisjoint(widths):
         raise UsageError(
-            f"the baseline {measure.source} is of '{measure.model}', which has no layer of a name that this model has",
+            f"the baseline {measure.source} is of '{measure.model}', "
+            "none of whose layers has the name or the number of units of a layer of this model",
             slug="baseline",
             hint="Give the audit of an earlier version of this model.",
         )
@@ -71,6 +78,9 @@ def _site(site: SiteAudit) -> BaselineSite:
         op=site.op,
         units=site.units,
         samples=site.samples,
+        weight=site.weight,
+        weight_sha256=site.weight_sha256,
+        weight_signs=site.weight_signs,
         dead=site.dead,
         rare=site.rare,
         faulty=site.faulty,

@@ -58,7 +58,7 @@ class Facts:
     shift: Floats
     terms: Floats
     pre_peak: Floats
-    above: float
+    above: Floats
 
     @property
     def proven(self) -> Bools:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from relu_audit.judge.evidence import perhaps_a_part
 from relu_audit.judge.matching import match
-from relu_audit.records import Audit, Comparison, LayerChange, Side, SiteAudit, Status, Unmatched
+from relu_audit.judge.naming import named
+from relu_audit.records import Audit, Change, Comparison, LayerChange, Place, Side, SiteAudit, Status, Unmatched
 
 _KINDS: dict[Status, str] = {"dead": "dead", "faulty": "faulty", "unseen": "unseen"}
 """What the other statuses have in common is that the unit fired."""
@@ -15,41 +16,85 @@ BECAME: dict[tuple[str, str], str | None] = {
     ("fired", "fired"): None,
     ("fired", "dead"): "died",
     ("fired", "faulty"): "broke",
-    ("fired", "unseen"): "untold",
+    ("fired", "unseen"): "undecided",
     ("dead", "fired"): "revived",
     ("dead", "dead"): "stayed",
     ("dead", "faulty"): "broke",
-    ("dead", "unseen"): "untold",
+    ("dead", "unseen"): "undecided",
     ("faulty", "fired"): "mended",
-    ("faulty", "dead"): "mended",
+    ("faulty", "dead"): "died",
     ("faulty", "faulty"): "still_faulty",
-    ("faulty", "unseen"): "mended",
+    ("faulty", "unseen"): "undecided",
     ("unseen", "fired"): "untold",
-    ("unseen", "dead"): "untold",
-    ("unseen", "faulty"): "broke",
+    ("unseen", "dead"): "undecided",
+    ("unseen", "faulty"): "undecided",
     ("unseen", "unseen"): "untold",
 }
-"""THE TABLE: by old and new kind of unit, the list it goes to."""
+"""THE TABLE: by old and new kind of unit, the list it goes to.
 
-LISTS = ("died", "revived", "stayed", "broke", "mended", "still_faulty", "untold")
+NaN excuses only NaN: a unit that was faulty and is dead has died. What no sample reached excuses nothing, and proves
+nothing either. The gate judges alike; its rules say so in ``no_better``.
+"""
+
+LISTS = ("died", "revived", "stayed", "broke", "mended", "still_faulty", "untold", "undecided")
 
 
 def comparison(old: Audit, new: Audit, tool: str) -> Comparison:
     """What became of every unit of the layers that both audits have, and which layers only one has."""
     matching = match(old.sites, new.sites)
-    alone = [site for before, site in matching.pairs if before is None]
+    alone = [pair.new for pair in matching.pairs if pair.old is None]
+    layers = tuple(_layer(pair.old, pair.new) for pair in matching.pairs if pair.old is not None)
+    reasons = tuple(_doubts(layers, alone))
     return Comparison(
         tool=tool,
         old=_side(old),
         new=_side(new),
-        layers=tuple(_change(before, after) for before, after in matching.pairs if before is not None),
+        outcome=_net(layers, doubtful=bool(reasons)),
+        reasons=reasons,
+        layers=layers,
+        renamed=matching.renamed,
         added=tuple(_unmatched(site, matching.gone) for site in alone),
         removed=tuple(_unmatched(site, alone) for site in matching.gone),
         remarks=tuple(_remarks(old, new)),
     )
 
 
-def _change(before: SiteAudit, after: SiteAudit) -> LayerChange:
+def _net(layers: Sequence[LayerChange], *, doubtful: bool) -> Change:
+    """Whether more units died than revived, or the other way round; faulty units are counted by themselves."""
+    total = {name: sum(len(getattr(layer, name)) for layer in layers) for name in LISTS}
+    dead, faulty = total["died"] - total["revived"], total["broke"] - total["mended"]
+    if max(dead, faulty) > 0 and min(dead, faulty) >= 0:
+        return "worse"
+    if doubtful:
+        return "inconclusive"
+    if min(dead, faulty) < 0 and max(dead, faulty) <= 0:
+        return "better"
+    return "mixed" if total["died"] or total["broke"] else "unchanged"
+
+
+def _doubts(layers: Sequence[LayerChange], added: Sequence[SiteAudit]) -> Iterator[str]:
+    """Why nobody can say that nothing got worse."""
+    unwell = [site for site in added if site.dead or site.faulty]
+    if not layers:
+        yield "no layer is in both audits"
+    elif all(len(layer.untold) + len(layer.undecided) == layer.units for layer in layers):
+        yield "no unit was reached by samples in both audits"
+    if layers and unwell:
+        units = sum(len(site.dead) + len(site.faulty) for site in unwell)
+        which = f"{units} dead or faulty {'unit' if units == 1 else 'units'}"
+        yield f"no layer of the old audit matches {named(unwell)}, which {_has(unwell)} {which}"
+    undecided = [layer for layer in layers if layer.undecided]
+    if undecided:
+        units = sum(len(layer.undecided) for layer in undecided)
+        which = "unit that was" if units == 1 else "units that were"
+        yield f"{named(undecided)} {_has(undecided)} {units} {which} reached by samples in one audit only"
+
+
+def _has(places: Sequence[Place]) -> str:
+    return "has" if len(places) == 1 else "have"
+
+
+def _layer(before: SiteAudit, after: SiteAudit) -> LayerChange:
     lists: dict[str, list[int]] = {name: [] for name in LISTS}
     for unit, pair in enumerate(zip(before.statuses, after.statuses, strict=True)):
         became = BECAME[_kind(pair[0]), _kind(pair[1])]
@@ -73,7 +118,15 @@ def _kind(status: Status) -> str:
 def _unmatched(site: SiteAudit, others: Sequence[SiteAudit]) -> Unmatched:
     same = next((one for one in others if (one.scope, one.tensor) == (site.scope, site.tensor)), None)
     was = None if same is None else f"{same.op}, {same.units} units"
-    return Unmatched(scope=site.scope, tensor=site.tensor, op=site.op, units=site.units, dead=len(site.dead), was=was)
+    return Unmatched(
+        scope=site.scope,
+        tensor=site.tensor,
+        op=site.op,
+        units=site.units,
+        dead=len(site.dead),
+        faulty=len(site.faulty),
+        was=was,
+    )
 
 
 def _side(audit: Audit) -> Side:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from relu_audit.judge.evidence import perhaps_a_part
 from relu_audit.judge.matching import Matching, match
+from relu_audit.judge.naming import named, renamed
 from relu_audit.judge.patterns import matches
-from relu_audit.judge.rules import BY_SLUG, RULES, Judged, Rule, counting, judged_units, over, worse
+from relu_audit.judge.rules import BY_SLUG, RULES, Judged, Rule, counting, extent, judged_units, over, since
 from relu_audit.records import (
     Against,
     Baseline,
@@ -24,9 +25,6 @@ from relu_audit.records import (
     Waiver,
 )
 
-NAMED = 5
-"""Layers that a sentence names."""
-
 
 @dataclass(frozen=True)
 class _Case:
@@ -35,6 +33,31 @@ class _Case:
     place: Judged
     waiver: Waiver | None
     before: BaselineSite | None
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the axis of its units is a guess."""
+        return isinstance(self.place, SiteAudit) and self.place.assumed
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether it is a layer that no layer of the baseline is known to be."""
+        return isinstance(self.place, SiteAudit) and self.before is None
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """A limit of which nobody can say whether it is broken, and the layers because of which.
+
+    Attributes:
+        rule: The limit's rule.
+        assumed: Layers of which the axis of the units is assumed.
+        untold: Layers with units that count against the limit, of which the baseline does not tell.
+    """
+
+    rule: Rule
+    assumed: tuple[_Case, ...]
+    untold: tuple[_Case, ...]
 
 
 def gate(
@@ -48,24 +71,40 @@ def gate(
 ) -> Gate:
     """The gate's word. Limits compare exactly: a fraction equal to the limit passes.
 
-    A breach on too little evidence is no verdict either, since silent units wake up with more samples; so what makes a
-    gate inconclusive is looked at first. Layers that a waiver matches are left out of everything. With a baseline, a
-    broken limit is a breach only if some of the units that count against it are worse than they were there.
+    A breach on too little evidence is no verdict, since silent units wake up with more samples; so what makes a gate
+    inconclusive as a whole is looked at first. What is in doubt of single layers is looked at last: a limit that is
+    broken whatever becomes of them is broken. Layers that a waiver matches are left out of everything. With a baseline,
+    a broken limit is a breach only if some of the units that count against it are worse than they were there.
     """
     if not policy.gated:
         return Gate(outcome="not_set")
+    compared = baseline is not None
     matching = match(baseline.sites if baseline else (), sites)
     cases = _cases(policy, matching, skipped, baseline)
     judged = [case for case in cases if case.waiver is None]
-    compared = baseline is not None
-    breaches = tuple(_breaches(RULES, policy, judged, compared=compared))
-    reasons = (*_lacks(policy, data, baseline, partial=partial), *_nothing_judged(policy, cases, breaches))
-    word = "inconclusive" if reasons else "failed" if breaches else "passed"
+    found = list(_found(RULES, policy, judged, compared=compared))
+    breaches = tuple(one for one in found if isinstance(one, Breach))
+    doubts = [one for one in found if isinstance(one, _Doubt)]
+    lacks = (*_lacks(policy, data, baseline, partial=partial), *_nothing_judged(policy, cases, breaches))
+    doubtful = tuple(_in_words(doubts))
+    decided = bool(breaches) and not lacks
+    word = "failed" if decided else "inconclusive" if lacks or doubtful else "passed"
     waived = tuple(_waived(one, policy, cases, compared=compared) for one in policy.waivers)
-    against = _against(judged, matching) if baseline is not None else None
-    remarks = (*_of_faulty(policy, judged), *_of_waivers(waived, cases), *_of_baseline(data, baseline, against))
+    against = _against(judged, matching) if compared else None
+    remarks = (
+        *(doubtful if decided else ()),
+        *_of_faulty(policy, judged),
+        *_of_waivers(waived, cases),
+        *_of_baseline(data, baseline, against),
+    )
     return Gate(
-        outcome=word, reasons=reasons, breaches=breaches, waived=waived, against=against, remarks=tuple(remarks)
+        outcome=word,
+        reasons=() if decided else (*lacks, *doubtful),
+        breaches=breaches,
+        undecided=tuple(dict.fromkeys(doubt.rule.name for doubt in doubts)),
+        waived=waived,
+        against=against,
+        remarks=remarks,
     )
 
 
@@ -76,7 +115,7 @@ def _cases(
     baseline: Baseline | None,
 ) -> list[_Case]:
     hidden = {(place.scope, place.tensor) for place in (baseline.skipped if baseline else ())}
-    cases = [_Case(site, _waiver(policy, site), before) for before, site in matching.pairs]
+    cases = [_Case(pair.new, _waiver(policy, pair.new), pair.old) for pair in matching.pairs]
     for place in skipped:
         before = BaselineSite(scope=place.scope, tensor=place.tensor, op=place.op, units=1, samples=0, unseen=(0,))
         known = (place.scope, place.tensor) in hidden
@@ -88,43 +127,51 @@ def _waiver(policy: Policy, place: Place) -> Waiver | None:
     return next((one for one in policy.waivers if matches(one.pattern, place.name)), None)
 
 
-def _breaches(rules: Iterable[Rule], policy: Policy, cases: Sequence[_Case], *, compared: bool) -> Iterator[Breach]:
+def _found(
+    rules: Iterable[Rule], policy: Policy, cases: Sequence[_Case], *, compared: bool
+) -> Iterator[Breach | _Doubt]:
     for rule in rules:
         for group in [[case] for case in cases] if rule.each else [cases]:
-            found = _breach(rule, policy, group, compared=compared)
+            found = _held(rule, policy, group, compared=compared)
             if found is not None:
                 yield found
 
 
-def _breach(rule: Rule, policy: Policy, group: Sequence[_Case], *, compared: bool) -> Breach | None:
-    """The rule's limit and what is above it, for layers that are held against it together."""
+def _held(rule: Rule, policy: Policy, group: Sequence[_Case], *, compared: bool) -> Breach | _Doubt | None:
+    """What becomes of a rule's limit, for layers that are held against it together; None if it is kept for certain."""
     place = group[0].place if rule.each else None
     limit = rule.limit(policy, place.name if place is not None else "")
-    units = sum(len(counting(rule, case.place)) for case in group)
-    of = sum(judged_units(case.place) for case in group) if rule.share else None
-    if limit is None or of == 0 or not over(units, of, limit):
+    extents = [extent(rule, case.place) for case in group]
+    width = sum(one.of for one in extents) if rule.share else None
+    if limit is None or width == 0 or not over(sum(one.most for one in extents), width, limit):
         return None
-    new = sum(worse(rule, case.place, case.before) for case in group) if compared else None
-    if new == 0:
-        return None
+    assumed = tuple(case for case in group if case.assumed and (rule.share or counting(rule, case.place)))
+    if not over(sum(one.least for one in extents), width, limit):
+        return _Doubt(rule, assumed, ())
+    before = [(case, since(rule, case.place, case.before)) for case in group]
+    # Units that are dead along an assumed axis need not be along another; a NaN is one along any.
+    if compared and not any(one.new for case, one in before if not (case.assumed and rule.share)):
+        untold = tuple(case for case, one in before if one.untold)
+        return _Doubt(rule, assumed, untold) if assumed or untold else None
     return Breach(
         rule=rule.name,
         scope=place.scope if place is not None else "",
         tensor=place.tensor if place is not None else None,
         limit=limit,
-        units=units,
-        of=of,
-        new=new,
+        units=sum(len(counting(rule, case.place)) for case in group),
+        of=sum(judged_units(case.place) for case in group) if rule.share else None,
+        new=sum(one.new for _, one in before) if compared else None,
     )
 
 
 def _waived(waiver: Waiver, policy: Policy, cases: Sequence[_Case], *, compared: bool) -> Waived:
     own = [case for case in cases if case.waiver is waiver]
     each = [rule for rule in RULES if rule.each]
+    found = _found(each, policy, own, compared=compared)
     return Waived(
         waiver=waiver,
         layers=tuple(_plain(case.place) for case in own),
-        breaches=tuple(_breaches(each, policy, own, compared=compared)),
+        breaches=tuple(one for one in found if isinstance(one, Breach)),
     )
 
 
@@ -135,11 +182,14 @@ def _plain(place: Place | BaselineSite) -> Place:
 def _against(judged: Sequence[_Case], matching: Matching[BaselineSite, SiteAudit]) -> Against:
     rule = BY_SLUG["max-dead"]
     dead = sum(len(counting(rule, case.place)) for case in judged)
-    new = sum(worse(rule, case.place, case.before) for case in judged)
+    before = [since(rule, case.place, case.before) for case in judged]
+    new, untold = sum(one.new for one in before), sum(one.untold for one in before)
     return Against(
         new_dead=new,
-        known_dead=dead - new,
-        unmatched=tuple(_plain(site) for before, site in matching.pairs if before is None),
+        known_dead=dead - new - untold,
+        untold_dead=untold,
+        renamed=matching.renamed,
+        unmatched=tuple(_plain(pair.new) for pair in matching.pairs if pair.old is None),
         gone=tuple(map(_plain, matching.gone)),
     )
 
@@ -153,8 +203,10 @@ def _lacks(policy: Policy, data: DataInfo, baseline: Baseline | None, *, partial
         yield "the run was interrupted"
     if data.synthetic:
         yield "the data is made up, and says nothing about real inputs"
-    if data.samples < policy.min_samples:
-        yield f"{data.samples} samples are fewer than the {policy.min_samples} asked for (--min-samples)"
+    if data.evidence < policy.min_samples:
+        distinct = "" if data.evidence == data.samples else "distinct "
+        noun, verb = ("sample", "is") if distinct and data.evidence == 1 else ("samples", "are")
+        yield f"{data.evidence} {distinct}{noun} {verb} fewer than the {policy.min_samples} asked for (--min-samples)"
     if baseline is not None and baseline.samples < policy.min_samples:
         yield f"the baseline rests on {baseline.samples} samples, fewer than the {policy.min_samples} asked for"
 
@@ -177,6 +229,31 @@ def _nothing_judged(policy: Policy, cases: Sequence[_Case], breaches: Sequence[B
         yield "there is no unit of which it could be told whether it fires"
 
 
+def _in_words(doubts: Sequence[_Doubt]) -> Iterator[str]:
+    """Why limits could not be decided, each layer once."""
+    assumed = list({id(case): case.place for doubt in doubts for case in doubt.assumed}.values())
+    if len(assumed) == 1:
+        given = f"--unit-axis {assumed[0].tensor}=AXIS"
+        yield f"the unit axis of {named(assumed)} is assumed and may be wrong; set it with {given}, or waive the layer"
+    elif assumed:
+        yield (
+            f"the unit axes of {named(assumed)} are assumed and may be wrong; "
+            "set each with --unit-axis TENSOR=AXIS, or waive the layers"
+        )
+    for unmatched, why in (
+        (True, "no layer of the baseline matches {named}"),
+        (False, "in the baseline no sample reached units of {named}"),
+    ):
+        for noun in dict.fromkeys(doubt.rule.noun for doubt in doubts):
+            own = [doubt for doubt in doubts if doubt.rule.noun == noun]
+            cases = {id(case): case for doubt in own for case in doubt.untold if case.unmatched == unmatched}
+            if cases:
+                layers = named([case.place for case in cases.values()])
+                units = sum(since(own[0].rule, case.place, case.before).untold for case in cases.values())
+                which = "unit is" if units == 1 else "units are"
+                yield f"{why.format(named=layers)}, so nothing tells whether {units} {noun} {which} new"
+
+
 # What to know of it -------------------------------------------------------------------------------------------------
 
 
@@ -185,7 +262,7 @@ def _of_faulty(policy: Policy, judged: Sequence[_Case]) -> Iterator[str]:
     found = [case.place for case in judged if counting(rule, case.place)]
     units = sum(len(counting(rule, place)) for place in found)
     if found and units <= (policy.allow_faulty or 0):
-        yield f"{units} faulty {'unit is' if units == 1 else 'units are'} allowed, and in no share: {_named(found)}"
+        yield f"{units} faulty {'unit is' if units == 1 else 'units are'} allowed, and in no share: {named(found)}"
 
 
 def _of_waivers(waived: Iterable[Waived], cases: Sequence[_Case]) -> Iterator[str]:
@@ -216,12 +293,9 @@ def _of_baseline(data: DataInfo, baseline: Baseline | None, against: Against | N
             "units that look newly dead may "
             "be silent for want of samples"
         )
+    if against.renamed:
+        yield f"layers have new names since the baseline: {renamed(against.renamed)}"
     if against.unmatched:
-        yield f"not in the baseline by name, operator and units, so that all counts as new: {_named(against.unmatched)}"
+        yield f"no layer of the baseline matches {named(against.unmatched)}"
     if against.gone:
-        yield f"in the baseline only: {_named(against.gone)}"
-
-
-def _named(places: Sequence[Place]) -> str:
-    names = ", ".join(f"'{place.name}'" for place in places[:NAMED])
-    return names + (f" and {len(places) - NAMED} more" if len(places) > NAMED else "")
+        yield f"in the baseline only: {named(against.gone)}"

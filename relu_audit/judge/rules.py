@@ -19,7 +19,8 @@ class Rule:
     Attributes:
         name: Its stable name, which is also that of the option that sets its limit.
         status: The units that count against the limit.
-        no_better: What such a unit may have been in a baseline without being worse now.
+        no_better: What such a unit may have been in a baseline without being worse now. NaN excuses only NaN: whether
+            a faulty unit fires, nobody has seen.
         each: Whether every layer is held against the limit by itself, or all of them together.
         share: Whether the limit is on their share of the judged units, or on their number.
         limit: The limit that a policy sets, for a layer of this name; None if it sets none.
@@ -53,7 +54,7 @@ RULES = (
     Rule(
         name="max-dead",
         status="dead",
-        no_better=("dead", "faulty"),
+        no_better=("dead",),
         each=False,
         share=True,
         limit=lambda policy, _: policy.max_dead,
@@ -66,7 +67,7 @@ RULES = (
     Rule(
         name="max-dead-layer",
         status="dead",
-        no_better=("dead", "faulty"),
+        no_better=("dead",),
         each=True,
         share=True,
         limit=_of_layer,
@@ -80,7 +81,7 @@ RULES = (
     Rule(
         name="max-rare",
         status="rare",
-        no_better=("rare", "dead", "faulty"),
+        no_better=("rare", "dead"),
         each=False,
         share=True,
         limit=lambda policy, _: policy.max_rare,
@@ -132,12 +133,54 @@ def judged_units(place: Judged) -> int:
     return 0 if isinstance(place, Skipped) else place.observed_units - len(place.faulty)
 
 
-def worse(rule: Rule, place: Judged, before: BaselineSite | None) -> int:
-    """How many units count against a rule's limit and were better in the baseline, or not there at all."""
-    known: set[int] = set()
-    if before is not None:
-        known.update(*(getattr(before, status) for status in rule.no_better))
-    return len(set(counting(rule, place)) - known)
+@dataclass(frozen=True)
+class Extent:
+    """What a layer adds to a rule's count, where the axis of its units may be another than the one assumed.
+
+    Attributes:
+        least: Fewest units that count against the limit.
+        most: Most such units.
+        of: Most units of the layer.
+    """
+
+    least: int
+    most: int
+    of: int
+
+
+def extent(rule: Rule, place: Judged) -> Extent:
+    """The bounds of what a layer adds. A layer has at most as many units as a sample has entries of its tensor."""
+    units = len(counting(rule, place))
+    if isinstance(place, Skipped) or not place.assumed:
+        return Extent(units, units, judged_units(place))
+    entries = -(-place.units * place.positions // place.samples) if place.samples else 0
+    if rule.share:
+        return Extent(0, entries, entries)
+    return Extent(min(units, 1), max(units, entries) if units else 0, entries)
+
+
+@dataclass(frozen=True)
+class Since:
+    """Units that count against a limit: those that were better in the baseline, and those of which it does not tell."""
+
+    new: int
+    untold: int
+
+
+def since(rule: Rule, place: Judged, before: BaselineSite | None) -> Since:
+    """What a baseline says of the units that count against a rule's limit.
+
+    Args:
+        rule: The rule.
+        place: The layer, or a rectifier that was not observed. The latter is new, if the baseline does not have it.
+        before: What the baseline has of it; None if no layer there is known to be it.
+    """
+    units = set(counting(rule, place))
+    if before is None:
+        return Since(len(units), 0) if isinstance(place, Skipped) else Since(0, len(units))
+    units -= {unit for status in rule.no_better for unit in getattr(before, status)}
+    untold = units & set(before.unseen)
+    return Since(len(units) - len(untold), len(untold))
 
 
 def over(units: int, of: int | None, limit: float) -> bool:

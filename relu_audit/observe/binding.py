@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from relu_audit.errors import DataError
-from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.graph.layout import Size
 from relu_audit.observe.casts import cast
 from relu_audit.observe.tables import Column, Table
@@ -78,9 +78,12 @@ def bind(table: Table, inputs: Sequence[GraphInput], keys: Mapping[str, str]) ->
         keys: Array name by input name, where they differ.
 
     Raises:
-        DataError: ``data-name`` for an array that is not there, ``data-shape`` for arrays that do not fit.
+        DataError: ``data-name`` for an array that is not there, ``data-shape`` for arrays that do not fit,
+            ``input-kind`` for an input that is no tensor.
     """
-    bound = [_bind_one(one, table, inputs, keys) for one in inputs]
+    fed = [one for one in inputs if not one.optional or keys.get(one.name, one.name) in table.columns]
+    check_inputs(fed)
+    bound = [_bind_one(one, table, keys, alone=len(fed) == 1) for one in fed]
     counts = {b.input.name: b.count for b in bound if b.count is not None}
     if len(set(counts.values())) > 1:
         # An array in the input's own fixed shape is one value for all samples, if the others have more of them.
@@ -101,9 +104,9 @@ def bind(table: Table, inputs: Sequence[GraphInput], keys: Mapping[str, str]) ->
     return tuple(bound)
 
 
-def _bind_one(wanted: GraphInput, table: Table, inputs: Sequence[GraphInput], keys: Mapping[str, str]) -> Bound:
+def _bind_one(wanted: GraphInput, table: Table, keys: Mapping[str, str], *, alone: bool) -> Bound:
     key = keys.get(wanted.name, wanted.name)
-    positional = len(inputs) == 1 and wanted.name not in keys
+    positional = alone and wanted.name not in keys
     unnamed = [name for name in table.columns if not name or (name == "arr_0" and len(table.columns) == 1)]
     if key not in table.columns and unnamed and positional:
         key = unnamed[0]

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from relu_audit.errors import DataError
-from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.observe.binding import Bound, bind, check_keys
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.casts import check_finite
 from relu_audit.observe.distinct import Distinct
+from relu_audit.observe.tables import Table
 from relu_audit.records import DataInfo, InputInfo, as_text
 
 NEAR = 16
@@ -92,13 +93,15 @@ class Dataset:
         self._keys = dict(keys or {})
         self._limit = limit
         check_keys(self._keys, self._inputs)
+        check_inputs([i for i in self._inputs if not i.optional])
+        self._seen: dict[str, Bound] = {}
         self._data = data.read_as(inputs) if isinstance(data, Calibration) else Calibration(data, inputs)
         self._source = self._data.source
         for index in count():
             table = self._data.look(index)
             if table is None:
                 raise self._empty()
-            self._first, self._bound = table, bind(table, self._inputs, self._keys)
+            self._first, self._bound = table, self._bind(table)
             if _count(self._bound):
                 break
         self._only_count = _count(self._bound) if self._source.single else None
@@ -151,7 +154,7 @@ class Dataset:
             DataError: ``data-nan``, ``data-range``, ``data-damaged``, ``data-shape``, ``data-empty``.
         """
         for table in self._data.tables():
-            bound = self._bound if table is self._first else bind(table, self._inputs, self._keys)
+            bound = self._bound if table is self._first else self._bind(table)
             if _count(bound) and _one_by_one(bound) != self.one_by_one:
                 raise DataError(
                     f"{table.name} holds samples in another way than {self._first.name}: one in arrays along the batch "
@@ -180,6 +183,14 @@ class Dataset:
                 break
         if not self.samples:
             raise self._empty()
+
+    def alone(self, batch: Batch) -> Iterator[dict[str, np.ndarray]]:
+        """The samples of a batch, each in feeds of its own; none where a run takes more than one."""
+        if self.one_by_one or self.fixed_batch is not None:
+            return
+        along = {b.input.name: b.axis for b in self._bound if b.feeding == "samples"}
+        for index in range(batch.samples):
+            yield {n: np.take(a, [index], axis=along[n]) if n in along else a for n, a in batch.feeds.items()}
 
     def _count_distinct(self, blocks: Sequence[tuple[Bound, np.ndarray]], samples: int) -> None:
         """Fingerprint each sample by the inputs that count; a run of a fixed size that is one sample counts as one."""
@@ -211,7 +222,7 @@ class Dataset:
     def info(self) -> DataInfo:
         """What was used so far."""
         digest = hashlib.sha256()
-        for b in sorted(self._bound, key=lambda b: b.input.name):
+        for b in sorted(self._seen.values(), key=lambda b: b.input.name):
             row = b.column.shape[: b.axis] + b.column.shape[b.axis + 1 :]
             digest.update(f"{b.input.name}\0{b.column.dtype.name}\0{b.feeding}\0{row}\0".encode())
             digest.update(self._hashes[b.input.name].digest())
@@ -231,9 +242,15 @@ class Dataset:
                     axis=b.axis if b.feeding == "samples" else None,
                     cast=None if b.column.dtype.newbyteorder("=") == b.dtype else b.dtype.name,
                 )
-                for b in self._bound
+                for b in self._seen.values()
             ),
         )
+
+    def _bind(self, table: Table) -> tuple[Bound, ...]:
+        bound = bind(table, self._inputs, self._keys)
+        for one in bound:
+            self._seen.setdefault(one.input.name, one)
+        return bound
 
     def _empty(self) -> DataError:
         return DataError(
@@ -273,5 +290,6 @@ def _pad(block: np.ndarray, bound: Bound, size: int | None) -> np.ndarray:
 
 def _fed(block: np.ndarray, bound: Bound, first: int) -> np.ndarray:
     """The block as its input takes it."""
-    check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
+    if not bound.input.takes_nan:
+        check_finite(block, bound.axis if bound.feeding == "samples" else None, first, bound.where)
     return bound.cast(block)

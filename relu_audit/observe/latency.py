@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def latencies(models: Sequence[Path], feeds: Mapping[str, np.ndarray], engine: E
     """
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "feeds.npz"
-        np.savez(inputs, allow_pickle=False, **{f"feed {i}": array for i, array in enumerate(feeds.values())})
+        arrays: dict[str, Any] = {f"feed {i}": array for i, array in enumerate(feeds.values())}
+        np.savez(inputs, **arrays)
         names = json.dumps(list(feeds))
         turns = [[_measured(model, inputs, names, engine) for model in models] for _ in range(TURNS)]
     return list(zip(*turns, strict=True))

@@ -47,7 +47,7 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
         )
     batched = any(i.batch_axis is not None for i in inputs)
     columns: dict[str, Column] = {}
-    for seed, wanted in enumerate(inputs):
+    for seed, wanted in enumerate(one for one in inputs if not one.optional):
         if wanted.shape is None or wanted.dtype is None:
             raise DataError(
                 f"input '{wanted.name}' has no shape in the file, so data for it cannot be made up",

@@ -344,7 +344,8 @@ def _is_one_feed(data: object) -> bool:
 def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
     named: Mapping[object, object] = {"": feed}
     if isinstance(feed, Mapping):
-        named = cast("Mapping[object, object]", feed)
+        given = cast("Mapping[object, object]", feed)
+        named = {name: value for name, value in given.items() if value is not None}  # as for an optional input
     elif isinstance(feed, tuple | list):
         arrays = cast("list[object]", feed)
         if len(arrays) != len(names):

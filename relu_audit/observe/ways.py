@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from relu_audit.graph.sampling import Candidate, choose
@@ -60,7 +60,7 @@ def ways(found: Sequence[Candidate], stated: Stated, *, in_feeds: bool) -> Itera
     """
     best = choose(found)
     if best is None or stated.samples == "feeds":
-        yield _whole(best, "")
+        yield replace(whole(best), detail="")
         return
     standing, detail = best.state.standing, told(best.state)
     said = bool(stated.axes) or stated.samples == "rows"
@@ -73,7 +73,7 @@ def ways(found: Sequence[Candidate], stated: Stated, *, in_feeds: bool) -> Itera
     elif stated.samples == "rows":
         yield Way(best.axes, "stated", detail)
     elif in_feeds:
-        yield _whole(best, detail)
+        yield whole(best)
     elif standing is Standing.RANGE:
         yield Way(best.axes, "range", detail)
     elif said and standing is Standing.UNPROVED:
@@ -82,8 +82,9 @@ def ways(found: Sequence[Candidate], stated: Stated, *, in_feeds: bool) -> Itera
         yield from (Way(one.axes, "tried", told(one.state)) for one in found if one.state.standing is standing)
 
 
-def _whole(best: Candidate | None, detail: str) -> Way:
-    return Way(dict.fromkeys(best.axes if best else ()), "feeds", detail)
+def whole(best: Candidate | None) -> Way:
+    """Each feed is run as it came."""
+    return Way(dict.fromkeys(best.axes if best else ()), "feeds", told(best.state) if best else "")
 
 
 def told(state: State) -> str:

@@ -6,9 +6,10 @@ Everything that can be computed from other fields is a property. Fractions are 0
 from relu_audit.records.audit import SCHEMA, Audit, Summary
 from relu_audit.records.base import Record, as_text, share
 from relu_audit.records.causes import CAUSES, Causes
-from relu_audit.records.comparison import COMPARISON_SCHEMA, Comparison, LayerChange, Side, Unmatched
+from relu_audit.records.comparison import COMPARISON_SCHEMA, Change, Comparison, LayerChange, Side, Unmatched
 from relu_audit.records.costs import Cost, Prospect, Tied
 from relu_audit.records.gate import (
+    GATE_RULES,
     Against,
     Baseline,
     BaselineSite,
@@ -20,11 +21,13 @@ from relu_audit.records.gate import (
     Waived,
     Waiver,
 )
+from relu_audit.records.matching import Means, Renamed
 from relu_audit.records.run import DataInfo, ExternalFile, InputInfo, Known, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import (
     LISTING_SCHEMA,
     STATUSES,
     Alive,
+    ListedInput,
     ListedSite,
     Listing,
     Place,
@@ -37,6 +40,7 @@ from relu_audit.records.sites import (
 __all__ = [
     "CAUSES",
     "COMPARISON_SCHEMA",
+    "GATE_RULES",
     "LISTING_SCHEMA",
     "SCHEMA",
     "STATUSES",
@@ -47,6 +51,7 @@ __all__ = [
     "BaselineSite",
     "Breach",
     "Causes",
+    "Change",
     "Comparison",
     "Cost",
     "DataInfo",
@@ -56,14 +61,17 @@ __all__ = [
     "Known",
     "LayerChange",
     "LayerLimit",
+    "ListedInput",
     "ListedSite",
     "Listing",
+    "Means",
     "ModelInfo",
     "Outcome",
     "Place",
     "Policy",
     "Prospect",
     "Record",
+    "Renamed",
     "RuntimeInfo",
     "Side",
     "Site",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from relu_audit.records.base import Record
+from relu_audit.records.matching import Renamed
 from relu_audit.records.sites import Place
 
 COMPARISON_SCHEMA = "relu-audit/comparison/1"
+
+Change = Literal["better", "worse", "mixed", "unchanged", "inconclusive"]
 
 
 class Side(Record, frozen=True, kw_only=True):
@@ -44,13 +49,14 @@ class LayerChange(Place, frozen=True, kw_only=True):
         units: Number of units.
         old_samples: Samples that reached the layer in the old audit.
         new_samples: The same in the new one.
-        died: Fired in the old audit, dead in the new one.
-        revived: The other way round.
+        died: Dead in the new audit only; in the old one they fired or were faulty.
+        revived: Dead in the old audit; they fire in the new one.
         stayed: Dead in both.
-        broke: Faulty in the new audit only.
-        mended: Faulty in the old audit only.
+        broke: Faulty in the new audit only; in the old one they fired or were dead.
+        mended: Faulty in the old audit; they fire in the new one.
         still_faulty: Faulty in both.
-        untold: Not reached on one side or both, and faulty on none.
+        untold: Not reached in both, or not reached in the old audit and firing in the new one.
+        undecided: May have died or become faulty: reached in one audit only, and not firing in the new one.
     """
 
     op: str
@@ -64,14 +70,24 @@ class LayerChange(Place, frozen=True, kw_only=True):
     mended: tuple[int, ...]
     still_faulty: tuple[int, ...]
     untold: tuple[int, ...]
+    undecided: tuple[int, ...] = ()
 
 
 class Unmatched(Place, frozen=True, kw_only=True):
-    """A layer of one audit that no layer of the other is; ``was`` is a layer of the same name there, in words."""
+    """A layer of one audit that no layer of the other is known to be.
+
+    Attributes:
+        op: How the rectifier is spelt.
+        units: Number of units.
+        dead: How many of them are dead.
+        faulty: How many of them are faulty.
+        was: A layer of the same name in the other audit, in words.
+    """
 
     op: str
     units: int
     dead: int
+    faulty: int = 0
     was: str | None
 
 
@@ -83,9 +99,14 @@ class Comparison(Record, frozen=True, kw_only=True):
         tool: Name and version of the program that compared them.
         old: The earlier audit.
         new: The later one.
-        layers: Layers that both have, by name, operator and number of units, in the graph order of the new one.
-        added: Layers that only the new audit has.
-        removed: Layers that only the old audit has.
+        outcome: The net result: ``better`` with more units revived and mended than died and broken, ``worse`` with
+            fewer, ``mixed`` where the dead and the faulty went opposite ways or as many units died as revived,
+            ``unchanged``; ``inconclusive`` where units in doubt could make it worse.
+        reasons: What is in doubt.
+        layers: Layers that both have, in the graph order of the new one, under their name in the new audit.
+        renamed: Those of them that have another name in the old audit.
+        added: Layers of the new audit that no layer of the old one is known to be.
+        removed: Layers of the old audit that no layer of the new one is known to be.
         remarks: What to know before believing it.
     """
 
@@ -93,20 +114,18 @@ class Comparison(Record, frozen=True, kw_only=True):
     tool: str
     old: Side
     new: Side
+    outcome: Change
+    reasons: tuple[str, ...]
     layers: tuple[LayerChange, ...]
+    renamed: tuple[Renamed, ...]
     added: tuple[Unmatched, ...]
     removed: tuple[Unmatched, ...]
     remarks: tuple[str, ...]
 
     @property
     def worse(self) -> bool:
-        """Whether a unit died or became faulty."""
+        """Whether any unit died or became faulty, also where more units revived."""
         return any(layer.died or layer.broke for layer in self.layers)
-
-    @property
-    def told(self) -> bool:
-        """Whether of any unit it could be told what became of it."""
-        return any(len(layer.untold) < layer.units for layer in self.layers)
 
     def total(self, kind: str) -> int:
         """Number of units over all layers that are in the list of this name."""

@@ -6,9 +6,13 @@ import datetime
 from typing import Literal
 
 from relu_audit.records.base import Record
+from relu_audit.records.matching import Renamed
 from relu_audit.records.sites import Place
 
 Outcome = Literal["passed", "failed", "inconclusive", "not_set"]
+
+GATE_RULES = 2
+"""Version of the rules that a gate judges by. An audit that was judged by others is judged anew when it is loaded."""
 
 
 class LayerLimit(Record, frozen=True, kw_only=True):
@@ -68,11 +72,17 @@ class Policy(Record, frozen=True, kw_only=True):
 
 
 class BaselineSite(Place, frozen=True, kw_only=True):
-    """What a baseline knows of a layer: its shape, the samples it rests on and the units that were not well."""
+    """What a baseline knows of a layer: its shape, the samples it rests on and the units that were not well.
+
+    ``weight`` and its hashes are those of the layer's audit, by which the layer is known under another name.
+    """
 
     op: str
     units: int
     samples: int
+    weight: str | None = None
+    weight_sha256: str | None = None
+    weight_signs: str | None = None
     dead: tuple[int, ...] = ()
     rare: tuple[int, ...] = ()
     faulty: tuple[int, ...] = ()
@@ -142,14 +152,19 @@ class Against(Record, frozen=True, kw_only=True):
     """How an audit and its baseline go together.
 
     Attributes:
-        new_dead: Dead units that are worse than in the baseline, in the layers that are judged.
-        known_dead: Dead units that are not.
-        unmatched: Layers without one of the same name, operator and units in the baseline: all they have is new.
-        gone: Layers of the baseline that no layer of this model matches.
+        new_dead: Dead units that were not dead in the baseline, in the layers that are judged.
+        known_dead: Dead units that were dead there.
+        untold_dead: Dead units of which the baseline does not tell: no sample reached the unit there, or no layer of it
+            is known to be the unit's layer.
+        renamed: Layers that were matched to a layer of another name.
+        unmatched: Layers that no layer of the baseline is known to be.
+        gone: Layers of the baseline that no layer of this model is known to be.
     """
 
     new_dead: int
     known_dead: int
+    untold_dead: int = 0
+    renamed: tuple[Renamed, ...] = ()
     unmatched: tuple[Place, ...]
     gone: tuple[Place, ...]
 
@@ -161,14 +176,19 @@ class Gate(Record, frozen=True, kw_only=True):
         outcome: The word.
         reasons: Why it is inconclusive, if it is.
         breaches: The limits that were broken.
+        undecided: Rules whose limit is kept or broken by layers in doubt: the axis of their units is assumed, or the
+            baseline does not tell of them.
         waived: What each waiver left out.
         against: What the baseline has to do with it; None without one.
         remarks: What to know of how it was judged.
+        rules: Version of the rules that it was judged by.
     """
 
     outcome: Outcome
     reasons: tuple[str, ...] = ()
     breaches: tuple[Breach, ...] = ()
+    undecided: tuple[str, ...] = ()
     waived: tuple[Waived, ...] = ()
     against: Against | None = None
     remarks: tuple[str, ...] = ()
+    rules: int = GATE_RULES

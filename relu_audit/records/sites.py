@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from relu_audit.records.base import Record, share
 from relu_audit.records.causes import Causes
 from relu_audit.records.costs import Tied
+from relu_audit.records.run import Known
 
 LISTING_SCHEMA = "relu-audit/sites/1"
 
@@ -45,6 +48,11 @@ class Site(Place, frozen=True, kw_only=True):
         assumed: True where the unit axis could not be derived and the documented fallback was used.
         weight: Name of the initializer whose output axis the units are; None where there is none.
         implicit: Why the value is rectified, where no activation of the file says so; None where one does.
+        counted_as: ``negated`` where what is counted is the opposite of the output, as behind ``Min(x, 0)``, whose
+            units fire below zero; ``magnitude`` where it is the output's distance from zero, as behind HardSwish,
+            whose units fire on both sides of it. Left out where the output is counted as it is.
+        not_rectified: Units that the operator does not hold at zero: those of a PReLU whose slope is not zero, say.
+            They are counted, and never dead or rare. Left out where there are none.
     """
 
     tensors: tuple[str, ...]
@@ -55,6 +63,13 @@ class Site(Place, frozen=True, kw_only=True):
     assumed: bool
     weight: str | None
     implicit: str | None = None
+    counted_as: Literal["negated", "magnitude"] | UnsetType = UNSET
+    not_rectified: tuple[int, ...] | UnsetType = UNSET
+
+    @property
+    def exempt(self) -> tuple[int, ...]:
+        """Units that are not rectified."""
+        return self.not_rectified or ()
 
 
 class ListedSite(Site, frozen=True, kw_only=True):
@@ -75,6 +90,8 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     Attributes:
         units: Number of units.
         samples: Samples that reached the site. For a site with ``per_run`` set: runs of the model.
+        distinct: How many of them, at most, differ from each other in an input that reaches a rectifier; None in files
+            of earlier versions.
         positions: Positions seen per unit, over all samples (pixels or tokens; 1 per sample for a plain vector).
         per_run: True where the batch axis does not survive to the site and the model's fixed batch size forbids
             feeding one sample at a time: a "sample" is then one run of the whole batch.
@@ -82,22 +99,30 @@ class SiteAudit(Site, frozen=True, kw_only=True):
         fired_positions: Positions at which the unit was positive; the complement of APoZ
             (Hu et al. 2016, arXiv:1607.03250, eq. 1) is ``fired_positions / positions``.
         first_fired: Index of the first sample in which the unit fired; None if it never did.
-        mean: Mean output over all positions, to six significant digits; None where there is none to give.
+        mean: Mean output over all positions, to six significant digits; None where there is none to give. Like
+            ``peak`` and ``trough``, it is of the output as it is counted (``counted_as``).
         peak: Largest output; None if the unit was never reached or not finite.
         trough: Smallest output; None likewise.
-        pre_peak: Largest pre-activation, that is, the rectifier's input; None if not observed or not finite.
-        dead: Units whose output was never positive.
+        pre_peak: Largest pre-activation, that is, the rectifier's input; its opposite, or its distance from zero, where
+            that is what has to be large for the unit to fire; None if not observed or not finite.
+        dead: Units whose output was never positive, except those that are not rectified.
         rare: Units that fired in fewer samples than the policy's share of them.
         always_on: Units positive at every position of every sample.
         constant: Units with one and the same non-zero value everywhere.
         faulty: Units in which NaN or infinity was seen.
         unseen: Units that no sample reached.
+        weight_sha256: Hash of the element type, shape and bytes of ``weight`` as it was run. None where there is no
+            weight, where all its elements are equal, and in audits of earlier versions.
+        weight_signs: Hash of the shape and of the signs of the first 65,536 elements, which are the same where an
+            exporter rounded the weight otherwise. None also where fewer than 16 elements have one of the signs. By
+            both hashes an audit of another export knows a layer that has another name there.
         causes: Why the dead ones are; None if there are none.
         tied: What is tied up in the dead ones; None if there are none.
     """
 
     units: int
     samples: int
+    distinct: int | None = None
     positions: int
     per_run: bool
     fired_samples: tuple[int, ...]
@@ -113,8 +138,15 @@ class SiteAudit(Site, frozen=True, kw_only=True):
     constant: tuple[int, ...]
     faulty: tuple[int, ...]
     unseen: tuple[int, ...]
+    weight_sha256: str | None = None
+    weight_signs: str | None = None
     causes: Causes | None = None
     tied: Tied | None = None
+
+    @property
+    def evidence(self) -> int:
+        """Samples that the silence of a unit rests on: copies of a sample say nothing new."""
+        return self.samples if self.distinct is None else min(self.samples, self.distinct)
 
     @property
     def observed_units(self) -> int:
@@ -168,6 +200,20 @@ class Skipped(Place, frozen=True, kw_only=True):
     detail: str
 
 
+class ListedInput(Record, frozen=True, kw_only=True):
+    """An input of a model.
+
+    Attributes:
+        name: The graph input.
+        shape: Its axis sizes: a number, a symbol, or None for an open one; None without a rank.
+        axis: The axis that holds samples; None where the whole array belongs to every sample.
+    """
+
+    name: str
+    shape: tuple[int | str | None, ...] | None
+    axis: int | None
+
+
 class Listing(Record, frozen=True, kw_only=True):
     """Everything in a model that rectifies, stays alive or could not be told, from the file alone.
 
@@ -176,6 +222,9 @@ class Listing(Record, frozen=True, kw_only=True):
         tool: Name and version of the program that wrote it.
         model: The model's file name.
         notes: Remarks on how it was read.
+        inputs: The inputs to feed, and which axis of each holds samples.
+        known: How that is known, as in an audit's data; ``feeds`` where the rows of a run change each other.
+        detail: What stands against a proof, with the node.
         sites: The rectifiers that an audit would observe, in graph order.
         alive: Activations that pass a gradient on both sides.
         skipped: What rectifies, or may, and would not be observed.
@@ -185,6 +234,9 @@ class Listing(Record, frozen=True, kw_only=True):
     tool: str
     model: str
     notes: tuple[str, ...]
+    inputs: tuple[ListedInput, ...] = ()
+    known: Known = "proved"
+    detail: str = ""
     sites: tuple[ListedSite, ...]
     alive: tuple[Alive, ...]
     skipped: tuple[Skipped, ...]

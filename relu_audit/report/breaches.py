@@ -55,6 +55,8 @@ def against(audit: Audit) -> str:
     found, before = audit.gate.against, audit.baseline
     source = f"{one_line(before.source)} ({one_line(before.model)}, {count(before.samples)} samples)"
     units = f"{count(found.new_dead)} units newly dead, {count(found.known_dead)} dead there too"
+    if found.untold_dead:
+        units += f", {count(found.untold_dead)} of which it does not tell"
     return f"against the baseline {source}: {units}"
 
 
@@ -106,10 +108,10 @@ class Kept:
 
 
 def kept(audit: Audit) -> Iterator[Kept]:
-    """The limits that are set and were not breached, in the order of the rules; none on units that there are not."""
+    """The limits that are set and were kept, in the order of the rules; none on units that there are not."""
     if not audit.policy.gated:
         return
-    broken = {breach.rule for breach in audit.gate.breaches}
+    broken = {*(breach.rule for breach in audit.gate.breaches), *audit.gate.undecided}
     judged = [place for place in (*audit.sites, *audit.skipped) if waiver_of(audit, place) is None]
     for rule in RULES:
         if rule.name not in broken:

@@ -140,7 +140,7 @@ def _cells(layer: Layer, all_samples: int) -> Cells:
         ranks=tuple(number for one in measured for number in (one.least, one.greatest, one.shift)),
         held=held,
         below=below,
-        bound=bound(rate_below(site.samples)),
+        bound=bound(rate_below(site.evidence)),
     )
 
 

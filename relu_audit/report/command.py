@@ -29,6 +29,10 @@ def _options(audit: Audit) -> Iterator[str]:
     for site in audit.sites:
         if site.axis_from == "given by --unit-axis" and site.unit_axis is not None:
             yield f"--unit-axis={site.tensor}={site.unit_axis}"
+    if audit.data.known == "stated":
+        yield from (f"--batch-axis={one.name}={one.axis}" for one in audit.data.inputs if one.axis is not None)
+    if audit.data.known == "feeds":
+        yield "--samples=feeds"
     if not audit.data.synthetic and audit.data.samples:
         yield f"--limit={audit.data.samples}"
     if audit.runtime.provider != "CPUExecutionProvider":

@@ -13,7 +13,7 @@ from relu_audit.errors import one_line
 from relu_audit.records import Comparison, LayerChange, Place, Side, Unmatched
 from relu_audit.report.json import compact
 from relu_audit.report.names import short
-from relu_audit.report.numbers import count, enumerated, percent
+from relu_audit.report.numbers import count, enumerated, percent, plural
 
 MOST_RUNS = 20
 """Runs of indices that are printed of each list; the JSON has all."""
@@ -22,7 +22,7 @@ MOST_LAYERS = 20
 """Layers whose changed units are printed by index."""
 
 MOST_UNMATCHED = 20
-"""Layers of only one audit that are printed."""
+"""Layers of only one audit that are printed, and layers with two names."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,18 @@ COLUMNS = (
     Column("mended", "recovered", seldom=True),
     Column("still_faulty", "stayed faulty", seldom=True),
     Column("untold", "not reached", seldom=True),
+    Column("undecided", "undecided", seldom=True),
 )
 
-NEWS = ("died", "revived", "broke", "mended")
+_STYLES = {
+    "better": "bold green",
+    "worse": "bold red",
+    "mixed": "bold yellow",
+    "unchanged": "bold",
+    "inconclusive": "bold yellow",
+}
+
+NEWS = ("died", "revived", "broke", "mended", "undecided")
 """Lists that are worth their indices."""
 
 
@@ -76,10 +85,12 @@ def about(side: Side) -> str:
 
 
 def word(found: Comparison) -> str:
-    """What it comes to, in a sentence."""
+    """What became of the units, in a sentence without its end."""
+    if not found.layers:
+        return "no layer is in both"
     parts = [f"{count(found.total(one.name))} {one.title}" for one in shown(found) if not one.seldom]
     parts += [f"{count(found.total(one.name))} {one.title}" for one in shown(found) if one.seldom]
-    return f"{', '.join(parts)}, in {count(len(found.layers))} layers that both have"
+    return f"{', '.join(parts)}, in {plural(len(found.layers), 'layer', 'layers')} that both have"
 
 
 def apart(one: Unmatched, kind: str) -> str:
@@ -88,6 +99,14 @@ def apart(one: Unmatched, kind: str) -> str:
     return (
         f"{kind}: {short(place_name(one))} ({one_line(one.op)}, {count(one.units)} units, {count(one.dead)} dead{was})"
     )
+
+
+def renamed(found: Comparison, most: int = MOST_UNMATCHED) -> list[str]:
+    """Layers that have another name in each audit, in words."""
+    layers = found.renamed
+    lines = [f"renamed: {short(place_name(one))} was {short(place_name(one.was))} (same {one.by})" for one in layers]
+    more = len(lines) - most
+    return [*lines[:most], f"renamed: {count(more)} more; the JSON lists them"] if more > 0 else lines
 
 
 def unmatched(found: Comparison, most: int = MOST_UNMATCHED) -> list[str]:
@@ -105,10 +124,12 @@ def render(found: Comparison) -> RenderableType:
     parts: list[RenderableType] = [Text(f"old: {about(found.old)}"), Text(f"new: {about(found.new)}")]
     if found.layers:
         parts += [_table(found, shown(found)), *_indices(found)]
+    parts += [Text(line) for line in renamed(found)]
     parts += [Text(line, style="yellow") for line in unmatched(found)]
     parts += [Text(f"note: {one_line(remark)}", style="yellow") for remark in found.remarks]
-    verdict = Text(word(found) if found.layers else "no layer is in both")
-    verdict.stylize("bold red" if found.worse else "bold")
+    verdict = Text(f"{found.outcome}: {word(found)}", style=_STYLES[found.outcome])
+    for reason in found.reasons:
+        verdict.append(f"\n  because {one_line(reason)}")
     return Group(*parts, verdict)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relu_audit.records import Comparison, LayerChange, Side, Unmatched
+from relu_audit.records import Comparison, LayerChange, Renamed, Side, Unmatched
 from relu_audit.report.comparison import COLUMNS, NEWS, about, shown, word
 from relu_audit.report.numbers import listed
 from relu_audit.report.page import render
@@ -15,6 +16,15 @@ STYLES = ("page.css",)
 
 SCRIPTS = ("copy.js", "tables.js", "paper.js")
 """Files of ``templates/`` that become the page's inline scripts."""
+
+SIGNS = {
+    "better": "passed",
+    "worse": "failed",
+    "mixed": "inconclusive",
+    "unchanged": "passed",
+    "inconclusive": "inconclusive",
+}
+"""The gate's word whose sign and colour an outcome has."""
 
 MOST_RUNS = 200
 """Runs of indices that a layer lists of each kind."""
@@ -44,6 +54,7 @@ class Row:
 
     depth: int
     layer: LayerChange
+    renamed: Renamed | None
     numbers: tuple[int, ...]
     units: tuple[Units, ...]
 
@@ -72,9 +83,10 @@ def write(found: Comparison) -> str:
         SCRIPTS,
         found=found,
         word=word(found),
+        sign=SIGNS[found.outcome],
         sides=tuple((name, side, about(side)) for name, side in _sides(found)),
         columns=shown(found),
-        rows=tuple(_row(found, depth, layer) for depth, layer in enumerate(found.layers, 1)),
+        rows=tuple(_rows(found)),
         totals=tuple(found.total(column.name) for column in shown(found)),
         bar=_bar(found),
         alone=_alone(found),
@@ -89,21 +101,27 @@ def _alone(found: Comparison) -> tuple[tuple[str, Unmatched], ...]:
     return (*(("new", one) for one in found.added), *(("old", one) for one in found.removed))
 
 
-def _row(found: Comparison, depth: int, layer: LayerChange) -> Row:
+def _rows(found: Comparison) -> Iterator[Row]:
+    names = {(one.scope, one.tensor): one for one in found.renamed}
+    for depth, layer in enumerate(found.layers, 1):
+        yield _row(found, depth, layer, names.get((layer.scope, layer.tensor)))
+
+
+def _row(found: Comparison, depth: int, layer: LayerChange, renamed: Renamed | None) -> Row:
     numbers = tuple(len(getattr(layer, column.name)) for column in shown(found))
     units = [
         Units(column.title, len(indices), *listed(indices, MOST_RUNS))
         for column in COLUMNS
         if column.name in NEWS and (indices := getattr(layer, column.name))
     ]
-    return Row(depth, layer, numbers, tuple(units))
+    return Row(depth, layer, renamed, numbers, tuple(units))
 
 
 def _bar(found: Comparison) -> tuple[Part, ...]:
     """All units that both have: fired in both, revived, anything else, stayed dead, died."""
     total = sum(layer.units for layer in found.layers)
     dead, died, revived = (found.total(name) for name in ("stayed", "died", "revived"))
-    others = sum(found.total(name) for name in ("broke", "mended", "still_faulty", "untold"))
+    others = sum(found.total(name) for name in ("broke", "mended", "still_faulty", "untold", "undecided"))
     numbers: tuple[tuple[Kind, str, int], ...] = (
         ("active", "fired in both", total - dead - died - revived - others),
         ("rare", "revived", revived),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from relu_audit.records import Comparison, LayerChange
-from relu_audit.report.comparison import COLUMNS, NEWS, Column, changed, place_name, shown, unmatched, word
+from relu_audit.report.comparison import COLUMNS, NEWS, Column, changed, place_name, renamed, shown, unmatched, word
 from relu_audit.report.comparison import about as about_side
 from relu_audit.report.markdown import MOST_BYTES, OPEN_LAYERS, bullets, code, prose, row
 from relu_audit.report.numbers import count, enumerated
@@ -13,15 +13,18 @@ from relu_audit.report.numbers import count, enumerated
 MOST_RUNS = 20
 """Runs of indices that are listed of each list of a layer."""
 
+_SIGNS = {"better": "✅", "worse": "❌", "mixed": "⚠️", "unchanged": "✅", "inconclusive": "⚠️"}
+
 
 def write(found: Comparison) -> str:
     """The comparison as Markdown, below the size that a job's summary may have."""
-    sign = "❌ **Worse**" if found.worse else "✅ **Not worse**" if found.told else "⚠️ **Nothing to compare**"
     parts = [
         f"### relu-audit: {code(found.old.model)} → {code(found.new.model)}",
         bullets([f"old: {prose(about_side(found.old))}", f"new: {prose(about_side(found.new))}"]),
-        f"{sign}: {word(found)}." if found.layers else "No layer is in both.",
+        f"{_SIGNS[found.outcome]} **{found.outcome.capitalize()}**: {word(found)}.",
     ]
+    if found.reasons:
+        parts.append(bullets([f"because {prose(reason)}" for reason in found.reasons]))
     news = changed(found)
     if news:
         parts.append(_table(found, news))
@@ -31,7 +34,7 @@ def write(found: Comparison) -> str:
     if news:
         listed = bullets([_indices(layer) for layer in news])
         parts.append(f"<details>\n<summary>Which units</summary>\n\n{listed}\n\n</details>")
-    remarks = [*unmatched(found), *(f"note: {remark}" for remark in found.remarks)]
+    remarks = [*renamed(found), *unmatched(found), *(f"note: {remark}" for remark in found.remarks)]
     if remarks:
         parts.append(bullets(list(map(prose, remarks))))
     return "\n\n".join(parts) + "\n"

@@ -139,7 +139,7 @@ def _word(audit: Audit, whole: Silence) -> str:
     silent, ahead = whole.after[-1], whole.ahead
     if audit.data.synthetic:
         return "No: it is made up."
-    if audit.data.samples < audit.policy.min_samples:
+    if audit.data.evidence < audit.policy.min_samples:
         return "No: there is too little of it."
     if ahead is None:
         return "Yes: every unit that could be judged has fired."
@@ -192,7 +192,7 @@ class Evidence:
 def evidence(layers: Iterable[Layer]) -> tuple[Evidence, ...]:
     """What is known of the dead units of each layer that has some, and of the faintest that live."""
     return tuple(
-        Evidence(layer, rate_below(layer.site.samples), _nearest(layer.site), _faintest(layer.site))
+        Evidence(layer, rate_below(layer.site.evidence), _nearest(layer.site), _faintest(layer.site))
         for layer in layers
         if layer.site.dead
     )

@@ -153,7 +153,7 @@ def _of_site(audit: Audit, site: SiteAudit) -> Iterator[Finding]:
 def silent(site: SiteAudit) -> str:
     """How many units are dead and how sure that is."""
     kind = "runs" if site.per_run else "samples"
-    sure = "" if site.per_run else f"; their firing rate is below {bound(rate_below(site.samples))} at 95 % confidence"
+    sure = "" if site.per_run else f"; their firing rate is below {bound(rate_below(site.evidence))} at 95 % confidence"
     part = f"{count(len(site.dead))} of {count(site.observed_units)} units ({percent(site.dead_fraction)})"
     return f"{part} were silent in all {count(site.samples)} {kind}{sure}"
 

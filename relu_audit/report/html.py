@@ -16,6 +16,7 @@ from relu_audit.report.command import command
 from relu_audit.report.enough import enough, evidence
 from relu_audit.report.page import asset, environment, printable, render
 from relu_audit.report.roll import roll
+from relu_audit.report.samples import samples_in_words
 
 STYLES = ("page.css",)
 """Files of ``templates/`` that become the page's inline style sheets."""
@@ -44,6 +45,7 @@ def write(audit: Audit) -> str:
         roll=roll(layers),
         advice=advice(audit, told),
         command=command(audit),
+        samples_are=samples_in_words(audit.data),
     )
 
 

@@ -13,7 +13,7 @@ from relu_audit.errors import RecordError
 from relu_audit.judge.evidence import rate_below
 from relu_audit.judge.gate import gate
 from relu_audit.judge.verdict import judged
-from relu_audit.records import CAUSES, SCHEMA, Audit, Record, SiteAudit, Summary
+from relu_audit.records import CAUSES, GATE_RULES, SCHEMA, Audit, Gate, Record, SiteAudit, Summary
 
 
 class SiteDocument(SiteAudit, frozen=True, kw_only=True):
@@ -21,8 +21,8 @@ class SiteDocument(SiteAudit, frozen=True, kw_only=True):
 
     Attributes:
         dead_fraction: Dead share of the observed units, 0 to 1; null if none was observed.
-        dead_rate_below: A dead unit's firing rate lies below this at 95 % confidence (1 - 0.05^(1/samples)); null if
-            no unit is dead.
+        dead_rate_below: A dead unit's firing rate lies below this at 95 % confidence (1 - 0.05^(1/n), n distinct
+            samples); null if no unit is dead.
     """
 
     dead_fraction: float | None  # pyright: ignore[reportIncompatibleMethodOverride] - computed there, written here
@@ -57,7 +57,7 @@ def _on_one_line(match: re.Match[str]) -> str:
 
 
 def load(source: str | bytes | os.PathLike[str]) -> Audit:
-    """Read an audit that :func:`write` wrote.
+    """Read an audit that :func:`write` wrote. A gate that judged by the rules of another version judges anew.
 
     Args:
         source: Path of the file, or its contents as bytes.
@@ -68,10 +68,10 @@ def load(source: str | bytes | os.PathLike[str]) -> Audit:
     """
     text, name = _text(source)
     try:
-        version = msgspec.json.decode(text, type=_Version).schema
-        if version != SCHEMA:
+        head = msgspec.json.decode(text, type=_Head)
+        if head.schema != SCHEMA:
             raise RecordError(
-                f"{name} has the format '{version}'; this program reads '{SCHEMA}'",
+                f"{name} has the format '{head.schema}'; this program reads '{SCHEMA}'",
                 slug="audit-schema",
                 hint="Read it with the version of relu-audit that wrote it.",
             )
@@ -81,13 +81,14 @@ def load(source: str | bytes | os.PathLike[str]) -> Audit:
             f"{name} is not an audit: {error}", slug="audit-unreadable", hint="Write one with relu-audit --json FILE."
         ) from error
     audit = _plain(document)
-    if not _follows(audit) or _document(audit) != document:
+    judged_alike = head.gate.rules == GATE_RULES
+    if not _follows(audit, judged_alike) or _document(audit) != document:
         raise RecordError(
             f"{name} says things that do not follow from its own counts",
             slug="audit-inconsistent",
             hint="It was edited by hand or damaged. Run the audit again.",
         )
-    return audit
+    return audit if judged_alike else msgspec.structs.replace(audit, gate=_gate(audit))
 
 
 def schema() -> str:
@@ -97,11 +98,13 @@ def schema() -> str:
     return msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=2).decode() + "\n"
 
 
-def _follows(audit: Audit) -> bool:
-    """Whether everything in the record follows from its counts."""
-    return all(_site_follows(site, audit) for site in audit.sites) and audit.gate == gate(
-        audit.policy, audit.data, audit.sites, audit.skipped, partial=audit.partial, baseline=audit.baseline
-    )
+def _follows(audit: Audit, judged_alike: bool) -> bool:
+    """Whether everything in the record follows from its counts; the gate's word, if it judged by today's rules."""
+    return all(_site_follows(site, audit) for site in audit.sites) and (not judged_alike or audit.gate == _gate(audit))
+
+
+def _gate(audit: Audit) -> Gate:
+    return gate(audit.policy, audit.data, audit.sites, audit.skipped, partial=audit.partial, baseline=audit.baseline)
 
 
 def _site_follows(site: SiteAudit, audit: Audit) -> bool:
@@ -117,6 +120,7 @@ def _site_follows(site: SiteAudit, audit: Audit) -> bool:
         and (site.per_run or all(p >= s for p, s in zip(site.fired_positions, site.fired_samples, strict=True)))
         and all(a is None or b is None or a <= b for a, b in zip(site.trough, site.peak, strict=True))
         and site.tensors[:1] == (site.tensor,)
+        and list(site.exempt) == sorted({*site.exempt} & {*range(site.units)})
         and _causes_follow(site)
         and site.samples <= audit.data.samples
         and judged(site, audit.policy) == site
@@ -136,8 +140,13 @@ def _causes_follow(site: SiteAudit) -> bool:
     )
 
 
-class _Version(msgspec.Struct):
+class _Judged(msgspec.Struct, frozen=True):
+    rules: int = 1
+
+
+class _Head(msgspec.Struct):
     schema: str
+    gate: _Judged = _Judged()
 
 
 def _document(audit: Audit) -> Document:
@@ -145,7 +154,7 @@ def _document(audit: Audit) -> Document:
         SiteDocument(
             **_fields(site, SiteAudit),
             dead_fraction=site.dead_fraction,
-            dead_rate_below=rate_below(site.samples) if site.dead else None,
+            dead_rate_below=rate_below(site.evidence) if site.dead else None,
         )
         for site in audit.sites
     )

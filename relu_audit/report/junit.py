@@ -19,6 +19,7 @@ from relu_audit.records import STATUSES, Audit, SiteAudit, Waiver
 from relu_audit.report.breaches import against, waiver_of, why_waived
 from relu_audit.report.findings import Finding, findings, layer_name, reasons
 from relu_audit.report.numbers import count, enumerated, percent
+from relu_audit.report.samples import samples_in_words
 
 MOST_RUNS = 200
 """Runs of dead indices that a layer's case lists."""
@@ -68,6 +69,8 @@ def _properties(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "model.sha256", audit.model.sha256
     yield "data.sha256", audit.data.sha256
     yield "samples", str(audit.data.samples)
+    yield "samples.distinct", str(audit.data.evidence)
+    yield "samples.are", samples_in_words(audit.data)
     yield "gate", audit.gate.outcome
     if audit.baseline is not None:
         yield "baseline", audit.baseline.source

@@ -11,6 +11,7 @@ from relu_audit.errors import one_line
 from relu_audit.records import ListedSite, Listing
 from relu_audit.report.names import short
 from relu_audit.report.numbers import count
+from relu_audit.report.samples import inputs_in_words
 
 
 def write(listing: Listing) -> str:
@@ -23,6 +24,7 @@ def render(listing: Listing) -> RenderableType:
     if not (listing.sites or listing.alive or listing.skipped):
         return Text(f"{one_line(listing.model)} has no rectifier and no other activation that is known here.")
     parts: list[RenderableType] = [_heading(listing)]
+    parts += [Text(line) for line in inputs_in_words(listing.inputs, listing.known, listing.detail)]
     if listing.sites:
         parts.append(_table(listing))
     reasons = dict.fromkeys(site.implicit for site in listing.sites if site.implicit)

@@ -19,6 +19,7 @@ from relu_audit.report.findings import layer_name, reasons
 from relu_audit.report.names import short
 from relu_audit.report.numbers import bound, count, percent
 from relu_audit.report.prospect import given_back
+from relu_audit.report.samples import samples_in_words
 
 OPEN_LAYERS = 20
 """A table of more layers than this is folded away, and the layers with the largest dead shares stand open."""
@@ -95,12 +96,13 @@ def _heading(audit: Audit) -> str:
     kind = "made-up " if audit.data.synthetic else ""
     cut = ", interrupted" if audit.partial else ""
     samples = f"{count(audit.data.samples)} {kind}samples"
-    return f"### relu-audit: {code(audit.model.name)}\n\non {samples} of {code(audit.data.source)}{cut}"
+    told = f" ({prose(samples_in_words(audit.data))})" if audit.data.samples else ""
+    return f"### relu-audit: {code(audit.model.name)}\n\non {samples} of {code(audit.data.source)}{cut}{told}"
 
 
 def _gate(audit: Audit) -> Iterator[str]:
     dead = f"{count(audit.dead)} of {count(audit.units)} units are dead ({percent(audit.dead_fraction)})"
-    fewest = min((site.samples for site in audit.sites if site.dead), default=None)
+    fewest = min((site.evidence for site in audit.sites if site.dead), default=None)
     sure = f"; a dead unit's firing rate is below {bound(rate_below(fewest))} at 95 % confidence" if fewest else ""
     yield f"{_WORDS[audit.gate.outcome]}: {dead}{sure}."
     lines = [f"because {prose(reason)}" for reason in reasons(audit)]

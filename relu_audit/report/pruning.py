@@ -37,6 +37,7 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     parts += [Text(line) for line in _no_longer_fed(plan)]
     parts += [Text(line) for line in _checks(record.verification)]
     parts.append(Text(f"Premise: {record.premise}."))
+    parts += [Text(f"note: {one_line(note)}", style="yellow") for note in plan.notes]
     if record.data.synthetic:
         parts.append(Text("note: that data is made up; on real inputs the cut units may not be silent", style="yellow"))
     return Group(*parts)
@@ -154,6 +155,7 @@ def rounding(verification: Verification) -> Iterator[str]:
 
 INPUTS = {
     "calibration": "the calibration data",
+    "alone": "samples of it, each run alone",
     "random": "random inputs on which the cut units are silent",
     "held": "random inputs with the units relied on held silent",
     "woken": "the same with all dead units that stay woken",

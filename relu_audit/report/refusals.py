@@ -57,6 +57,11 @@ EXPLAINED: Mapping[str, Explanation] = {
         "with another number, and no bias can stand in for that.",
         "It can go if nothing is padded, or if the constant is zero: no bias or shift after the unit.",
     ),
+    "zero-divisor": Explanation(
+        "Its channel is zero, and the model divides the channel by a value that may be zero too, as the sum of a mask "
+        "may. 0 / 0 is NaN, and what reads the channel is NaN then.",
+        "Give the divisor a lower bound in the model, such as Max or Clip with a positive constant.",
+    ),
     "not-by-structure": Explanation(
         "It showed one value on all data, but the graph does not say that it can have no other.",
         "If you know that it cannot, write the constant into the model and prune again.",
@@ -66,6 +71,14 @@ EXPLAINED: Mapping[str, Explanation] = {
         "Export with standard operators where there is a choice, or report the operator.",
     ),
     "unknown-move": Explanation("It meets an operator that moves data, and could not be traced.", _STATIC),
+    "sequence": Explanation(
+        "It goes into a sequence, an optional value or a map, or comes out of one; whatever these touch stays.",
+        "Export the model without sequences where there is a choice: Split and Concat in place of SplitToSequence.",
+    ),
+    "empty": Explanation(
+        "It meets a value that has no entries, as behind a layer without units.",
+        "Take the layer without units out of the architecture.",
+    ),
     "combined-axis": Explanation(
         "An operator folds, blends or compares the entries along its axis, so that none of them can be left out.", _NONE
     ),

@@ -54,5 +54,5 @@ def _rows(layer: Layer) -> Iterator[Row]:
             pre_peak=site.pre_peak[unit],
             cause=in_words(why.get(unit, 0)),
             margin=margin.get(unit),
-            bound=rate_below(site.samples),
+            bound=rate_below(site.evidence),
         )

@@ -18,6 +18,7 @@ from relu_audit.records import Audit, SiteAudit, Skipped
 from relu_audit.report.breaches import against
 from relu_audit.report.findings import RULES, Finding, findings, layer_name, rule
 from relu_audit.report.names import short
+from relu_audit.report.samples import samples_in_words
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -61,6 +62,8 @@ def _about(audit: Audit) -> dict[str, Any]:
         "data": one_line(audit.data.source),
         "dataSha256": one_line(audit.data.sha256),
         "samples": audit.data.samples,
+        "distinctSamples": audit.data.evidence,
+        "samplesAre": samples_in_words(audit.data),
         "units": audit.units,
         "dead": audit.dead,
         "deadFraction": audit.dead_fraction,

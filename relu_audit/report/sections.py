@@ -226,7 +226,7 @@ def verdict(audit: Audit, layers: Sequence[Layer]) -> Verdict:
         others_faulty=len(faulty[WORST:]),
         unseen=tuple(unseen[:WORST]),
         others_unseen=len(unseen[WORST:]),
-        rate_below=rate_below(audit.data.samples),
+        rate_below=rate_below(audit.data.evidence),
         confidence=limit(CONFIDENCE),
         trend=trend(audit.sites),
         fewer=sum(bool(site.dead) and (site.per_run or site.samples < audit.data.samples) for site in audit.sites),

@@ -14,6 +14,7 @@ from relu_audit.report.causes import why
 from relu_audit.report.names import short
 from relu_audit.report.numbers import bound, count, percent, plural
 from relu_audit.report.prospect import given_back
+from relu_audit.report.samples import few_in_words, samples_in_words
 
 _OUTCOME = {
     "passed": ("PASSED", "bold green"),
@@ -57,7 +58,8 @@ def _heading(audit: Audit) -> Text:
     kind = "made-up " if audit.data.synthetic else ""
     cut = " before it was interrupted" if audit.partial else ""
     model, data = one_line(audit.model.name), one_line(audit.data.source)
-    return Text(f"{model} on {count(audit.data.samples)} {kind}samples of {data}{cut}")
+    told = f"\nsamples: {samples_in_words(audit.data)}" if audit.data.samples else ""
+    return Text(f"{model} on {count(audit.data.samples)} {kind}samples of {data}{cut}{told}")
 
 
 def _table(audit: Audit) -> Table:
@@ -106,7 +108,7 @@ def _name(site: SiteAudit) -> Text:
 
 
 def _evidence(audit: Audit) -> Text:
-    fewest = min((site.samples for site in audit.sites if site.dead), default=None)
+    fewest = min((site.evidence for site in audit.sites if site.dead), default=None)
     if fewest is None:
         return Text("No unit that a sample reached was silent.")
     most = bound(rate_below(fewest))
@@ -114,7 +116,7 @@ def _evidence(audit: Audit) -> Text:
 
 
 def _remarks(audit: Audit) -> list[str]:
-    remarks = list(audit.notes)
+    remarks = list(filter(None, (*audit.notes, few_in_words(audit.data))))
     if audit.data.synthetic:
         remarks.append("the data is made up: what it shows of dead units says nothing about real inputs")
     assumed = sum(site.assumed for site in audit.sites)

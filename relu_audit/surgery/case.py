@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
-from relu_audit.graph.inputs import GraphInput, graph_inputs
+from relu_audit.errors import ModelError
+from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
+from relu_audit.graph.training import drawing, learning
+from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.session import Engine
 from relu_audit.records import Audit
@@ -43,6 +46,8 @@ class Case:
         engine: What runs it.
         inputs: What it is fed.
         data: Calibration data, unless there is none.
+        in_feeds: Whether that data came as feeds.
+        drawn: First results of the nodes that draw random numbers.
         samples: Feeds of that data, to be tried first.
     """
 
@@ -59,6 +64,8 @@ class Case:
     engine: Engine
     inputs: Sequence[GraphInput]
     data: Dataset | None
+    in_feeds: bool
+    drawn: tuple[str, ...]
     samples: tuple[Feeds, ...]
 
     def survey(self, silent: Sequence[Silent]) -> Ground:
@@ -110,21 +117,26 @@ def open_case(
         spared: Rectified tensors that must not be touched.
 
     Raises:
-        UsageError: ``audit-mismatch``, or ``map-result`` for a result that is no tensor.
+        UsageError: ``audit-mismatch``.
+        ModelError: ``training-mode`` for a model that computes with the statistics of its batch.
         AuditError: As :func:`relu_audit.audit`.
     """
     checkpoint = open_checkpoint(model)
     checkpoint.check_audited(audit.model)
-    checkpoint.check_whole()
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint)
+    _refuse_learning(network)
     listed = unlist(network.model)
+    engine = able(network.model, network.folder, engine)
+    _note_changes(network, checkpoint, engine)
     initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network, {one.name: one.axis for one in audit.data.inputs})
+    check_inputs([one for one in inputs if not one.optional])
     census = locate(network, inputs, unit_axes(audit.sites))
     network, shared = part(network)
-    dataset = None if data is None else Dataset(data, inputs, keys, limit)
+    given = None if data is None else Calibration(data, inputs)
+    dataset = None if given is None else Dataset(given, inputs, keys, limit)
     samples = () if dataset is None else (*_two(dataset), dataset.first_feed())
     return Case(
         audit=audit,
@@ -137,11 +149,28 @@ def open_case(
         outside=outside | {copy for copy, name in shared.copies.items() if name in outside},
         listed=listed,
         shared=shared,
-        engine=able(network.model, network.folder, engine),
+        engine=engine,
         inputs=inputs,
         data=dataset,
+        in_feeds=given is not None and given.came_in_feeds(inputs, keys or {}),
+        drawn=tuple(node.outputs[0].name or "" for node in drawing(network)),
         samples=samples,
     )
+
+
+def _refuse_learning(network: Network) -> None:
+    """Refuse a model that computes with the statistics of its batch: another batch may wake a silent unit.
+
+    Raises:
+        ModelError: ``training-mode``.
+    """
+    learns = learning(network)
+    if learns:
+        raise ModelError(
+            f"'{learns[0].outputs[0].name}' is computed with the statistics of each batch, as in training",
+            slug="training-mode",
+            hint="Which units are silent depends on how rows are put together. Export the model for inference.",
+        )
 
 
 def _two(dataset: Dataset) -> tuple[Feeds, ...]:
@@ -149,6 +178,15 @@ def _two(dataset: Dataset) -> tuple[Feeds, ...]:
     near = dataset.near()
     others = near.unlike(0) if near.count and not dataset.one_by_one else []
     return (near.feeds([0, others[0]]),) if others else ()
+
+
+def _note_changes(network: Network, checkpoint: Checkpoint, engine: Engine) -> None:
+    """Tell of what is done to the model beside what the plan says."""
+    if checkpoint.sparse:
+        what = "a sparse weight is" if checkpoint.sparse == 1 else f"{checkpoint.sparse} sparse weights are"
+        network.note(f"{what} written as dense, as all weights are")
+    for dtype in engine.carried:
+        network.note(f"{dtype.name.lower()} was computed in float32: {engine.provider} has no kernels for it")
 
 
 def _outside(model: ir.Model) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import onnx_ir as ir
 
 from relu_audit.graph.bodies import BRANCHES
+from relu_audit.graph.kinds import is_tensor
 from relu_audit.graph.parameters import CODES
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.surgery.combine import combine
@@ -33,6 +34,10 @@ def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
         node, law = step.node, ground.law(step.node)
         if bodies(node):
             _through_bodies(ground, facts, node)
+        elif not all(is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
+            facts.pin_node(node, "sequence", f"{named(node)} puts it into a sequence or takes it out of one")
+        elif any(_is_empty(ground, value) for value in (*node.inputs, *node.outputs)):
+            facts.pin_node(node, "empty", f"{named(node)} reads or makes a value without entries")
         elif law is not None and law.measures is not None:
             for value in node.outputs:
                 facts.pin_value(value, "shape", f"its size is read, {named(node)}")
@@ -52,6 +57,11 @@ def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
     for node, moved in contested:
         settle(facts, node, moved)
     return facts
+
+
+def _is_empty(ground: Ground, value: ir.Value | None) -> bool:
+    """Whether a computed value has an axis of length zero; empty constants say that there is nothing to say."""
+    return value is not None and 0 in (ground.atoms.shape(value) or ()) and ground.constant(value) is None
 
 
 def _is_constant(ground: Ground, node: ir.Node) -> bool:

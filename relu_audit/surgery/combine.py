@@ -11,7 +11,7 @@ import onnx_ir as ir
 from relu_audit.graph.nonzero import not_negative
 from relu_audit.surgery import signature
 from relu_audit.surgery.atoms import Atoms, Bools, Ints
-from relu_audit.surgery.facts import ALWAYS, Facts, Mix, named
+from relu_audit.surgery.facts import ALWAYS, Facts, Groups, Mix, Serving, named
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.laws import Joins, Law
 from relu_audit.surgery.signature import Place, Signature
@@ -41,7 +41,9 @@ def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
     summed = _first_axes(ground, facts, node, told)
     loose = {x for p in read.places for x in p.letters if x[0] != "~" and (not law.only or x in law.only)} - held
     for letter in sorted(loose & set(read.sizes)):
-        _link_letter(facts, read, letter, [p for p in read.places if letter in p.letters])
+        places = [p for p in read.places if letter in p.letters and p.size != 1]
+        if not _link_groups(ground, facts, read, letter, places):
+            _link_letter(facts, read, letter, places)
     _link_parameters(facts, node, law)
     _pin_within_groups(facts, read)
     free = {(p.value, p.axis) for p in read.places if loose.issuperset(p.letters)}
@@ -107,8 +109,6 @@ def _link_letter(facts: Facts, read: Signature, letter: str, places: Sequence[Pl
     size = read.sizes[letter]
     rows: list[Ints | None] = []
     for place in places:
-        if place.size == 1:
-            continue
         atoms = facts.atoms.along(place.value, place.axis)
         if atoms is None or len(place.letters) == 1:
             rows.append(atoms)
@@ -121,6 +121,32 @@ def _link_letter(facts: Facts, read: Signature, letter: str, places: Sequence[Pl
     rows = [row for row in rows if row is None or len(row) == size]
     for row in rows[1:]:
         facts.link(rows[0], row, read.node)
+
+
+def _link_groups(ground: Ground, facts: Facts, read: Signature, letter: str, places: Sequence[Place]) -> bool:
+    """Join the entries within groups one by one, so that each group may lose others; whether that can be written."""
+    grids = [facts.atoms.along(p.value, p.axis) for p in places if len(p.letters) > 1 and p.letters[-1] == letter]
+    serving = [_serving(ground, read, p) for p in places if len(p.letters) == 1]
+    known = [grid for grid in grids if grid is not None]
+    if not read.grouped() or read.by_group() or not known or len(known) < len(grids) or None in serving:
+        return False
+    entries = known[0].reshape(-1, read.sizes[letter])
+    for grid in known[1:]:
+        facts.link(known[0], grid, read.node)
+    for one in filter(None, serving):
+        facts.link(entries[0], facts.atoms.along(one.value, one.axis), read.node)
+    facts.groups.append(Groups(entries, tuple(filter(None, serving))))
+    return True
+
+
+def _serving(ground: Ground, read: Signature, place: Place) -> Serving | None:
+    """The constant that a place without groups is part of, if it can be cut by group."""
+    value, maker = place.value, place.value.producer()
+    by = next((p.axis for p in read.places if p.operand == place.operand and len(p.letters) > 1), None)
+    written = ground.constant(value) is not None and (maker is None or not maker.inputs)
+    if by is None or not written or len(list(value.uses())) > 1 or value.is_graph_output():
+        return None
+    return Serving(value, place.axis, by)
 
 
 def _pin_within_groups(facts: Facts, read: Signature) -> None:

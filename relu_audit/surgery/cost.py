@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 import onnx_ir as ir
 
+from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.parameters import held, parameters
-from relu_audit.records import Cost
+from relu_audit.records import Cost, DataInfo
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.ground import Ground
+from relu_audit.surgery.rehearsal import Feeds
 from relu_audit.surgery.signature import Place, Signature
 from relu_audit.surgery.solve import Solution
 
 Lengths = Mapping[tuple[ir.Value, int], int]
 
 
-def cost(ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
-    """Elements and bytes of the model as it stands, and the multiplications that stay.
+def cost(ground: Ground, facts: Facts, solution: Solution | None, samples: int) -> Cost:
+    """Elements and bytes of the model as it stands, and the multiplications of one sample that stay.
 
     A weight is multiplied once for every sample and position at which its operator reads the data; at every position of
     the result where that reads through windows, those that reach beyond the border included.
+
+    Args:
+        ground: The graph.
+        facts: Its facts.
+        solution: What goes; None for nothing.
+        samples: How many samples the rehearsal's feeds hold.
     """
     total = 0
     for read in facts.signatures.values():
@@ -30,8 +38,25 @@ def cost(ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
         if lengths is None:
             return size(ground.network.model)
         total += sum(_multiplications(ground, read, lengths))
-    samples = next((array.shape[:1] for array in ground.rehearsal.feeds.values()), ()) or (1,)
-    return msgspec.structs.replace(size(ground.network.model), multiply_adds=total // max(samples[0], 1))
+    return msgspec.structs.replace(size(ground.network.model), multiply_adds=total // samples)
+
+
+def samples_fed(inputs: Iterable[GraphInput], data: DataInfo, feeds: Feeds) -> int:
+    """How many samples one run is fed, as the audit counted them: a whole feed is one, whatever its axes hold.
+
+    Args:
+        inputs: The model's inputs.
+        data: How the audit fed them.
+        feeds: What is fed in the run.
+    """
+    axes = {one.name: one.batch_axis for one in inputs}
+    found = [1]
+    for one in data.inputs:
+        axis = axes.get(one.name)
+        if axis is not None and one.name in feeds and one.feeding != "repeated":
+            in_one = one.shape[1 + axis] if one.feeding == "rows" else 1
+            found.append(feeds[one.name].shape[axis] // max(in_one, 1))
+    return max(found)
 
 
 def _lengths(ground: Ground, read: Signature, solution: Solution | None) -> Lengths | None:

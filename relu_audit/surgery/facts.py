@@ -74,6 +74,34 @@ class Need:
     terms: Ints
 
 
+@dataclass(frozen=True)
+class Serving:
+    """A constant that has the same entries along an axis for every group.
+
+    Attributes:
+        value: The constant, which nothing else reads.
+        axis: The axis of the entries. Its atoms are those of the first group.
+        by: The axis along which the groups lie.
+    """
+
+    value: ir.Value
+    axis: int
+    by: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Entries of which every group has to keep as many as the others, be they the same ones or not.
+
+    Attributes:
+        entries: Their atoms: [group, entry].
+        serving: Constants that serve all groups: cut by group when they are written.
+    """
+
+    entries: Ints
+    serving: tuple[Serving, ...]
+
+
 @dataclass
 class Facts:
     """All that the nodes say.
@@ -88,6 +116,7 @@ class Facts:
         shuffles: Chains that only change an order, by their last node.
         picking: Nodes whose results may lack what their operands have.
         needs: What these pick.
+        groups: Entries that lie in groups of equal size.
     """
 
     atoms: Atoms
@@ -99,6 +128,7 @@ class Facts:
     shuffles: dict[ir.Node, Shuffle] = field(default_factory=dict)
     picking: frozenset[ir.Node] = frozenset()
     needs: list[Need] = field(default_factory=list)
+    groups: list[Groups] = field(default_factory=list)
 
     def link(self, left: Ints | None, right: Ints | None, node: ir.Node | None) -> None:
         """Join two rows of atoms one by one; where one side has none, the other cannot follow and is pinned."""

@@ -9,7 +9,9 @@ multiple of the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from relu_audit.errors import RunError
 from relu_audit.observe.session import Session
 from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.constants import SPREAD, Constants
-from relu_audit.surgery.facts import Facts, Mix
+from relu_audit.surgery.facts import Facts, Mix, named
 from relu_audit.surgery.fields import ALONE, Fields, fields
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.signature import Place
@@ -155,6 +157,7 @@ class Linear:
         made: The result's axis that the weight makes.
         dtype: What it computes in.
         border: Whether it reads beyond the edges of data whose size is open.
+        refused: Notes that the operator does not run.
     """
 
     session: Session
@@ -163,6 +166,7 @@ class Linear:
     made: int
     dtype: np.dtype[Any]
     border: bool
+    refused: Callable[[], None]
 
     @staticmethod
     def of(ground: Ground, facts: Facts, mix: Mix) -> Linear | None:
@@ -187,13 +191,16 @@ class Linear:
         batch = {x for p in places if p.operand == mix.operand and p.axis == 0 for x in p.letters}
         if not batch & letters and summed.axis:
             size[0] = 1
+        why = f"{named(mix.node)} does not run by itself, so no constants are folded into its bias or weights"
+        refused = partial(ground.network.note, why)
         dtype: np.dtype[Any] = np.dtype(np.float64 if weight.dtype == np.float64 else np.float32)
         try:
             session = _session(ground, mix, tuple(size), weight.astype(dtype))
         except RunError:
+            refused()
             return None
         open_axes = any(known is None for known in fixed[1:])
-        return Linear(session, tuple(size), summed.axis, made.axis, dtype, open_axes and _pads(mix.node))
+        return Linear(session, tuple(size), summed.axis, made.axis, dtype, open_axes and _pads(mix.node), refused)
 
     def respond(self, levels: np.ndarray) -> Response | None:
         """What constants add.
@@ -206,6 +213,7 @@ class Linear:
         try:
             result = self.session.run({"data": filled}, ["result"])["result"].astype(np.float64)
         except RunError:
+            self.refused()
             return None
         rest = tuple(axis for axis in range(result.ndim) if axis != self.made)
         low, high = result.min(axis=rest), result.max(axis=rest)
@@ -229,18 +237,26 @@ def _is_made(place: Place, mix: Mix, letters: set[str]) -> bool:
 
 
 def _session(ground: Ground, mix: Mix, shape: tuple[int, ...], numbers: np.ndarray) -> Session:
-    """The node with its weight and a data input: ``data`` to ``result``."""
-    node = mix.node
+    """The node with its weight, zeros for its bias, and a data input: ``data`` to ``result``."""
+    node, law = mix.node, ground.law(mix.node)
     kind = ir.TensorType(ir.DataType.from_numpy(numbers.dtype))
     data = ir.Value(name="data", shape=ir.Shape(shape), type=kind)
-    tensor = ir.Tensor(numbers, name="weight")
-    weight = ir.Value(name="weight", shape=ir.Shape(numbers.shape), type=kind, const_value=tensor)
-    operands = {mix.operand: data, mix.weight: weight}
+
+    def held(array: np.ndarray, name: str) -> ir.Value:
+        tensor = ir.Tensor(array, name=name)
+        return ir.Value(name=name, shape=ir.Shape(array.shape), type=kind, const_value=tensor)
+
+    operands = {mix.operand: data, mix.weight: held(numbers, "weight")}
+    if law is not None and law.bias is not None and law.bias < len(node.inputs) and node.inputs[law.bias] is not None:
+        # Earlier opsets demand a bias: Gemm's is optional since 11.
+        zeros = np.zeros(1 if law.bias_spreads else mix.results.size, numbers.dtype)
+        operands[law.bias] = held(zeros, "bias")
     output = ir.Value(name="result")
-    values = [operands.get(index) for index in range(max(mix.operand, mix.weight or 0) + 1)]
+    values = [operands.get(index) for index in range(max(index or 0 for index in operands) + 1)]
     copy = ir.Node(node.domain, node.op_type, values, node.attributes.values(), outputs=[output])
+    constants = [value for value in operands.values() if value is not data]
     opsets = dict(ground.network.opsets)
-    graph = ir.Graph([data], [output], nodes=[copy], initializers=[weight], opset_imports=opsets, name="one_node")
+    graph = ir.Graph([data], [output], nodes=[copy], initializers=constants, opset_imports=opsets, name="one_node")
     return Session(ir.Model(graph, ir_version=8), None, ground.rehearsal.engine, optimize=False)
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from relu_audit.graph import axes
 from relu_audit.graph.axes import AxisRule
+from relu_audit.graph.kinds import has_schema, is_tensor
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.nonzero import never_zero
 from relu_audit.graph.normalize import SHAPE_ELEMENTS, Network, sizes
@@ -133,7 +134,8 @@ def _overridable(value: ir.Value) -> bool:
 
 def measurable(network: Network) -> list[str]:
     """Names of the values of the main graph that have a size."""
-    return [value.name or "" for node in network.model.graph for value in node.outputs if _is_tensor(value)]
+    model = network.model
+    return [value.name or "" for node in model.graph for value in node.outputs if _has_size(model, node, value)]
 
 
 def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None) -> Ground:
@@ -213,11 +215,11 @@ def _agreed(
     )
 
 
-def _is_tensor(value: ir.Value) -> bool:
-    node = value.producer()
-    if not value.name or node is None or isinstance(value.type, ir.SequenceType | ir.OptionalType):
+def _has_size(model: ir.Model, node: ir.Node, value: ir.Value) -> bool:
+    if not value.name or not is_tensor(value):
         return False
-    return isinstance(value.type, ir.TensorType) or law(node.domain, node.op_type, 99) is not None
+    known = has_schema(model, node) or law(node.domain, node.op_type, 99) is not None
+    return known or isinstance(value.type, ir.TensorType)
 
 
 def _all_values(network: Network) -> list[ir.Value]:
@@ -260,14 +262,12 @@ def _numbers(
     found: dict[ir.Value, np.ndarray] = {}
     wanted: dict[str, ir.Value] = {}
     for value in asked:
-        if value.const_value is not None:
+        if value.const_value is not None or not is_tensor(value):
             continue
         node = value.producer()
-        if node is not None and not node.inputs:
-            held = _held(node)
-            if held is not None:
-                found[value] = held
-                continue
+        if node is not None and not node.inputs and "value" in node.attributes:
+            found[value] = node.attributes["value"].as_tensor().numpy()
+            continue
         size = int(np.prod(shapes.get(value, (SHAPE_ELEMENTS + 1,))))
         small = value in constants or (size <= SHAPE_ELEMENTS and value.dtype in (ir.DataType.INT64, ir.DataType.INT32))
         if node is not None and node.graph is graph and value.name and small:
@@ -275,15 +275,3 @@ def _numbers(
     by_name = {name: 8 * int(np.prod(shapes.get(value, (1,)))) for name, value in wanted.items()}
     found.update({wanted[name]: array for name, array in rehearsal.numbers(by_name)})
     return found
-
-
-def _held(node: ir.Node) -> np.ndarray | None:
-    """The numbers in a node without inputs."""
-    for name, attribute in node.attributes.items():
-        if name == "value":
-            return attribute.as_tensor().numpy()
-        if name in ("value_float", "value_floats"):
-            return np.asarray(attribute.value, np.float32)
-        if name in ("value_int", "value_ints"):
-            return np.asarray(attribute.value, np.int64)
-    return None

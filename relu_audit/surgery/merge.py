@@ -127,6 +127,7 @@ def _passes(ground: Ground, rectifier: ir.Node, source: ir.Value) -> bool:
             if not np.array_equal(runner.run(index, filled)[0], filled):
                 return False
     except RunError:
+        ground.network.note(f"{named(rectifier)} does not run by itself, so no layers are merged across it")
         return False
     return True
 

@@ -57,7 +57,7 @@ class Part(Record, frozen=True, kw_only=True):
 
 
 class Fold(Record, frozen=True, kw_only=True):
-    """An initializer whose numbers take up what removed constants added."""
+    """An initializer whose numbers are new: they take up constants, or its groups lose other entries than the first."""
 
     initializer: str
     note: str
@@ -72,12 +72,13 @@ class Plan(Record, frozen=True, kw_only=True):
         cuts: What leaves which initializer of the main graph; those in bodies are cut as well, and not listed.
         parts: What became of initializers that served several places, beside what has kept their name.
         dropped: Initializers that go altogether.
-        folds: Initializers that take up constants.
+        folds: Initializers whose numbers are new, as they take up constants or lose other entries in every group.
         align: Lengths that were multiples of this still are.
         before: Cost of the original.
         after: Cost of the result.
         spared: Sites that were left alone because that was asked for.
         fixed: Initializers that a caller could feed other numbers for, and no longer can, as they changed or are gone.
+        notes: Remarks: what could not be found out, and what the plan lacks for it.
     """
 
     removed: tuple[RemovedUnit, ...]
@@ -91,6 +92,7 @@ class Plan(Record, frozen=True, kw_only=True):
     spared: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     fixed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 OWN_TIMES = 4
@@ -104,20 +106,24 @@ class Comparison(Record, frozen=True, kw_only=True):
     """Original and result on the same inputs.
 
     Attributes:
-        inputs: What was fed: ``calibration``, ``random``, ``held`` or ``woken``.
+        inputs: What was fed: ``calibration``, ``alone`` (some of its samples by themselves), ``random``, ``held`` or
+            ``woken``.
         optimized: Whether onnxruntime's graph optimisation was on.
         runs: Runs compared, of a batch each.
+        refused: Made-up inputs that were left out, as the original does not run on them.
         max_abs_difference: Largest difference of any output.
         scale: Largest absolute output of the original.
         relative: Worst ratio of the two over all outputs.
         own: How far the original is from itself with optimisation off, on the run of that ratio and as a ratio too.
-            Asked only where the limit is exceeded with optimisation on and both agree with it off; otherwise 0.
+            Asked only where the limit is exceeded with optimisation on and both agree with it off; otherwise 0. Of a
+            model that draws random numbers: how far it is from itself with others.
         own_result: The same of the result.
     """
 
     inputs: str
     optimized: bool
     runs: int
+    refused: int = 0
     max_abs_difference: float
     scale: float
     relative: float
@@ -143,6 +149,7 @@ class Verification(Record, frozen=True, kw_only=True):
         limit: The largest that passes, except where a model's own rounding is larger; see the comparisons.
         passed: Whether all of them do.
         comparisons: Each by itself.
+        refused: The most made-up inputs that one comparison left out, as the original does not run on them.
     """
 
     max_abs_difference: float
@@ -151,6 +158,7 @@ class Verification(Record, frozen=True, kw_only=True):
     limit: float
     passed: bool
     comparisons: tuple[Comparison, ...]
+    refused: int = 0
 
 
 class Latency(Record, frozen=True, kw_only=True):

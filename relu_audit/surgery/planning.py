@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from relu_audit.surgery.case import Case
 from relu_audit.surgery.constants import find_constants
-from relu_audit.surgery.cost import cost
+from relu_audit.surgery.cost import cost, samples_fed
 from relu_audit.surgery.decide import Decision, Settled, decide
 from relu_audit.surgery.facts import Facts
 from relu_audit.surgery.fates import fates, hinted
@@ -18,6 +18,7 @@ from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.merge import Merged, merge
 from relu_audit.surgery.plan import Cost, Fold, KeptUnit, RemovedUnit
 from relu_audit.surgery.scatter import Detour, attempt
+from relu_audit.surgery.solve import Solution
 from relu_audit.surgery.whole import replace_whole
 
 
@@ -79,7 +80,7 @@ def plan_cuts(case: Case, wanted: Wanted) -> Planned:
     """
     silent = case.premise.silent
     ground, facts = _look(case, silent)
-    before = cost(ground, facts, None)
+    before = _cost(case, ground, facts, None)
     merged = tuple[Merged, ...]()
     if wanted.merge_linear:
         ground, facts, merged = _merge_all(case, ground, facts)
@@ -98,8 +99,13 @@ def plan_cuts(case: Case, wanted: Wanted) -> Planned:
         removed=removed,
         kept=(*kept, *case.premise.refused),
         before=before,
-        multiply_adds=cost(settled.ground, settled.decision.facts, settled.decision.solution).multiply_adds,
+        multiply_adds=_cost(case, settled.ground, settled.decision.facts, settled.decision.solution).multiply_adds,
     )
+
+
+def _cost(case: Case, ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
+    """What the graph costs, as it stands or without what goes."""
+    return cost(ground, facts, solution, samples_fed(case.inputs, case.audit.data, ground.rehearsal.feeds))
 
 
 def _look(case: Case, silent: Sequence[Silent]) -> tuple[Ground, Facts]:

@@ -101,7 +101,13 @@ class Ranges:
 
 
 def extrema(array: np.ndarray, axis: int) -> Range:
-    """Least and largest of every entry: rows first, then what they leave, which is how memory lies."""
+    """Least and largest of every entry: rows first, then what they leave, which is how memory lies.
+
+    An entry without elements has neither; both are NaN.
+    """
+    if not array.size:
+        neither = np.full((array.shape[axis],), np.nan)
+        return neither, neither
     before, size, behind = int(np.prod(array.shape[:axis])), array.shape[axis], int(np.prod(array.shape[axis + 1 :]))
     apart = array.reshape(before, size, behind)
     return tuple(each(each(apart, axis=2), axis=0).astype(np.float64) for each in (np.min, np.max))  # type: ignore[return-value]

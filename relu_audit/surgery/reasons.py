@@ -12,10 +12,11 @@ import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.constants import Constants
-from relu_audit.surgery.facts import Facts, Pin, named
+from relu_audit.surgery.facts import Facts, Mix, Pin, named
+from relu_audit.surgery.fold import Linear
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.lengths import lengths
-from relu_audit.surgery.solve import ALIGNED, LAST, Solution
+from relu_audit.surgery.solve import ALIGNED, LAST, UNEVEN, Solution
 
 OWN, BESIDE = "its channel", "the channel in its place of another group"
 """What is alive, in words; where groups are cut alike, it may be one beside it."""
@@ -30,6 +31,7 @@ class Reasons:
         self._left = np.concatenate([empty, *(link.left for link in facts.links)])
         self._right = np.concatenate([empty, *(link.right for link in facts.links)])
         self._nodes = [link.node for link in facts.links]
+        self._foldable: dict[tuple[ir.Node, int], bool] = {}
         self._of_link = np.repeat(np.arange(len(facts.links)), [len(link.left) for link in facts.links])
 
     @cached_property
@@ -71,6 +73,8 @@ class Reasons:
             return LAST, f"axis {axis} of '{value.name}' would be left empty{self._size(value)}"
         if kept.slug == ALIGNED:
             return ALIGNED, f"axis {axis} of '{value.name}' keeps to its alignment"
+        if kept.slug == UNEVEN:
+            return UNEVEN, f"axis {axis} of '{value.name}' keeps as many entries of every group"
         reader = "something that stays" if kept.mix is None else named(kept.mix.node)
         rule = None if kept.mix is None else self._ground.law(kept.mix.node)
         if rule is not None and rule.zeros is not None and self._constants.known[kept.atom]:
@@ -78,6 +82,9 @@ class Reasons:
             return self._blamed(atom, kept.atom, "combined-axis", detail)
         if self._constants.known[kept.atom]:
             number = self._constants.number[kept.atom]
+            if kept.mix is not None and not self._folds(kept.mix):
+                detail = f"{reader} sums over '{value.name}', and no bias can take up the constant {number:g} in it"
+                return self._blamed(atom, kept.atom, "combined-axis", detail)
             return "border-constant", f"the constant {number:g} does not reach all positions of {reader} alike"
         if self._constants.uneven[kept.atom]:
             detail = (
@@ -85,6 +92,15 @@ class Reasons:
             )
             return self._blamed(atom, kept.atom, "border-constant", detail)
         return self._blamed(atom, kept.atom, "partner-alive", f"{OWN} is alive in '{value.name}', which {reader} reads")
+
+    def _folds(self, mix: Mix) -> bool:
+        """Whether what a constant adds to a sum is known, so that a bias could take it up."""
+        place = mix.node, mix.operand
+        if place not in self._foldable:
+            law = self._ground.law(mix.node)
+            linear = law is not None and law.linear
+            self._foldable[place] = linear and Linear.of(self._ground, self._facts, mix) is not None
+        return self._foldable[place]
 
     def _size(self, value: ir.Value) -> str:
         """Why no constant took the place of a value that is one as a whole."""
@@ -107,6 +123,9 @@ class Reasons:
                     "uneven-groups",
                     f"{named(step.node)} wants as much of every group, and {detail.replace(OWN, BESIDE)}",
                 )
+        divided = next((step for step in path if self._divides_zero(step)), None)
+        if divided is not None and slug == "partner-alive":
+            return "zero-divisor", f"{named(divided.node)} divides its zeros by what may be zero as well: 0 / 0 is NaN"
         values = [step.after for step in reversed(path)]
         shared = next((v for v in values if v.is_initializer() and len(list(v.uses())) > 1), None)
         if shared is not None and slug == "partner-alive":
@@ -116,6 +135,13 @@ class Reasons:
             readers = ", ".join(named(user) for user in dict.fromkeys(user for user, _ in fork.uses()))
             return slug, f"{detail}; it is one and the same in '{fork.name}', which {readers} read"
         return slug, detail
+
+    def _divides_zero(self, step: _Step) -> bool:
+        """Whether a step goes through a division of zero by what may be zero, which makes no constant of it."""
+        law = self._ground.law(step.node)
+        if law is None or law.divisor is None or self._ground.absorbing(step.node):
+            return False
+        return step.before is step.node.inputs[0] and self._constants.number[step.start] == 0
 
     def _at_sum(self, others: Sequence[ir.Value | None], slug: str) -> str:
         """What stands in the way where operands are added up: an input, a constant of many numbers, another unit."""
@@ -159,20 +185,29 @@ class Reasons:
             owners = self._ground.atoms.owner(before)[0], self._ground.atoms.owner(at)[0]
             node = self._nodes[link]
             if node is not None and steps and steps[-1].node is node:
-                steps[-1] = replace(steps[-1], before=owners[0])  # all are linked to the first, others by way of it
+                # All are linked to the first, others by way of it.
+                steps[-1] = replace(steps[-1], before=owners[0], start=before)
             elif node is not None:
-                steps.append(_Step(node, *owners))
+                steps.append(_Step(node, *owners, before))
             at = before
         return list(reversed(steps))
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One link on the way from a unit to what keeps it: a node, from one of its values to another."""
+    """One link on the way from a unit to what keeps it: a node, from one of its values to another, and an atom there.
+
+    Attributes:
+        node: The node.
+        before: The value that the step leaves.
+        after: The value that it comes to.
+        start: The atom of the first.
+    """
 
     node: ir.Node
     before: ir.Value
     after: ir.Value
+    start: int
 
     @property
     def sideways(self) -> bool:

@@ -12,6 +12,7 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.errors import RunError
 from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.kinds import is_tensor
 from relu_audit.graph.precision import types_to_carry
 from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
@@ -52,6 +53,8 @@ def made_up(
     feeds: dict[str, np.ndarray] = {}
     for one in inputs:
         seen = shown.get(one.name)
+        if one.optional and seen is None:
+            continue
         given = None if seen is None else seen.shape[1:] if seen.feeding == "rows" else seen.shape
         shape = one.shape if one.shape is not None else given or ()
         size: list[int] = []
@@ -81,6 +84,7 @@ class Rehearsal:
         fixed: Whether the model leaves no size open.
         shown: The shape that every value had, run by run.
         ranges: What the entries of values were found to range over.
+        notes: What the result lacks as the model did not take all feeds.
     """
 
     model: ir.Model
@@ -91,6 +95,7 @@ class Rehearsal:
     fixed: bool = False
     shown: tuple[Sizes, ...] = ()
     ranges: Ranges = field(default_factory=Ranges)
+    notes: tuple[str, ...] = ()
     _opened: dict[tuple[tuple[str, str], ...], Session] = field(
         default_factory=dict[tuple[tuple[str, str], ...], Session], init=False, compare=False
     )
@@ -225,7 +230,8 @@ def rehearse(
     Raises:
         RunError: The model does not run at all.
     """
-    asked = list(dict.fromkeys([*(value.name or "" for value in model.graph.outputs), *names]))
+    outputs = [value.name or "" for value in model.graph.outputs if is_tensor(value)]
+    asked = list(dict.fromkeys([*outputs, *names]))
     tries = [*samples, made_up(inputs, data, 2), made_up(inputs, data, 1)]
     rehearsal = Rehearsal(model, folder, engine, tries[-1])
     feeds, first = next(_taken(rehearsal, asked, tries[:-1]), (tries[-1], None))
@@ -240,7 +246,17 @@ def rehearse(
         further=tuple(taken for taken, _ in further),
         fixed=not others,
         shown=(first, *(sizes for _, sizes in further)),
+        notes=_untaken(len(others) - len(further), len(others)),
     )
+
+
+def _untaken(refused: int, tried: int) -> tuple[str, ...]:
+    """What follows where the model did not run on feeds of other sizes."""
+    if not refused:
+        return ()
+    if refused < tried:
+        return (f"the model did not run on {refused} of {tried} made-up inputs of other sizes",)
+    return ("the model ran on no made-up input of other sizes: of sizes that the file leaves open, nothing is known",)
 
 
 def _other_sizes(inputs: Sequence[GraphInput], data: DataInfo) -> Iterator[Feeds]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.scopes import walk
-from relu_audit.surgery.atoms import Bools
+from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.biases import Addition, Biases
 from relu_audit.surgery.editor import Editor
-from relu_audit.surgery.facts import ALWAYS, Facts
+from relu_audit.surgery.facts import ALWAYS, Facts, Serving
 from relu_audit.surgery.fold import Linear, carry
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.patches import Cutting, Restore
@@ -64,6 +64,7 @@ class _Writer:
         self.atoms = ground.atoms
         self.editor = Editor(ground.network.model)
         self.written = Written()
+        self.picked = dict(_picked(facts, solution))
         self.additions: list[Addition] = []
 
     def kept(self, value: ir.Value | None) -> dict[int, Bools]:
@@ -114,16 +115,21 @@ class _Writer:
                 kept, tensor = self.kept(value), value.const_value
                 if not kept or tensor is None:
                     continue
-                value.const_value = _cut(tensor, kept)
+                picked = self.picked.get(value)
+                value.const_value = _cut(tensor, kept, picked)
                 value.shape = ir.Shape(value.const_value.shape.numpy())
                 if graph is main:
                     for axis, stays in kept.items():
                         gone = tuple(np.flatnonzero(~stays).tolist())
                         self.written.cuts.append(Cut(initializer=name, axis=axis, indices=gone, size=len(stays)))
+                if graph is main and picked is not None:
+                    note = f"groups behind the first lose other entries of axis {picked.serving.axis}"
+                    self.written.folds.append(Fold(initializer=name, note=note))
         for node in (step.node for step in walk(main)):
             held = node.attributes.get("value")
             if not node.inputs and held is not None and node.outputs and (kept := self.kept(node.outputs[0])):
-                node.attributes["value"] = ir.AttrTensor("value", _cut(held.as_tensor(), kept))
+                cut = _cut(held.as_tensor(), kept, self.picked.get(node.outputs[0]))
+                node.attributes["value"] = ir.AttrTensor("value", cut)
 
     def patch_nodes(self) -> None:
         """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
@@ -188,16 +194,39 @@ class _Writer:
             restore(self.editor, node, shape, lost)
 
 
-def _cut(tensor: ir.TensorProtocol, kept: dict[int, Bools]) -> ir.TensorProtocol:
+@dataclass(frozen=True)
+class _Picked:
+    """A constant that serves several groups, and the entries that each of these keeps: [group, entry]."""
+
+    serving: Serving
+    entries: Ints
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """The array with what each group keeps."""
+        blocks = zip(np.split(array, len(self.entries), self.serving.by), self.entries, strict=True)
+        return np.concatenate([np.take(block, own, self.serving.axis) for block, own in blocks], self.serving.by)
+
+
+def _picked(facts: Facts, solution: Solution) -> Iterator[tuple[ir.Value, _Picked]]:
+    """The constants of which groups keep different entries."""
+    for one in facts.groups:
+        kept = ~solution.removed[one.entries]
+        if not (kept == kept[0]).all():
+            entries = np.nonzero(kept)[1].reshape(len(kept), -1)
+            yield from ((serving.value, _Picked(serving, entries)) for serving in one.serving)
+
+
+def _cut(tensor: ir.TensorProtocol, kept: dict[int, Bools], picked: _Picked | None) -> ir.TensorProtocol:
     """The tensor without some slices, cut when it is asked for: weights beside the file are not all read at once."""
     shape = list(tensor.shape.numpy())
     for axis, stays in kept.items():
         shape[axis] = int(stays.sum())
 
     def numbers() -> ir.TensorProtocol:
-        array = tensor.numpy()
+        array = tensor.numpy() if picked is None else picked.of(tensor.numpy())
         for axis, stays in kept.items():
-            array = np.compress(stays, array, axis=axis)
+            if picked is None or axis != picked.serving.axis:
+                array = np.compress(stays, array, axis=axis)
         return ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=tensor.name)
 
     return ir.LazyTensor(numbers, dtype=tensor.dtype, shape=ir.Shape(shape), name=tensor.name)

@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
-from relu_audit.graph.channels import letters_of, matched, terms_of
 from relu_audit.graph.layout import Factor, Kind, Layout, Letter
 from relu_audit.graph.moves import Operation
+from relu_audit.graph.terms import letters_of, matched, terms_of
 from relu_audit.surgery.atoms import Sizes
 
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from relu_audit.graph.locate import Census, Use
 from relu_audit.graph.normalize import Network, sizes
 from relu_audit.graph.placing import Pattern
-from relu_audit.graph.taps import OPEN, Codes
+from relu_audit.graph.taps import OPEN, Codes, is_open
 from relu_audit.records import Audit, SiteAudit
 from relu_audit.surgery.atoms import Ints
 from relu_audit.surgery.hold import Silent
@@ -107,7 +107,7 @@ def _silent(network: Network, site: SiteAudit, use: Use) -> Silent | None:
             return None
         dtype = ir.DataType.from_numpy(points.dtype)
         numbers = np.where(np.isnan(numbers), np.nan, points.astype(np.float64).ravel())
-    elif use.tap is not OPEN:
+    elif not is_open(use.tap):
         return None
     return Silent(
         value=use.output,

@@ -3,8 +3,8 @@
 Everything that is not pinned is taken out, and put back until nothing that is kept depends on what is removed. A
 class of atoms is put back if a kept result needs one of them: its factor is not zero, and the entry is no constant
 that can be folded. Needed means needed by something *kept*: what a kept constant is made of is needed like everything
-else. That no axis is left empty, and that lengths stay aligned, are conditions of the same fixpoint, for putting a
-class back makes others needed.
+else. That no axis is left empty, that groups stay of equal size, and that lengths stay aligned, are conditions of the
+same fixpoint, for putting a class back makes others needed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Bools, Ints
-from relu_audit.surgery.facts import ALWAYS, Facts, Mix
+from relu_audit.surgery.facts import ALWAYS, Facts, Groups, Mix
 
-NEEDED, LAST, ALIGNED = "needed", "last-unit", "alignment"
+NEEDED, LAST, ALIGNED, UNEVEN = "needed", "last-unit", "alignment", "uneven-groups"
 
 
 NOBODY = -1
@@ -95,17 +95,17 @@ def solve(facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None
 
 class _Solver:
     def __init__(self, facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None) -> None:
-        self.facts, self.sums, self.reading = facts, sums, reading
+        self.facts, self.sums, self.align, self.reading = facts, sums, align, reading
         self.label = facts.classes()
         self.pinned = facts.pinned()
         self.size = np.bincount(self.label, minlength=facts.atoms.count)
         self.out = np.ones(facts.atoms.count, bool)  # by class
         self.out[self.label[self.pinned]] = False
         self.kept: dict[int, Kept] = {}
-        self.axes = [(self.label[each[0][1]], each, align) for each in _different(facts, self.label)]
+        self.axes = [(self.label[each[0][1]], each) for each in _different(facts, self.label)]
 
     def run(self) -> Solution:
-        while self._put_back_needed() or self._put_back_lengths():
+        while self._put_back_needed() or self._put_back_in_groups() or self._put_back_lengths():
             pass
         return Solution(self.label, self.out[self.label], self.kept, self.pinned)
 
@@ -138,22 +138,49 @@ class _Solver:
                     changed = True
         return changed
 
-    def _put_back_lengths(self) -> bool:
-        """Mend every axis that is too short, by its cheapest classes."""
+    def _put_back_in_groups(self) -> bool:
+        """Mend every group that is shorter than the others, by its cheapest classes."""
         changed = False
-        for labels, alike, align in self.axes:
-            while (short := self._short(labels, alike, align)) > 0:
-                atoms = alike[0][1]
-                out = self.out[labels]
-                candidates, counts = np.unique(labels[out], return_counts=True)
-                # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits.
-                best = int(candidates[np.lexsort((candidates, self.size[candidates], counts > short))[0]])
-                slug = LAST if out.all() else ALIGNED
-                self._put_back(best, Kept(slug, int(atoms[labels == best][0]), None))
+        for one in self.facts.groups:
+            labels = self.label[one.entries]
+            least = int(self.out[labels].sum(axis=1).min())
+            while True:
+                out = self.out[labels].sum(axis=1)
+                goal = next(lost for lost in range(int(out.min()), -1, -1) if self._is_aligned(one, lost))
+                group = int(out.argmax())
+                if out[group] == goal:
+                    break
+                slug = UNEVEN if out[group] > least else ALIGNED
+                self._put_back_one(slug, labels[group], one.entries[group], int(out[group]) - goal)
                 changed = True
         return changed
 
-    def _short(self, labels: Ints, alike: Sequence[tuple[ir.Value, Ints]], align: int) -> int:
+    def _is_aligned(self, one: Groups, lost: int) -> bool:
+        """Whether the axes of all groups together, and of one group, keep to their alignment if each loses so many."""
+        groups, size = one.entries.shape
+        return not any(
+            times * size % self.align == 0 and times * (size - lost) % self.align
+            for times in ((groups, 1) if one.serving else (groups,))
+        )
+
+    def _put_back_lengths(self) -> bool:
+        """Mend every axis that is too short, by its cheapest classes."""
+        changed = False
+        for labels, alike in self.axes:
+            while (short := self._short(labels, alike)) > 0:
+                slug = LAST if self.out[labels].all() else ALIGNED
+                self._put_back_one(slug, labels, alike[0][1], short)
+                changed = True
+        return changed
+
+    def _put_back_one(self, slug: str, labels: Ints, atoms: Ints, short: int) -> None:
+        """Put back the cheapest class of some atoms that lack so many."""
+        candidates, counts = np.unique(labels[self.out[labels]], return_counts=True)
+        # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits.
+        best = int(candidates[np.lexsort((candidates, self.size[candidates], counts > short))[0]])
+        self._put_back(best, Kept(slug, int(atoms[labels == best][0]), None))
+
+    def _short(self, labels: Ints, alike: Sequence[tuple[ir.Value, Ints]]) -> int:
         """How many entries an axis lacks."""
         kept = len(labels) - int(self.out[labels].sum())
         if kept == len(labels):
@@ -161,7 +188,7 @@ class _Solver:
         if not kept:
             read = None if self.reading is None else self.reading(self.out[self.label])
             return int(read is None or any(value in read for value, _ in alike))
-        return -kept % align if len(labels) % align == 0 else 0
+        return -kept % self.align if len(labels) % self.align == 0 else 0
 
 
 def _different(facts: Facts, label: Ints) -> list[list[tuple[ir.Value, Ints]]]:

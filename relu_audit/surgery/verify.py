@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -13,6 +15,7 @@ import onnx_ir as ir
 
 from relu_audit.errors import RunError, VerificationError
 from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.training import reseed_nodes, seed_nodes
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
@@ -29,7 +32,16 @@ LIMITS = {ir.DataType.FLOAT: LIMIT, ir.DataType.FLOAT16: 1e-2, ir.DataType.BFLOA
 INFINITE = 1e300
 """Stands for a difference that has no number, since a record holds none that is not finite."""
 
+OTHER_SEED = 20_001
+"""The seed by which the original's random numbers are told from its own."""
+
 RANDOM_RUNS = 8
+MOST_ALONE = 16
+"""Samples of the calibration data that are also run alone, where batches hold several."""
+
+WHOLE = 1024
+"""Rows of a feed that are run in one batch, at most, where the data came as feeds."""
+
 UNOPTIMIZED_BATCHES = 2
 """Batches of the calibration data that are also run with graph optimisation off."""
 
@@ -51,6 +63,7 @@ class Trial:
         shown: What the audit fed.
         silent: What the premise says.
         on: Rectified values that the premise says are positive throughout.
+        drawn: First results of the nodes that draw random numbers.
     """
 
     original: ir.Model
@@ -65,6 +78,7 @@ class Trial:
     shown: DataInfo
     silent: Sequence[Silent]
     on: Sequence[ir.Value] = ()
+    drawn: Collection[str] = ()
 
 
 def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
@@ -79,21 +93,20 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
     fitting = list(_keeping(trial, [made_up(trial.inputs, trial.shown, 1, seed=101 + i) for i in range(RANDOM_RUNS)]))
     limit = max(limit for dtype, limit in LIMITS.items() if dtype in _types(trial.original) or limit == LIMIT)
     first: list[Feeds] = []
+    alone: list[Feeds] = []
     comparisons: list[Comparison] = []
     for optimize in (True, False):
-        if optimize and data is not None:
-            feeds = _remembered((batch.feeds for batch in data.batches(batch_size)), first)
-        else:
-            feeds = iter(first)
+        feeds = _remembered(data, batch_size, first, alone) if optimize and data is not None else iter(first)
         # Two sessions at a time, since each holds the weights once more; four where rounding is in question.
         comparisons += _side_by_side(
             Pair(trial, trial.original, trial.result, optimize),
-            {"calibration": feeds, "random": fitting},
+            {"calibration": feeds, "alone": alone, "random": fitting},
             limit,
         )
         comparisons += _side_by_side(Pair(trial, trial.held, trial.held_result, optimize), {"held": held}, limit)
     if trial.woken is not None:
         comparisons += _side_by_side(Pair(trial, trial.woken, trial.woken_result, False), {"woken": held}, limit)
+    refused = max(one.refused for one in comparisons)
     comparisons = [one for one in comparisons if one.runs]
     if not comparisons:
         raise VerificationError(
@@ -108,6 +121,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         relative=worst.relative,
         limit=limit,
         passed=worst.within(limit),
+        refused=refused,
         comparisons=tuple(comparisons),
     )
 
@@ -127,11 +141,24 @@ class Pair:
         self._trial, self._models = trial, (old, new)
         self.optimize = optimize
         self.names = [value.name or "" for value in old.graph.outputs]
-        self.original = Session(old.clone(), trial.folder, trial.engine, optimize=optimize)
+        self.original = self._session(old)
         try:
-            self.result = Session(new.clone(), trial.folder, trial.engine, optimize=optimize)
+            self.result = self._session(new)
         except RunError as error:
             raise _does_not_run(error) from error
+
+    def _session(self, model: ir.Model, seed: int | None = None) -> Session:
+        copy = model.clone()
+        if seed is None:
+            seed_nodes(copy, self._trial.drawn)
+        else:
+            reseed_nodes(copy, self._trial.drawn, seed)
+        return Session(copy, self._trial.folder, self._trial.engine, optimize=self.optimize)
+
+    @cached_property
+    def reseeded(self) -> Session | None:
+        """The original with other random numbers; None where it draws none."""
+        return self._session(self._models[0], seed=OTHER_SEED) if self._trial.drawn else None
 
     @cached_property
     def plain(self) -> Pair:
@@ -154,12 +181,14 @@ def _side_by_side(pair: Pair, feeds: Mapping[str, Iterable[Feeds]], limit: float
     return [_compared(what, pair, runs, limit) for what, runs in feeds.items()]
 
 
-def _remembered(feeds: Iterable[Feeds], first: list[Feeds]) -> Iterator[Feeds]:
-    """The feeds, of which the first few are kept: data may be there only once."""
-    for feed in feeds:
+def _remembered(data: Dataset, batch_size: int, first: list[Feeds], alone: list[Feeds]) -> Iterator[Feeds]:
+    """The data in batches, of which the first few are kept, and of them some samples by themselves."""
+    for batch in data.batches(batch_size):
         if len(first) < UNOPTIMIZED_BATCHES:
-            first.append(feed)
-        yield feed
+            first.append(batch.feeds)
+        if batch.samples > 1 and len(alone) < MOST_ALONE:
+            alone.extend(islice(data.alone(batch), MOST_ALONE - len(alone)))
+        yield batch.feeds
 
 
 def _keeping(trial: Trial, feeds: Iterable[Feeds]) -> Iterator[Feeds]:
@@ -198,13 +227,14 @@ def _types(model: ir.Model) -> set[ir.DataType | None]:
 def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Comparison:
     """Both models on the same inputs, one batch at a time."""
     seen: dict[str, list[Apart]] = {name: [] for name in pair.names}
-    runs = 0
+    runs = refused = 0
     for feed in feeds:
         try:
             a = pair.original.run(feed, pair.names)
         except RunError:
-            if what == "calibration":
+            if what in ("calibration", "alone"):
                 raise
+            refused += 1
             continue  # noise is not what this model takes; what the original refuses says nothing
         try:
             b = pair.result.run(feed, pair.names)
@@ -212,7 +242,10 @@ def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Co
             raise _does_not_run(error) from error
         runs += 1
         found = {name: Apart(*_apart(a[name], b[name])) for name in pair.names}
-        if pair.optimize and any(limit < _ratio(one.difference, one.scale) for one in found.values()):
+        if pair.reseeded is not None:
+            again = pair.reseeded.run(feed, pair.names)
+            found = {name: replace(one, own=_rounding(a[name], again[name])) for name, one in found.items()}
+        elif pair.optimize and any(limit < _ratio(one.difference, one.scale) for one in found.values()):
             found = _with_own(pair, feed, a, b, found, limit)
         for name, one in found.items():
             seen[name].append(one)
@@ -223,7 +256,10 @@ def _compared(what: str, pair: Pair, feeds: Iterable[Feeds], limit: float) -> Co
             inputs=what, optimized=pair.optimize, runs=0, max_abs_difference=0.0, scale=0.0, relative=0.0
         )
     return msgspec.structs.replace(
-        worst, runs=runs, max_abs_difference=max((one.max_abs_difference for one in ratios), default=0.0)
+        worst,
+        runs=runs,
+        refused=refused,
+        max_abs_difference=max((one.max_abs_difference for one in ratios), default=0.0),
     )
 
 
@@ -262,6 +298,9 @@ def _rounding(optimized: np.ndarray, plain: np.ndarray) -> float:
 def _as_ratios(what: str, pair: Pair, runs: Sequence[Apart]) -> Iterator[Comparison]:
     """Every run of one output, all measured by the largest value of that output."""
     scale = max((one.scale for one in runs), default=0.0)
+    if pair.reseeded is not None:  # one draw says little of how far two draws can be apart
+        largest = max((one.own for one in runs), default=0.0)
+        runs = [replace(one, own=largest) for one in runs]
     for one in runs:
         yield Comparison(
             inputs=what,
@@ -275,8 +314,28 @@ def _as_ratios(what: str, pair: Pair, runs: Sequence[Apart]) -> Iterator[Compari
         )
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def _apart(a: object, b: object) -> tuple[float, float]:
     """Largest absolute difference and largest absolute value; what is not finite has to agree."""
+    ours, theirs = dict(_arrays(a)), dict(_arrays(b))
+    if ours.keys() != theirs.keys():
+        return INFINITE, 1.0
+    found = [_arrays_apart(array, theirs[place]) for place, array in ours.items()]
+    return max((apart for apart, _ in found), default=0.0), max((scale for _, scale in found), default=0.0)
+
+
+def _arrays(result: object, place: tuple[object, ...] = ()) -> Iterator[tuple[tuple[object, ...], np.ndarray]]:
+    """The arrays in what a model gives out, with their places: sequences are lists, maps are dicts."""
+    if isinstance(result, list):
+        for number, one in enumerate(cast("list[object]", result)):
+            yield from _arrays(one, (*place, number))
+    elif isinstance(result, dict):
+        entries = cast("dict[object, object]", result)
+        yield (*place, *entries), np.asarray([*entries.values()])
+    elif result is not None:  # as an optional value that is left out is
+        yield place, np.asarray(result)
+
+
+def _arrays_apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     if a.shape != b.shape or a.dtype != b.dtype:
         return INFINITE, 1.0
     if a.dtype.kind not in "biuf" and a.dtype.name != "bfloat16":

@@ -1,0 +1,463 @@
+"""Do the samples of a run leave each other alone? Every proof is held against the runtime, together against alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relu_audit import audit
+from relu_audit.errors import AuditError, DataError
+from relu_audit.graph import axes, sampling
+from relu_audit.graph.checkpoint import open_checkpoint
+from relu_audit.graph.normalize import normalize
+from relu_audit.graph.sampling import Candidate
+from relu_audit.graph.standing import Standing
+from tests.graphs import graph
+from tests.together import differences
+
+PROVED = (Standing.FREE, Standing.LENGTH, Standing.COUNTED, Standing.APART)
+
+
+def whole(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return np.random.default_rng([7, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def chosen(model: onnx.ModelProto) -> Candidate:
+    found = sampling.choose(sampling.candidates(normalize(open_checkpoint(model)), axes.rule))
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph, and what is to be said of the axis that is chosen for its samples."""
+
+    inputs: str
+    body: str
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    axes: Mapping[str, int | None] | None = None
+    data: Mapping[str, np.ndarray] | None = None
+    opset: int = 18
+    outputs: str = "float[m, k] y"
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        return graph(self.inputs, self.outputs, self.body, self.weights, opset=self.opset)
+
+
+VECTOR, W = "float[n, 4] x", floats(4, 6)
+TOKENS = "float[n, t, 4] x"
+
+APART: dict[str, Case] = {
+    "a layer": Case(VECTOR, "h = MatMul (x, w)\n y = Relu (h)", {"w": W}),
+    "tokens folded and unfolded": Case(
+        TOKENS,
+        "s = Shape (x)\n f = Reshape (x, flat)\n h = MatMul (f, w)\n r = Relu (h)\n a = Slice (s, zero, two)\n"
+        "c = Concat <axis = 0> (a, six)\n y = Reshape (r, c)",
+        {"w": W, "flat": whole(-1, 4), "zero": whole(0), "two": whole(2), "six": whole(6)},
+    ),
+    "batch times heads": Case(
+        "float[n, 2, t, 4] x",
+        "s = Shape (x)\n n = Gather (s, i0)\n t = Gather (s, i2)\n nh = Mul (n, k)\n u = Unsqueeze (nh, i0v)\n"
+        "v = Unsqueeze (t, i0v)\n c = Concat <axis = 0> (u, v, four)\n f = Reshape (x, c)\n h = MatMul (f, w)\n"
+        "r = Relu (h)\n"
+        "n2 = Unsqueeze (n, i0v)\n c2 = Concat <axis = 0> (n2, k1, v, six)\n y = Reshape (r, c2)",
+        {
+            "i0": np.int64(0),
+            "i2": np.int64(2),
+            "k": np.int64(2),
+            "i0v": whole(0),
+            "four": whole(4),
+            "k1": whole(2),
+            "six": whole(6),
+            "w": W,
+        },
+    ),
+    "its own number picks": Case(
+        TOKENS,
+        "s = Shape (x)\n n = Gather (s, zero)\n a = Range (zero, n, one)\n m = ReduceSum <keepdims = 0> (x, last)\n"
+        "k = ArgMax <axis = 1, keepdims = 0> (m)\n a1 = Unsqueeze (a, end)\n k1 = Unsqueeze (k, end)\n"
+        "i = Concat <axis = -1> (a1, k1)\n p = GatherND (x, i)\n h = MatMul (p, w)\n y = Relu (h)",
+        {"zero": np.int64(0), "one": np.int64(1), "last": whole(2), "end": whole(-1), "w": W},
+    ),
+    "a length of another axis": Case(
+        TOKENS,
+        "s = Shape (x)\n t = Gather (s, one)\n f = Cast <to = 1> (t)\n z = Div (x, f)\n h = MatMul (z, w)\n"
+        "y = Relu (h)",
+        {"one": np.int64(1), "w": W},
+    ),
+    "rows of ones": Case(
+        VECTOR,
+        "s = Shape (x)\n n = Slice (s, zero, one)\n c = Concat <axis = 0> (n, four)\n"
+        "o = ConstantOfShape <value = float[1] {1.0}> (c)\n"
+        "a = Add (x, o)\n h = MatMul (a, w)\n y = Relu (h)",
+        {"zero": whole(0), "one": whole(1), "four": whole(4), "w": W},
+    ),
+    "a mask by places": Case(
+        "float[n, t, 4] x, int64[n] lengths",
+        "s = Shape (x)\n t = Gather (s, one)\n a = Range (zero, t, one)\n l = Unsqueeze (lengths, end)\n"
+        "m = Less (a, l)\n"
+        "f = Cast <to = 1> (m)\n g = Unsqueeze (f, end)\n z = Mul (x, g)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"zero": np.int64(0), "one": np.int64(1), "end": whole(-1), "w": W},
+        data={"x": floats(4, 5, 4), "lengths": whole(1, 5, 3, 2)},
+    ),
+    "softmax within a sample": Case(VECTOR, "p = Softmax (x)\n h = MatMul (p, w)\n y = Relu (h)", {"w": W}),
+    "cumulated within a sample": Case(
+        VECTOR, "p = CumSum (x, one)\n h = MatMul (p, w)\n y = Relu (h)", {"w": W, "one": np.int64(1)}
+    ),
+    "batch normalisation": Case(
+        VECTOR,
+        "b = BatchNormalization (x, s, s, s, s)\n h = MatMul (b, w)\n y = Relu (h)",
+        {"w": W, "s": np.ones(4, np.float32)},
+    ),
+    "taken as a whole in steps of one": Case(
+        TOKENS,
+        "z = Slice (x, zero, end, axes, one)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"zero": whole(0, 1), "end": whole(2**31 - 1, 3), "axes": whole(0, 1), "one": whole(1, 1), "w": W},
+    ),
+    "a branch by a constant": Case(
+        VECTOR,
+        "c = Identity (yes)\n y = If (c) <then_branch = a () => (float[n, 6] t) { ta = MatMul (x, w)\n"
+        "t = Relu (ta) }, "
+        "else_branch = b () => (float[n, 6] e) { e = MatMul (x, w) }>",
+        {"w": W, "yes": np.bool_(True)},
+    ),
+    "the batch second, as an LSTM has it": Case(
+        "float[t, n, 4] x",
+        "Y, H, C = LSTM <hidden_size = 3> (x, lw, lr)\n y = Relu (H)",
+        {"lw": floats(1, 12, 4), "lr": floats(1, 12, 3)},
+        axes={"x": 1},
+    ),
+    "positions of all samples": Case(
+        "float[n, t, 4] x, float[t, 4] p",
+        "z = Add (x, p)\n h = MatMul (z, w)\n r = Relu (h)\n y = ReduceSum <keepdims = 0> (r, one)",
+        {"w": W, "one": whole(1)},
+        axes={"x": 0, "p": None},
+        data={"x": floats(4, 5, 4), "p": floats(5, 4)},
+    ),
+    "a mask of all samples": Case(
+        "float[n, t, 4] x, float[t, t] m",
+        "z = MatMul (m, x)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"w": W},
+        axes={"x": 0, "m": None},
+        data={"x": floats(4, 5, 4), "m": floats(5, 5)},
+    ),
+    "a bank that every sample reads": Case(
+        "float[n, 4] x, float[m, 4] bank",
+        "b = Transpose (bank)\n s = MatMul (x, b)\n p = Softmax (s)\n z = MatMul (p, bank)\n"
+        "h = MatMul (z, w)\n y = Relu (h)",
+        {"w": W},
+        axes={"x": 0, "bank": None},
+        data={"x": floats(4, 4), "bank": floats(7, 4)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_samples_that_leave_each_other_alone_are_proved_to(name: str) -> None:
+    case = APART[name]
+    found = chosen(case.model)
+    assert found.state.standing in PROVED, (found.state, dict(found.axes))
+    assert case.axes is None or dict(found.axes) == dict(case.axes)
+    assert_holds(case, found)
+
+
+def assert_holds(case: Case, found: Candidate) -> None:
+    """What a proof says, in the runtime."""
+    feeds = case.data or {"x": floats(*[(d if d else 4) for d in _shape(case.model)])}
+    tensors = [name for node in case.model.graph.node for name in node.output if node.op_type == "Relu"]
+    assert not differences(case.model, feeds, found.axes, tensors, results=found.results.standing in PROVED)
+
+
+def _shape(model: onnx.ModelProto) -> list[int]:
+    return [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+
+
+LAYER = "h = MatMul (z, w)\n y = Relu (h)"
+
+MIXES: dict[str, Case] = {
+    "ReduceMean": Case(VECTOR, f"m = ReduceMean (x, zero)\n z = Sub (x, m)\n {LAYER}", {"w": W, "zero": whole(0)}),
+    "ReduceMax of everything": Case(VECTOR, f"m = ReduceMax <keepdims = 0> (x)\n z = Div (x, m)\n {LAYER}", {"w": W}),
+    "ReduceL2": Case(VECTOR, f"m = ReduceL2 (x, zero)\n z = Div (x, m)\n {LAYER}", {"w": W, "zero": whole(0)}),
+    "Softmax": Case(VECTOR, f"z = Softmax <axis = 0> (x)\n {LAYER}", {"w": W}),
+    "Softmax of a flattened operand": Case(VECTOR, f"z = Softmax <axis = 0> (x)\n {LAYER}", {"w": W}, opset=11),
+    "LogSoftmax": Case(VECTOR, f"z = LogSoftmax <axis = 0> (x)\n {LAYER}", {"w": W}),
+    "CumSum": Case(VECTOR, f"z = CumSum (x, zero)\n {LAYER}", {"w": W, "zero": np.int64(0)}),
+    "TopK": Case(VECTOR, f"z, i = TopK <axis = 0> (x, two)\n {LAYER}", {"w": W, "two": whole(2)}),
+    "BatchNormalization in training": Case(
+        VECTOR,
+        f"z, rm, rv = BatchNormalization <training_mode = 1> (x, s, b, b, s)\n {LAYER}",
+        {"w": W, "s": np.ones(4, np.float32), "b": np.zeros(4, np.float32)},
+    ),
+    "MeanVarianceNormalization": Case(VECTOR, f"z = MeanVarianceNormalization <axes = [0]> (x)\n {LAYER}", {"w": W}),
+    "LpNormalization": Case(VECTOR, f"z = LpNormalization <axis = 0> (x)\n {LAYER}", {"w": W}),
+    "a Gram matrix": Case(
+        VECTOR, f"t = Transpose (x)\n g = MatMul (x, t)\n p = Softmax (g)\n z = MatMul (p, x)\n {LAYER}", {"w": W}
+    ),
+    "Gemm with its operand transposed": Case(
+        VECTOR, f"g = Gemm <transA = 1> (x, x)\n z = MatMul (x, g)\n {LAYER}", {"w": W}
+    ),
+    "LayerNormalization over all axes": Case(
+        "float[n, 4] x",
+        f"m = ReduceMean (x)\n c = Sub (x, m)\n q = Mul (c, c)\n v = ReduceMean (q)\n z = Div (c, v)\n {LAYER}",
+        {"w": W},
+    ),
+    "an LSTM over the samples": Case(
+        "float[n, 1, 4] x",
+        "Y, H, C = LSTM <hidden_size = 3> (x, lw, lr)\n y = Relu (Y)",
+        {"lw": floats(1, 12, 4), "lr": floats(1, 12, 3)},
+    ),
+    "pooling over the samples": Case(
+        "float[n, 4] x",
+        f"t = Transpose (x)\n u = Unsqueeze (t, zero)\n p = MaxPool <kernel_shape = [3], pads = [1, 1]> (u)\n"
+        f"q = Squeeze (p, zero)\n z = Transpose (q)\n {LAYER}",
+        {"w": W, "zero": whole(0)},
+    ),
+    "a convolution over the samples": Case(
+        "float[n, 4] x",
+        f"t = Transpose (x)\n u = Unsqueeze (t, zero)\n p = Conv <pads = [1, 1]> (u, k)\n"
+        f"q = Squeeze (p, zero)\n z = Transpose (q)\n {LAYER}",
+        {"w": W, "zero": whole(0), "k": floats(4, 4, 3)},
+    ),
+    "a convolution whose channels are the samples": Case(
+        "float[4, n, 5] x",
+        "m = ReduceMean (x, one)\n d = Sub (x, m)\n h = MatMul (d, w)\n y = Relu (h)",
+        {"w": floats(5, 6), "one": whole(1)},
+        axes={"x": 1},
+    ),
+    "Einsum over the samples": Case(VECTOR, f'z = Einsum <equation = "ni,mj->nj"> (x, x)\n {LAYER}', {"w": W}),
+    "a branch by the largest of all": Case(
+        VECTOR,
+        "m = ReduceMax <keepdims = 0> (x)\n c = Greater (m, fifty)\n"
+        "y = If (c) <then_branch = a () => (float[n, 6] t) { ta = MatMul (x, w)\n t = Relu (ta) }, "
+        "else_branch = b () => (float[n, 6] e) { ea = MatMul (x, v)\n e = Relu (ea) }>",
+        {"w": W, "v": W + 1, "fifty": np.float32(2)},
+    ),
+    "a scan over the samples": Case(
+        VECTOR,
+        "s, z = Scan <num_scan_inputs = 1, body = b (float[4] a, float[4] r) => (float[4] o, float[4] p) "
+        "{ o = Add (a, r)\n p = Identity (o) }> (start, x)\n" + LAYER,
+        {"w": W, "start": np.zeros(4, np.float32)},
+    ),
+    "mixed in a loop": Case(
+        VECTOR,
+        "z = Loop (three, yes, x) <body = b (int64 i, bool c, float[n, 4] a) => (bool d, float[n, 4] o) "
+        "{ d = Identity (c)\n m = ReduceMean (a, zero)\n o = Sub (a, m) }>\n" + LAYER,
+        {"w": W, "three": np.int64(3), "yes": np.bool_(True), "zero": whole(0)},
+    ),
+    "mixed in a residual branch": Case(
+        VECTOR,
+        f"m = ReduceSum (x, zero)\n e = Exp (m)\n r = Add (x, e)\n z = Add (r, x)\n {LAYER}",
+        {"w": W, "zero": whole(0)},
+    ),
+    "only the result is mixed": Case(
+        VECTOR, "h = MatMul (x, w)\n r = Relu (h)\n y = ReduceMean (r, zero)", {"w": W, "zero": whole(0)}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_samples_that_change_each_other_are_found_mixed(name: str) -> None:
+    case = MIXES[name]
+    found = chosen(case.model)
+    assert found.state.standing is Standing.MIXED, (found.state, dict(found.axes))
+    assert found.state.node
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_a_stack_of_mixed_rows_is_refused_with_its_cures(name: str) -> None:
+    case = MIXES[name]
+    shape = [d or 9 for d in _shape(case.model)]
+    with pytest.raises(DataError) as caught:
+        audit(case.model, {"x": floats(*shape)})
+    assert caught.value.slug == "samples-mixed"
+    assert "--samples feeds" in (caught.value.hint or "")
+
+
+UNPROVED: dict[str, Case] = {
+    "the first of all": Case(
+        VECTOR, f"a = Gather <axis = 0> (x, zero)\n z = Sub (x, a)\n {LAYER}", {"w": W, "zero": whole(0)}
+    ),
+    "the last of all": Case(
+        VECTOR,
+        f"a = Slice (x, last, end, zero)\n z = Sub (x, a)\n {LAYER}",
+        {"w": W, "last": whole(-1), "end": whole(2**31 - 1), "zero": whole(0)},
+    ),
+    "turned around": Case(
+        VECTOR,
+        f"a = Slice (x, last, end, zero, last)\n z = Sub (x, a)\n {LAYER}",
+        {"w": W, "last": whole(-1), "end": whole(-(2**31)), "zero": whole(0)},
+    ),
+    "doubled by Tile": Case(VECTOR, f"z = Tile (x, two)\n {LAYER}", {"w": W, "two": whole(2, 1)}),
+    "end to end": Case(VECTOR, f"z = Concat <axis = 0> (x, x)\n {LAYER}", {"w": W}),
+    "the number of samples": Case(
+        VECTOR,
+        f"s = Shape (x)\n n = Gather (s, zero)\n f = Cast <to = 1> (n)\n z = Div (x, f)\n {LAYER}",
+        {"w": W, "zero": np.int64(0)},
+    ),
+    "numbered samples": Case(
+        VECTOR,
+        f"s = Shape (x)\n n = Gather (s, zero)\n r = Range (zero, n, one)\n f = Cast <to = 1> (r)\n"
+        f"u = Unsqueeze (f, end)\n z = Add (x, u)\n {LAYER}",
+        {"w": W, "zero": np.int64(0), "one": np.int64(1), "end": whole(1)},
+    ),
+    "a table as long as the samples": Case(
+        VECTOR,
+        f"s = Shape (x)\n n = Slice (s, zero, one)\n p = Slice (table, zero, n, zero)\n z = Add (x, p)\n {LAYER}",
+        {"w": W, "zero": whole(0), "one": whole(1), "table": floats(50, 4)},
+    ),
+    "as many places as samples": Case(
+        TOKENS,
+        f"s = Shape (x)\n n = Slice (s, zero, one)\n z = Slice (x, zero, n, one)\n {LAYER}",
+        {"w": W, "zero": whole(0), "one": whole(1)},
+    ),
+    "a sum of as many ones": Case(
+        VECTOR,
+        f"s = Shape (x)\n n = Slice (s, zero, one)\n o = ConstantOfShape <value = float[1] {{1.0}}> (n)\n"
+        f"t = ReduceSum <keepdims = 0> (o)\n z = Mul (x, t)\n {LAYER}",
+        {"w": W, "zero": whole(0), "one": whole(1)},
+    ),
+    "those above zero": Case(
+        VECTOR,
+        f"m = ReduceSum <keepdims = 0> (x, one)\n c = Greater (m, nought)\n z = Compress <axis = 0> (x, c)\n {LAYER}",
+        {"w": W, "one": whole(1), "nought": np.float32(0)},
+    ),
+    "a branch by how many": Case(
+        VECTOR,
+        "s = Shape (x)\n n = Gather (s, zero)\n c = Greater (n, two)\n"
+        "y = If (c) <then_branch = a () => (float[n, 6] t) { ta = MatMul (x, w)\n t = Relu (ta) }, "
+        "else_branch = b () => (float[n, 6] e) { ea = MatMul (x, v)\n e = Relu (ea) }>",
+        {"w": W, "v": W + 1, "zero": np.int64(0), "two": np.int64(2)},
+    ),
+    "an operator without a row": Case(
+        VECTOR,
+        f"z = com.microsoft.SampleOp (x)\n {LAYER}",
+        {"w": W},
+    ),
+    "a lost letter that comes back": Case(
+        VECTOR,
+        f"a = com.microsoft.SampleOp (x)\n z = Add (x, a)\n {LAYER}",
+        {"w": W},
+    ),
+    "the lower triangle of the samples": Case(VECTOR, f"z = Trilu <upper = 0> (x)\n {LAYER}", {"w": W}),
+}
+
+
+@pytest.mark.parametrize("name", UNPROVED)
+def test_what_cannot_be_told_is_not_proved(name: str) -> None:
+    found = chosen(UNPROVED[name].model)
+    assert found.state.standing in (Standing.UNPROVED, Standing.MIXED), (found.state, dict(found.axes))
+
+
+@pytest.mark.parametrize("name", UNPROVED)
+def test_what_is_not_proved_is_tried_or_refused_and_said(name: str) -> None:
+    case = UNPROVED[name]
+    shape = [d or 7 for d in _shape(case.model)]
+    try:
+        found = audit(case.model, {"x": floats(*shape)})
+    except AuditError as error:
+        assert error.slug == "samples-mixed"  # noqa: PT017 - either is right, by the graph
+        return
+    assert found.data.known in ("tried", "single", "untried")
+    assert found.data.detail or found.data.known == "single"
+
+
+def test_a_row_that_only_an_operator_without_a_row_touches_is_tried() -> None:
+    case = UNPROVED["an operator without a row"]
+    found = audit(case.model, {"x": floats(300, 4)})
+    assert (found.data.known, found.data.samples, found.runtime.batch_size) == ("tried", 300, 1)
+    truth = (floats(300, 4) @ W > 0).any(axis=0)
+    assert found.sites[0].dead == tuple(np.flatnonzero(~truth))
+
+
+RANGES = {
+    "DynamicQuantizeLinear": "q, s, p = DynamicQuantizeLinear (x)\n z = DequantizeLinear (q, s, p)\n" + LAYER,
+    "DynamicQuantizeMatMul": "h = com.microsoft.DynamicQuantizeMatMul (x, b, bs, bp)\n y = Relu (h)",
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_samples_that_share_no_more_than_a_range_are_run_alone(name: str) -> None:
+    weights = (
+        {"w": W}
+        if "Linear" in name
+        else {"b": np.arange(24, dtype=np.uint8).reshape(4, 6), "bs": np.float32(0.1), "bp": np.uint8(12)}
+    )
+    model = graph(VECTOR, "float[n, 6] y", RANGES[name], weights)
+    assert chosen(model).state.standing is Standing.RANGE
+    found = audit(model, {"x": floats(20, 4)})
+    assert (found.data.known, found.data.samples, found.runtime.batch_size) == ("range", 20, 1)
+
+
+# Laws -----------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from([name for name, case in APART.items() if case.data is None and case.axes is None]),
+    size=st.integers(1, 9),
+    order=st.permutations(range(9)),
+    cuts=st.lists(st.integers(1, 4), min_size=1, max_size=5),
+)
+def test_the_verdict_depends_neither_on_batches_nor_on_order_nor_on_shards(
+    name: str, size: int, order: list[int], cuts: list[int]
+) -> None:
+    case = APART[name]
+    x = floats(*[d or (9 if i == 0 else 5) for i, d in enumerate(_shape(case.model))])
+    first = audit(case.model, {"x": x})
+    assert first.data.known == "proved"
+    shards, start = [], 0
+    for cut in [*cuts, 9]:
+        if start < 9:
+            shards.append({"x": x[order][start : start + cut]})
+        start += cut
+    for other in (
+        audit(case.model, {"x": x}, batch_size=size),
+        audit(case.model, {"x": x[order]}),
+        audit(case.model, iter(shards)),
+        audit(case.model, ({"x": x[i : i + 1]} for i in range(9))),
+        audit(case.model, {"x": x}, samples="rows"),
+    ):
+        assert [(s.dead, s.fired_samples, s.fired_positions) for s in other.sites] == [
+            (s.dead, s.fired_samples, s.fired_positions) for s in first.sites
+        ]
+        assert other.data.samples == 9
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    names=st.lists(st.sampled_from([*MIXES]), min_size=1, max_size=1), rows=st.integers(2, 6), seed=st.integers(0, 99)
+)
+def test_feeds_are_run_whole_where_rows_mix(names: list[str], rows: int, seed: int) -> None:
+    case = MIXES[names[0]]
+    shape = [d or rows for d in _shape(case.model)]
+    rng = np.random.default_rng(seed)
+    feeds = [{"x": rng.standard_normal(shape).astype(np.float32)} for _ in range(3)]
+    found = audit(case.model, iter(feeds))
+    assert (found.data.known, found.data.samples) == ("feeds", 3)
+
+
+def test_one_row_is_a_feed() -> None:
+    found = audit(MIXES["ReduceMean"].model, {"x": floats(1, 4)})
+    assert (found.data.known, found.data.samples) == ("feeds", 1)
+
+
+def test_rows_may_be_stated_where_they_mix() -> None:
+    found = audit(MIXES["Softmax"].model, {"x": floats(12, 4)}, samples="rows")
+    assert (found.data.known, found.data.samples, found.runtime.batch_size) == ("stated", 12, 1)
+
+
+def test_rows_are_never_taken_apart_where_a_batch_is_learned_from() -> None:
+    with pytest.raises(DataError, match="statistics of each batch") as caught:
+        audit(MIXES["BatchNormalization in training"].model, {"x": floats(12, 4)}, samples="rows")
+    assert caught.value.slug == "samples-mixed"
