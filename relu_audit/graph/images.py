@@ -4,23 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relu_audit.graph.layout import Axis, Layout, axis_size, regrouped, resized
+from relu_audit.graph.layout import Axis, Layout, Span, axis_size, collapsed, length_of, regrouped, resized
 from relu_audit.graph.moves import Operation, opaque_output, reduced
 
 
 def spatial(op: Operation) -> Sequence[Layout | None]:
-    """Batch and channel untouched, the image resampled (Resize and Upsample of images)."""
+    """Axes of another length hold other entries; the others are untouched (Resize and Upsample)."""
     source, shape = op.inputs[0], op.shapes[0]
     if source is None:
         return [opaque_output(op)]
-    scales = next((c for c in op.constants[1:] if c is not None and c.size == len(source)), None)
-    out: list[Axis] = []
-    for index, axis in enumerate(source):
-        size = None if shape is None else shape[index]
-        same = size is not None and size == axis_size(axis)
-        kept = scales is not None and scales.dtype.kind == "f" and scales[index] == 1
-        out.append(axis if same or kept or index < len(source) - 2 else resized(axis, size))
-    return [tuple(out)]
+    same = kept(op)
+    sizes = shape if shape is not None else [None] * len(source)
+    return [
+        tuple(
+            axis if i in same else collapsed(axis, size)
+            for i, (axis, size) in enumerate(zip(source, sizes, strict=True))
+        )
+    ]
+
+
+def kept(op: Operation) -> frozenset[int]:
+    """The axes that neither scales nor sizes change, as far as the file tells."""
+    source = op.inputs[0] or ()
+    axes = [axis % len(source) for axis in op.integers("axes") or range(len(source))]
+    others = frozenset(range(len(source))) - {*axes}
+    scales, regions = _scales(op, len(axes)), op.constants[1] if len(op.constants) > 1 else None
+    crops = op.text("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+    if scales is None and not crops:
+        return others | _kept_by_size(op, source, axes)
+    if scales is None or (crops and (regions is None or regions.size != 2 * len(axes))):
+        return others
+    bounds = regions.reshape(2, -1).T.tolist() if crops and regions is not None else [[0, 1]] * len(axes)
+    return others | {
+        axis for axis, scale, bound in zip(axes, scales, bounds, strict=True) if (scale, bound) == (1, [0, 1])
+    }
+
+
+def _kept_by_size(op: Operation, source: Layout, axes: Sequence[int]) -> set[int]:
+    """The axes whose length stays, by the sizes wanted where all axes are stretched to them, or as inferred."""
+    stretched = op.text("keep_aspect_ratio_policy", "stretch") == "stretch"
+    wanted = op.lists(3) if stretched and op.given(3) else None
+    lengths = wanted if wanted is not None and len(wanted) == len(axes) else (None,) * len(axes)
+    found: set[int] = set()
+    for axis, length in zip(axes, lengths, strict=True):
+        sizes = {op.size(axis), length_of(length)} - {None}
+        if length == Span(source[axis]) or axis_size(source[axis]) in sizes:
+            found.add(axis)
+    return found
+
+
+def _scales(op: Operation, count: int) -> Sequence[float] | None:
+    attribute = op.node.attributes.get("scales")
+    if attribute is not None:
+        return list(attribute.as_floats())
+    found = (c for c in op.constants[1:] if c is not None and c.size == count and c.dtype.kind == "f")
+    return next(([float(scale) for scale in c] for c in found), None)
 
 
 def depth_to_space(op: Operation) -> Sequence[Layout | None]:
@@ -64,15 +102,6 @@ def out_of_blocks(op: Operation) -> Sequence[Layout | None]:
     batch, channel, *image = source
     channel = resized(channel, op.integer("channels", 0) or axis_size(channel))
     return [(batch, *image, channel) if op.integer("channels_last", 0) else (batch, channel, *image)]
-
-
-def regions(op: Operation) -> Sequence[Layout | None]:
-    """Pieces of images, one for each row of the second input, with all their channels."""
-    source, rows = op.inputs[0], op.inputs[1]
-    if source is None or rows is None:
-        return [opaque_output(op)]
-    image = (resized(axis, op.size(index)) for index, axis in enumerate(source[2:], 2))
-    return [(rows[0], source[1], *image)]
 
 
 def global_pool(op: Operation) -> Sequence[Layout | None]:

@@ -254,13 +254,13 @@ def resize(op: Operation) -> Sequence[Layout | None]:
 def pad(op: Operation) -> Sequence[Layout | None]:
     """Entries added before and after; an axis with no padding is untouched."""
     source, pads = op.inputs[0], op.integers("pads", 1)
-    if source is None or pads is None or op.given(3):
+    axes = op.integers("axes", 3) if op.given(3) else list(range(len(source or ())))
+    if source is None or pads is None or axes is None:
         return resize(op)
-    rank = len(source)
-    if len(pads) != 2 * rank:
+    if len(pads) != 2 * len(axes):
         return [opaque_output(op)]
-    grown = {axis for axis in range(rank) if pads[axis] or pads[axis + rank]}
-    return [_taken(op, source, grown, 0)]
+    bounds = zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True)
+    return [_taken(op, source, {axis % len(source) for axis, before, after in bounds if before or after}, 0)]
 
 
 def gather(op: Operation) -> Sequence[Layout | None]:
@@ -292,7 +292,7 @@ def gather_elements(op: Operation) -> Sequence[Layout | None]:
     if source is None:
         return [opaque_output(op)]
     told = [(axis_size(axis), op.size(index)) for index, axis in enumerate(source)]
-    cut = {i for i, (old, new) in enumerate(told) if isinstance(old, int) and isinstance(new, int) and old != new}
+    cut = {i for i, (old, new) in enumerate(told) if old is None or old != new}
     along, indices = op.integer("axis", 0) % len(source), op.inputs[1]
     taken = _taken(op, source, {along, *cut}, 0)
     if indices is not None and holds_ranks(indices[along]):

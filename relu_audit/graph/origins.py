@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from relu_audit.graph.along import trains
+from relu_audit.graph.along import in_training, set_by, trains
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.operators import REDUCE
 
@@ -53,23 +53,13 @@ def _always(op: Operation) -> bool:
     return True
 
 
-def _in_training(op: Operation) -> bool:
-    """Dropout: by its third operand from opset 12, before opset 7 by ``is_test``; between them it does not train.
-
-    A flag that the graph computes may be set.
-    """
-    if op.opset >= 12:
-        return op.given(2) and (op.constants[2] is None or bool(op.constants[2].any()))
-    return op.opset < 7 and not op.integer("is_test", 0)
-
-
 @dataclass(frozen=True)
 class Origin:
     """Where the entries of one operator's results come from.
 
     Attributes:
         made: What they are made of.
-        sized_by: Operands that only say how long a result is, or which axes are meant.
+        sized_by: Operands whose numbers only say how long a result is, or which entries or axes are meant.
         draws: Whether the node draws random numbers.
         learns: Whether the node computes with the statistics of the batch that it is given.
     """
@@ -80,16 +70,21 @@ class Origin:
     learns: Behaves = _never
 
 
+_MS = "com.microsoft"
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 
 TABLE: Mapping[tuple[str, str], Origin] = {
     **{("", op): Origin(Made.COPIES) for op in ("Cast", "CastLike", "Identity")},
-    **{("", op): Origin(Made.LENGTHS) for op in ("Shape", "Size")},
+    **{("", op): Origin(Made.LENGTHS) for op in ("EyeLike", "Shape", "Size")},
     ("", "ConstantOfShape"): Origin(Made.ALIKE, sized_by=(0,)),
-    ("", "Range"): Origin(Made.COUNT, sized_by=(0, 1, 2)),
+    ("", "Range"): Origin(Made.COUNT, sized_by=(1,)),
     **{("", op): Origin(Made.UNTOLD) for op in ("NonZero", "NonMaxSuppression", "Compress", "Unique", "StringSplit")},
     **{("", op): Origin(draws=_always) for op in _RANDOM},
-    ("", "Dropout"): Origin(draws=_in_training),
+    ("", "Dropout"): Origin(draws=in_training),
+    (_MS, "BiasDropout"): Origin(draws=set_by(4)),
+    (_MS, "ConvTransposeWithDynamicPads"): Origin(sized_by=(2,)),
+    (_MS, "Trilu"): Origin(sized_by=(1,)),
+    (_MS, "Unique"): Origin(Made.UNTOLD),
     ("", "BatchNormalization"): Origin(learns=trains),
     **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "Reshape", "Expand", "Tile", "Split", "Unsqueeze")},
     **{("", op): Origin(sized_by=(1,)) for op in ("Squeeze", "TopK", "Trilu", "CumSum", "CumProd", "CenterCropPad")},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relu_audit.graph.layout import POSITION, Axis, Factor, Layout, Length, Size, Span, axis_size, opaque
-from relu_audit.graph.moves import Operation, opaque_output
+from relu_audit.graph.layout import POSITION, Axis, Factor, Layout, Length, Size, Span, axis_size, collapsed, opaque
+from relu_audit.graph.moves import Operation, opaque_output, resize
 
 
 def listed(op: Operation, index: int) -> Layout | None:
@@ -47,5 +47,18 @@ def expand(op: Operation) -> Sequence[Layout | None]:
         tuple(
             axis if index < new or axis_size(source[index - new]) == 1 else source[index - new]
             for index, axis in enumerate(target)
+        )
+    ]
+
+
+def tile(op: Operation) -> Sequence[Layout | None]:
+    """Entries repeated along axes; an axis that is there once is untouched."""
+    source, repeats = op.inputs[0], op.integers("repeats", 1)
+    if source is None or repeats is None or len(repeats) != len(source):
+        return resize(op)
+    return [
+        tuple(
+            axis if times == 1 else collapsed(axis, op.size(index))
+            for index, (axis, times) in enumerate(zip(source, repeats, strict=True))
         )
     ]
