@@ -116,7 +116,7 @@ def is_justified(error: relu_audit.AuditError, model: onnx.ModelProto, feeds: Ma
         return any(np.isnan(array.astype(np.float64)).any() for array in feeds.values() if array.dtype.kind != "O")
     if error.slug == "data-empty":
         return any(array.size == 0 for array in feeds.values())
-    if error.slug == "data-kind":
+    if error.slug in ("data-kind", "input-kind"):
         return any(not info.type.HasField("tensor_type") for info in model.graph.input)
     options = ort.SessionOptions()
     options.log_severity_level = 4
