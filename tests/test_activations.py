@@ -274,6 +274,14 @@ def test_two_rectifiers_of_one_value_are_two() -> None:
     assert [site.tensor for site in seen(net).sites] == ["r", "c"]
 
 
+def test_two_rectifiers_with_a_gap_between_are_two() -> None:
+    """Their sum is flat between them, on no side, and has a slope on both: it is neither one nor alive everywhere."""
+    net = layer("a = Sub (h, one)\n b = Relu (a)\n c = Neg (h)\n e = Relu (c)\n y = Add (b, e)", "spread")
+    found = seen(net)
+    assert [site.tensor for site in found.sites] == ["b", "e"]
+    assert not found.alive
+
+
 def test_a_residual_sum_of_another_layer_leaves_the_rectifier() -> None:
     net = Net(
         "r = Relu (h)\n g = Gemm (x, v, bias)\n y = Add (r, g)",

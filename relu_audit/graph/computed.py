@@ -1,6 +1,6 @@
 """What nodes are by the functions that they compute: an activation is one however many nodes it is written with.
 
-A node whose result is flat at zero somewhere rectifies. Where all that several nodes make of one value comes together
+A node whose result is flat at zero on one side rectifies. Where all that several nodes make of one value comes together
 again, the whole is the activation, and its parts are none: two rectifiers make a PReLU, ``Relu(x) - 0.25 * Relu(-x)``,
 which has a slope on both sides.
 """

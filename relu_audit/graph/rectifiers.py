@@ -1,7 +1,7 @@
 """What rectifies: one row per operator, and the rows of activations that stay alive by construction.
 
-A *rectifier* is zero with zero slope on an interval of its input, mostly below zero, so a unit that stays there passes
-no gradient. The others (LeakyRelu, Gelu, ...) pass one everywhere: they are listed and never called dead.
+A *rectifier* is zero with zero slope on one side of its input, so a unit that stays there passes no gradient. The
+others (LeakyRelu, Gelu, ...) pass one everywhere: they are listed and never called dead.
 
 Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 26.
 """
@@ -156,7 +156,7 @@ def _adds_one(network: Network, node: ir.Node) -> bool:
 
 
 _SMOOTH = "has a gradient below zero"
-_TOGETHER = "Rectifies where what it makes with others of one value is zero, with no slope, on an interval."
+_TOGETHER = "Rectifies where what it makes with others of one value is zero, with no slope, on one side."
 
 READERS: Mapping[tuple[str, str], Reader] = {
     ("", "Relu"): _function("Rectifies."),
@@ -171,7 +171,6 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("", "Celu"): _function("Rectifies where alpha is 0, and gives NaN above zero; alive otherwise."),
     ("", "HardSigmoid"): _function("Rectifies: a gate that is shut; not where alpha is 0."),
     ("", "HardSwish"): _function("Rectifies below -3; a unit fires where it is not zero."),
-    ("", "Shrink"): _function("Rectifies between -lambd and lambd; a unit fires where it is not zero."),
     **{("", op): _function(_TOGETHER) for op in ("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Where")},
     ("", "Scatter"): scattered,
     ("", "ScatterElements"): scattered,

@@ -73,10 +73,14 @@ def step_of(node: ir.Node) -> Step | None:
 
 
 def sources(network: Network, node: ir.Node) -> tuple[ir.Value, ...]:
-    """The operands of a node that are no constants, each once; none if its operator has no row."""
+    """The operands of a node that are no constants, each once; none if its operator has no row.
+
+    What is one number throughout, and not made of constants, is one of them only if there are no others.
+    """
     step = step_of(node)
     values = [] if step is None else [node.inputs[i] for i in step.read(network, node)]
-    return tuple(dict.fromkeys(v for v in values if v is not None and not is_constant(network, v)))
+    computed = dict.fromkeys(value for value in values if value is not None and value not in network.weights)
+    return tuple(value for value in computed if not is_constant(network, value)) or tuple(computed)
 
 
 def is_constant(network: Network, value: ir.Value) -> bool:
