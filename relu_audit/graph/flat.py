@@ -60,9 +60,9 @@ def never_negative(curve: Curve) -> bool:
     return not (curve.curved & curve.widths).any() and not signs(curve)[1].any()
 
 
-def alive(curve: Curve) -> bool:
-    """Whether every entry has a slope everywhere."""
-    return bool((curve.sloped | ~curve.widths).all())
+def alive(curve: Curve) -> Bools:
+    """Which entries have a slope everywhere."""
+    return every(curve.sloped | ~curve.widths)
 
 
 def _run(zero: Bools, real: Bools, knots: Floats) -> Floats:

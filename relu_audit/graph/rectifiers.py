@@ -20,18 +20,19 @@ from relu_audit.graph.ranked import goes_back, scattered
 from relu_audit.graph.readings import Reading, Rectifies, StaysAlive
 from relu_audit.graph.scopes import FUSED
 from relu_audit.graph.signs import key
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.taps import Codes
 from relu_audit.graph.uniform import uniform
 
-Reader = Callable[[Network, ir.Node], Reading]
+Reader = Callable[[Functions, ir.Node], Reading]
 
 
-def read(network: Network, node: ir.Node) -> Reading:
+def read(functions: Functions, node: ir.Node) -> Reading:
     """What the node is, as an activation; None if it is none, or a part of another one."""
     reader = READERS.get(key(node))
-    if reader is None or node.outputs[0] in network.weights:
+    if reader is None or node.outputs[0] in functions.network.weights:
         return None
-    reading = reader(network, node)
+    reading = reader(functions, node)
     fused = node.metadata_props.get(FUSED)
     if fused is None:
         return reading
@@ -40,27 +41,27 @@ def read(network: Network, node: ir.Node) -> Reading:
     return replace(reading, name=f"{fused}({reading.name})") if isinstance(reading, StaysAlive) else reading
 
 
-def never_negative(network: Network, node: ir.Node) -> bool:
+def never_negative(functions: Functions, node: ir.Node) -> bool:
     """Whether a node gives nothing below zero, whatever it reads."""
     if spelt.step_of(node) is not None:
-        return computed.never_negative(network, node)
-    return isinstance(read(network, node), Rectifies)
+        return computed.never_negative(functions, node)
+    return isinstance(read(functions, node), Rectifies)
 
 
 def _function(doc: str) -> Reader:
     """An operator that is read by what it computes, alone or together with others."""
 
-    def reader(network: Network, node: ir.Node) -> Reading:
-        reading = computed.read(network, node)
-        return None if isinstance(reading, Rectifies) and goes_back(network, node) else reading
+    def reader(functions: Functions, node: ir.Node) -> Reading:
+        reading = computed.read(functions, node)
+        return None if isinstance(reading, Rectifies) and goes_back(functions, node) else reading
 
     reader.__doc__ = doc
     return reader
 
 
-def _leaky_codes(network: Network, node: ir.Node) -> Reading:
+def _leaky_codes(functions: Functions, node: ir.Node) -> Reading:
     """Rectifies where alpha is 0; alive otherwise."""
-    del network
+    del functions
     alpha, scale = number(node, "alpha", 0.01), node.inputs[3]
     if alpha != 0 or scale is None:
         return StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
@@ -68,26 +69,28 @@ def _leaky_codes(network: Network, node: ir.Node) -> Reading:
 
 
 def _named(name: str, reason: str) -> Reader:
-    def reader(network: Network, node: ir.Node) -> Reading:
-        del network, node
+    def reader(functions: Functions, node: ir.Node) -> Reading:
+        del functions, node
         return StaysAlive(name, reason)
 
     reader.__doc__ = f"Alive: {reason}."
     return reader
 
 
-def _erf(network: Network, node: ir.Node) -> Reading:
+def _erf(functions: Functions, node: ir.Node) -> Reading:
     """Alive: stands for a Gelu spelt out, 0.5 x (1 + erf(x / sqrt 2))."""
     plus_one = _only_reader(node, "Add")
-    gated = plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None
+    gated = (
+        plus_one is not None and _adds_one(functions.network, plus_one) and _only_reader(plus_one, "Mul") is not None
+    )
     return StaysAlive("Gelu (Erf)", "0.5 x (1 + erf(x / sqrt 2)) has a gradient below zero") if gated else None
 
 
 def _gate(name: str) -> Reader:
     """X * gate(x), which the gate stands for."""
 
-    def reader(network: Network, node: ir.Node) -> Reading:
-        if not _gates_its_own_input(network, node):
+    def reader(functions: Functions, node: ir.Node) -> Reading:
+        if not _gates_its_own_input(functions.network, node):
             return None
         return StaysAlive(name, f"x * {node.op_type}(x) has a gradient below zero")
 
@@ -95,14 +98,14 @@ def _gate(name: str) -> Reader:
     return reader
 
 
-def _tanh(network: Network, node: ir.Node) -> Reading:
+def _tanh(functions: Functions, node: ir.Node) -> Reading:
     """Alive: stands for Mish spelt out, x * tanh(softplus(x)), or Gelu's approximation, 0.5 x (1 + tanh(...))."""
     source = node.inputs[0]
     before = None if source is None else source.producer()
     if before is not None and before.op_type == "Softplus" and _multiplied_by(node, before.inputs[0]):
         return StaysAlive("Mish (Softplus, Tanh)", "x * tanh(softplus(x)) has a gradient below zero")
     plus_one = _only_reader(node, "Add")
-    if plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None:
+    if plus_one is not None and _adds_one(functions.network, plus_one) and _only_reader(plus_one, "Mul") is not None:
         return StaysAlive("Gelu (Tanh)", "0.5 x (1 + tanh(...)) has a gradient below zero")
     return None
 
