@@ -182,8 +182,6 @@ def _path(bearings: Bearings, use: Use) -> Path | Lost:
     if use.source is None:
         return Lost("its pre-activation shows nowhere in the graph")
     turn = use.tap.source if isinstance(use.tap, Turned) else "plain"
-    if turn == "magnitude":
-        return Lost("it is silent between two numbers, and not below one")
     found = bearings.of(use.source, len(use.pattern))
     return negated(found) if turn == "negated" and isinstance(found, Path) else found
 
