@@ -155,6 +155,15 @@ class _Solver:
                 changed = True
         return changed
 
+    def _leading(self) -> Bools:
+        """Classes in groups that lose as little as any other."""
+        found = np.zeros_like(self.out)
+        for one in self.facts.groups:
+            labels = self.label[one.entries]
+            lost = self.out[labels].sum(axis=1)
+            found[labels[lost == lost.min()]] = True
+        return found
+
     def _is_aligned(self, one: Groups, lost: int) -> bool:
         """Whether the axes of all groups together, and of one group, keep to their alignment if each loses so many."""
         groups, size = one.entries.shape
@@ -176,8 +185,10 @@ class _Solver:
     def _put_back_one(self, slug: str, labels: Ints, atoms: Ints, short: int) -> None:
         """Put back the cheapest class of some atoms that lack so many."""
         candidates, counts = np.unique(labels[self.out[labels]], return_counts=True)
-        # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits.
-        best = int(candidates[np.lexsort((candidates, self.size[candidates], counts > short))[0]])
+        # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits. One whose
+        # group loses least comes last: all other groups would have to follow.
+        order = np.lexsort((candidates, self.size[candidates], self._leading()[candidates], counts > short))
+        best = int(candidates[order[0]])
         self._put_back(best, Kept(slug, int(atoms[labels == best][0]), None))
 
     def _short(self, labels: Ints, alike: Sequence[tuple[ir.Value, Ints]]) -> int:
