@@ -81,7 +81,9 @@ Reading = Callable[[Bools], Collection[ir.Value]]
 """The values that are still read by anything, if some atoms go."""
 
 
-def solve(facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None = None) -> Solution:
+def solve(
+    facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None = None, gone: Bools | None = None
+) -> Solution:
     """Find the largest set of atoms that can go together.
 
     Args:
@@ -89,18 +91,24 @@ def solve(facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None
         sums: Every mix with its free terms.
         align: Axes whose length is a multiple of this keep to multiples of it.
         reading: What is still read; only a value that is not may lose everything along an axis. By default all are.
+        gone: Atoms that could go together in a smaller graph: where there is a choice, others are put back.
     """
-    return _Solver(facts, sums, align, reading).run()
+    return _Solver(facts, sums, align, reading, gone).run()
 
 
 class _Solver:
-    def __init__(self, facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None) -> None:
+    def __init__(
+        self, facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None, gone: Bools | None
+    ) -> None:
         self.facts, self.sums, self.align, self.reading = facts, sums, align, reading
         self.label = facts.classes()
         self.pinned = facts.pinned()
         self.size = np.bincount(self.label, minlength=facts.atoms.count)
         self.out = np.ones(facts.atoms.count, bool)  # by class
         self.out[self.label[self.pinned]] = False
+        self.last = np.zeros_like(self.out)
+        if gone is not None:
+            self.last[self.label[gone]] = True
         self.kept: dict[int, Kept] = {}
         self.axes = [(self.label[each[0][1]], each) for each in _different(facts, self.label)]
 
@@ -187,8 +195,8 @@ class _Solver:
         candidates, counts = np.unique(labels[self.out[labels]], return_counts=True)
         # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits. One whose
         # group loses least comes last: all other groups would have to follow.
-        order = np.lexsort((candidates, self.size[candidates], self._leading()[candidates], counts > short))
-        best = int(candidates[order[0]])
+        keys = candidates, self.size[candidates], self._leading()[candidates], counts > short, self.last[candidates]
+        best = int(candidates[np.lexsort(keys)[0]])
         self._put_back(best, Kept(slug, int(atoms[labels == best][0]), None))
 
     def _short(self, labels: Ints, alike: Sequence[tuple[ir.Value, Ints]]) -> int:
