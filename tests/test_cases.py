@@ -159,7 +159,7 @@ def test_one_function_in_two_spellings_has_one_verdict() -> None:
         audit(path(f"14_hard_sigmoid/{name}.onnx"), str(path("14_hard_sigmoid/data.npz")))
         for name in ("operator", "clip")
     ]
-    gates = [next(site for site in found.sites if site.units == 8).dead for found in verdicts]
+    gates = [found.sites[-1].dead for found in verdicts]
     assert gates == [(1, 2, 4, 5)] * 2
 
 

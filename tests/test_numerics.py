@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from relu_audit import audit
+from relu_audit.errors import DataError
 from relu_audit.records import STATUSES, SiteAudit
 from tests.graphs import graph
 from tests.oracle import assert_all_agree, one_by_one, oracle
@@ -260,14 +261,16 @@ def test_a_batch_of_one_in_the_file_tells_samples_apart_without_a_batch_axis() -
 
 
 @pytest.mark.parametrize("alike", [False, True], ids=["different", "first two alike"])
-def test_samples_that_change_each_other_are_fed_one_at_a_time(alike: bool) -> None:
+def test_samples_that_change_each_other_are_fed_one_at_a_time_where_rows_are_stated(alike: bool) -> None:
     body = "m = ReduceMean <axes = [0]> (x)\n d = Sub (x, m)\n h = MatMul (d, w)\n g = Add (h, b)\n y = Relu (g)"
     weights = {"w": np.eye(3, dtype=np.float32), "b": np.array([1, 0, -1], np.float32)}
     model = graph("float[n, 3] x", "float[n, 3] y", body, weights, opset=13)
     x = np.random.default_rng(0).integers(-5, 6, (9, 3)).astype(np.float32)
     if alike:
         x[1] = x[0]
-    found = audit(model, {"x": x})
+    with pytest.raises(DataError, match="change each other"):
+        audit(model, {"x": x})
+    found = audit(model, {"x": x}, samples="rows")
     assert found.runtime.batch_size == 1
     assert_all_agree(found, oracle(model, one_by_one({"x": x}), {"y": 1}))
 

@@ -150,7 +150,8 @@ class Independence:
         if row is None:
             name = ".".join(filter(None, (node.domain, node.op_type)))
             return _unproved(f"no rule says what the operator {name} does to axes", node)
-        base = State(Standing.RANGE, "all samples share a range of codes", _name(node)) if row.couples else APART
+        ranged = State(Standing.RANGE, "the samples of a run share a range of codes", _name(node))
+        base = ranged if row.couples else APART
         base = worst([base, *(state for state in inputs if state.standing is Standing.RANGE)])
         picked = row.picks(op)
         for index, state in enumerate(inputs):

@@ -12,7 +12,7 @@ _HOW: Mapping[Known, str] = {
     "proved": "no operator mixes them",
     "stated": "as stated",
     "single": "a run takes one",
-    "range": "each run alone, since a run shares one range of codes",
+    "range": "each run alone",
     "tried": "each run alone; tried, not proved",
     "untried": "each run alone; neither proved nor tried, since no two samples could be compared",
     "run": "a run of a fixed number of rows is one sample",
