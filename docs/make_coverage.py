@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from relu_audit.graph import axes, fused, inside, rectifiers, signs, spelt, steps
+from relu_audit.graph import along, axes, fused, inside, rectifiers, signs, spelt, steps
 
 TARGET = Path(__file__).with_name("coverage.md")
 
@@ -92,9 +93,15 @@ def page() -> str:
         ),
         _section(
             "Axes",
-            "How each operator carries axes, in the notation that `relu_audit/graph/axes.py` explains.",
-            ("operator", "since opset", "axes"),
-            ((_name(row.domain, row.op), str(row.since), _axes(row)) for row in axes.TABLE),
+            "How each operator carries axes, in the notation that `relu_audit/graph/axes.py` explains. Two columns say "
+            "along which axes of the first operand samples would change each other, because entries are combined or "
+            "moved, and along which a sample would depend on its place among the others. Letters that are in no result "
+            "are summed over. Along all other axes an entry of the result is made of one entry.",
+            ("operator", "since opset", "axes", "entries mix along", "places count along"),
+            (
+                (_name(row.domain, row.op), str(row.since), _axes(row), _along(row.mixes), _along(row.placed))
+                for row in axes.TABLE
+            ),
         ),
     ]
     return "\n".join(parts)
@@ -134,8 +141,16 @@ def _axes(row: axes.AxisRule) -> str:
     elif row.move is not None:
         text = _first_line(row.move.__doc__).rstrip(".") or "data movement"
     else:
-        text = f"`{row.signature}`" if row.signature else _first_line(row.letters.__doc__ if row.letters else "")
-    return f"{text}; samples change each other" if row.couples else text
+        told = _first_line(row.letters.__doc__ if row.letters else "").rstrip(".")
+        text = ": ".join(filter(None, [row.signature and f"`{row.signature}`", told]))
+    return f"{text}; all entries share a range of codes" if row.couples else text
+
+
+def _along(column: along.Along) -> str:
+    if column is along.nowhere:
+        return ""
+    text = re.sub(r" \([A-Z][^)]*\)", "", _first_line(column.__doc__).rstrip("."))
+    return text[0].lower() + text[1:]
 
 
 def _first_line(text: str | None) -> str:

@@ -9,7 +9,7 @@ table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def channels_and_image(op: Operation) -> frozenset[int] | None:
 
 
 def windows(weight: int | None = None, *, last: bool = False) -> Along:
-    """The image where the operator looks at windows of it; one entry wide and moved by one, they leave it as it is."""
+    """The image, unless windows of it are one entry wide and move by one."""
 
     def along(op: Operation) -> frozenset[int] | None:
         if op.inputs[0] is None:
@@ -126,12 +126,16 @@ def axes(*numbers: int) -> Along:
         del op
         return frozenset(numbers)
 
-    along.__doc__ = f"Axes {', '.join(map(str, numbers))}."
+    along.__doc__ = f"{_listed_axes(numbers)}."
     return along
 
 
+def _listed_axes(numbers: Sequence[int]) -> str:
+    return f"{'Axis' if len(numbers) == 1 else 'Axes'} {', '.join(map(str, numbers))}"
+
+
 def batch_statistics(op: Operation) -> frozenset[int] | None:
-    """The batch and the image, where BatchNormalization trains: by ``training_mode``, before opset 7 by ``is_test``.
+    """The batch and the image, in training: by ``training_mode``, before opset 7 by ``is_test``.
 
     From opset 7 to 13 the operator trains where it has more than one result; before opset 9 it may keep statistics of
     every place of the image.
@@ -153,7 +157,7 @@ def trains(op: Operation) -> bool:
 
 
 def time(op: Operation) -> frozenset[int] | None:
-    """The axis of time, which ``layout`` puts first or second (opset 14)."""
+    """Time, which ``layout`` puts first or second."""
     return frozenset({1 if op.integer("layout", 0) else 0})
 
 
@@ -188,12 +192,12 @@ def last_two(op: Operation) -> frozenset[int] | None:
 
 
 def softmax(op: Operation) -> frozenset[int] | None:
-    """The one ``axis`` from opset 13; before, that axis and all behind it, since the operand was flattened there."""
+    """The axis that ``axis`` names; before opset 13, where the operand is flattened, all behind it as well."""
     return named("axis", -1)(op) if op.opset >= 13 else behind("axis", 1)(op)
 
 
 def quantized_softmax(op: Operation) -> frozenset[int] | None:
-    """As :func:`softmax`; the operator states the opset that it follows."""
+    """The axis that ``axis`` names; all behind it as well where ``opset`` is below 13."""
     return named("axis", -1)(op) if op.integer("opset", 13) >= 13 else behind("axis", -1)(op)
 
 
@@ -203,7 +207,7 @@ def unless_given(index: int, *axes: int) -> Along:
     def along(op: Operation) -> frozenset[int] | None:
         return frozenset() if op.given(index) else frozenset(axes)
 
-    along.__doc__ = f"Axes {', '.join(map(str, axes))} without operand {index}."
+    along.__doc__ = f"{_listed_axes(axes)} without operand {index}."
     return along
 
 
@@ -313,7 +317,7 @@ def masked_samples(index: int) -> Along:
 
 
 def masked_tokens(*masks: int, samples: int | None = None) -> Along:
-    """The tokens of a query, where a mask has a row for each, or each looks back only; heads; samples as above."""
+    """The tokens of a query, where a mask has rows for them or they look back; heads; samples of a loose mask."""
 
     def along(op: Operation) -> frozenset[int] | None:
         source = op.inputs[0]

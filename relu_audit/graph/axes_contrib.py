@@ -87,7 +87,7 @@ ROWS: tuple[AxisRule, ...] = (
         couples=True,
         domain=_MS,
     ),
-    AxisRule("GatherBlockQuantized", "_ -> _", letters=letters.looked_up, domain=_MS),
+    AxisRule("GatherBlockQuantized", letters=letters.looked_up, domain=_MS),
     AxisRule("SkipLayerNormalization", "*, *, *, *, * -> *, _, _, *", mixes=along.last, domain=_MS),
     AxisRule("SkipSimplifiedLayerNormalization", "*, *, *, * -> *, _, _, *", mixes=along.last, domain=_MS),
     AxisRule(

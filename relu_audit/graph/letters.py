@@ -38,7 +38,7 @@ def product_and_sum(index: int, *flags: str) -> Letters:
         left, right = transposed_by(*flags)(op, signature).split("->")
         terms = left.split(",")
         added = op.inputs[index] if index < len(op.inputs) else None
-        if added is None or not 1 <= len(added) <= 2:
+        if added is None or not 1 <= len(added) <= 2 or terms[index].split() != ["n"]:
             return f"{left}->{right}"
         # A constant has letters of its own beside constant matrices only: it is no weight by itself.
         second = _operands(signature)[1]
@@ -253,7 +253,7 @@ def loose_mask(op: Operation, index: int) -> bool:
 
 
 def heads_of_values(op: Operation, signature: str) -> str:
-    """As :func:`masked`; values of rank three have the axis of the result (MultiHeadAttention)."""
+    """Values of rank three have the axis of the result (MultiHeadAttention); masks as in :func:`masked`."""
     query = op.inputs[0]
     values = op.inputs[2] if len(op.inputs) > 2 else None
     if query is None:
