@@ -77,7 +77,7 @@ def seen(network: Network, census: Census, sites: Sequence[SiteAudit]) -> dict[i
                 ends = (of_units(end, use.pattern) for end in _turned_back(use.tap, low, high))
                 found[use.output] = Span(*(np.where(np.isinf(end), end, end / decode[0] + decode[1]) for end in ends))
             except Blurred:
-                continue  # its units cannot be told apart in the value: nothing is known of it then
+                network.note(f"the range of '{located.site.tensor}' is not known: its axes tell no units apart")
     return found
 
 
