@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
-from relu_audit.graph.layout import BATCH, POSITION, Factor, Kind, Layout, Letter, Size
+from relu_audit.graph.layout import BATCH, POSITION, Factor, Layout, Size, numbered
 from relu_audit.graph.moves import Move, Operation
 from relu_audit.graph.terms import letters_of, matched, terms_of
 
@@ -230,11 +230,6 @@ def decoded(
         for _, index, size in sorted(pieces, key=lambda piece: piece[0]):
             total, length = total * size + index, length * size
         yield total, length
-
-
-def numbered(shape: Sequence[Size]) -> Layout:
-    """Axes whose letters are their numbers."""
-    return tuple((Factor(Letter(Kind.POSITION, order=axis), size),) for axis, size in enumerate(shape))
 
 
 def _number(axis: Sequence[Factor]) -> int:
