@@ -15,18 +15,18 @@ INTRODUCTION = """# Coverage
 What relu-audit knows, written from its own tables by `docs/make_coverage.py`; a test fails when this page is behind.
 `relu-audit sites MODEL` says what that means for one model.
 
-A *rectifier* is zero, with no slope, on some interval of its input, mostly on one side of it. A unit is dead if its
-output was zero on every sample. Activations with a slope everywhere are listed as alive by construction and never
-counted. An operator that is in none of these tables is not taken for a rectifier, and the axes behind it are unknown:
-the unit axis of a rectifier there is assumed, and said to be.
+A *rectifier* is zero, with no slope, on one side of its input. A unit is dead if its output was zero on every sample.
+Activations with a slope everywhere are listed as alive by construction and never counted. An operator that is in none
+of these tables is not taken for a rectifier, and the axes behind it are unknown: the unit axis of a rectifier there
+is assumed, and said to be.
 
 - **Slopes and bounds are judged by unit.** Of a `PRelu`, units with a slope of zero are rectified, and the others are
   not: they are counted (`not_rectified` in the JSON), and never dead or rare. If no unit is rectified, the activation
   is alive by construction. The same holds of `Max`, `Min`, `Where` and products with vectors: a unit that is held at
   another number than zero is not rectified.
 - **The output is counted where it is not zero.** Behind `Min(x, 0)` or `Clip(x, max = 0)` units fire below zero: the
-  opposite of the output is counted (`counted_as`: `negated`). HardSwish, `Shrink` and thresholds below zero give both
-  signs: the output's distance from zero is counted (`magnitude`).
+  opposite of the output is counted (`counted_as`: `negated`). HardSwish and thresholds below zero give both signs: the
+  output's distance from zero is counted (`magnitude`).
 - **A gate is a rectifier.** A HardSigmoid that is zero for every sample is dead, in either spelling. One that is stuck
   at one is `constant`.
 - **Parameters have no units.** A rectifier that only parameters and sizes of the data reach needs no data, and is no
@@ -50,7 +50,7 @@ def page() -> str:
             "Activations of several nodes",
             "What a few of these operators make of one value, with constants among their operands, is read as one "
             "function: `(x + |x|) / 2`, `x - Min(x, 0)`, `Relu(x) - slope * Relu(-x)`, `x * Clip(x + 3, 0, 6) / 6`. If "
-            "the function is zero on an interval, the last node is the rectifier; if it has a slope everywhere, it is "
+            "the function is zero on one side, the last node is the rectifier; if it has a slope everywhere, it is "
             "alive by construction. The nodes between are no rectifiers of their own, unless others read them as well. "
             f"At most {spelt.LONGEST} operators may lie between the value and what is made of it.",
             ("operator", "read as"),

@@ -226,6 +226,14 @@ def grouped_twice_in_other_groups(some: Numbers) -> onnx.ModelProto:
     return graph(X, "float[n, 4, a, b] y", STEM + body, weights)
 
 
+@pattern({"r": (), "q": (0, 3, 4, 6, 7)}, removed=4, kept=["uneven-groups"])
+def grouped_finer_the_second_time(some: Numbers) -> onnx.ModelProto:
+    """Of three dead in the second half one stays: not the only one in its quarter, or nothing could go."""
+    body = "g = Conv<group = 2> (r, w1, b1)\n q = Relu (g)\n y = Conv<group = 4> (q, w2, b2)"
+    weights = some.stem(()) | some.layer(1, 8, 4, 3, 3, dead=(0, 3, 4, 6, 7)) | some.layer(2, 8, 2, 1, 1)
+    return graph(X, "float[n, 8, a, b] y", STEM + body, weights)
+
+
 @pattern({"r": (1, 6), "q": (2, 3)}, shapes={"w1": (6, 2, 2, 2), "w2": (3, 4, 1, 1)})
 def transposed_convolution_in_groups(some: Numbers) -> onnx.ModelProto:
     """Its weight has the groups where it is summed over, and what each makes along one axis for all."""

@@ -208,6 +208,64 @@ def test_slopes_by_position_make_a_unit_alive_where_any_of_them_does() -> None:
     assert [one.tensor for one in found.alive] == ["y"]
 
 
+def test_bounds_by_position_are_no_bounds_of_units_and_said_so() -> None:
+    kernel = RNG.standard_normal((3, 2, 3, 3)).astype(np.float32)
+    floors = np.zeros((5, 5), np.float32)
+    floors[2, 2] = 0.5
+    net = Net(
+        "y = Max (h, floors)",
+        {"kernel": kernel, "bias": np.zeros(3, np.float32), "floors": floors},
+        layer="h = Conv <pads = [1, 1, 1, 1]> (x, kernel, bias)",
+        shape=(2, 5, 5),
+        numbers={},
+    )
+    found = audit(net.model(), {"x": np.ones((3, 2, 5, 5), np.float32)})
+    assert not found.sites
+    assert not found.alive  # it is flat at one half there, and has no slope
+    assert [(one.tensor, one.slug) for one in found.skipped] == [("y", "bounds-not-by-unit")]
+
+
+BODY = "h = Gemm (x, weight, bias)\n {}\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Min", "(x - |x|) / 2", "HardSwish", "x * Clip(x + 3, 0, 6) / 6", "PRelu", "Relu(x) + a Min(x, 0)", "x * (x > v)"],
+)
+@pytest.mark.parametrize("owner", ["If", "Loop", "Scan"])
+def test_functions_in_bodies_are_read_there(owner: str, name: str) -> None:
+    """Of the same samples, inside and outside of a body; in a loop, each comes twice."""
+    body = RECTIFIERS[name]
+    weights = {"weight": W, "bias": BIASES["mixed"], **used(body)}
+    inner = BODY.format(body)
+    text, inputs = {
+        "If": (
+            f"z = If (yes) <then_branch = t () => (float[n, 6] y) {{ {inner} }},"
+            " else_branch = e () => (float[n, 6] q) { g = Gemm (x, weight, bias) q = Neg (g) }>",
+            "float[n, 4] x",
+        ),
+        "Loop": (
+            "z, s = Loop (twice, yes, x) <body = l (int64 i, bool go, float[n, 4] xin) => (bool on, float[n, 4] kept, "
+            f"float[n, 6] y) {{ on = Identity (go) kept = Identity (xin) {inner.replace('(x,', '(xin,')} }}>",
+            "float[n, 4] x",
+        ),
+        "Scan": (
+            "z = Scan <num_scan_inputs = 1, body = b (float[n, 4] xin) => (float[n, 6] y) "
+            f"{{ {inner.replace('(x,', '(xin,')} }}> (u)",
+            "float[n, 4] x",
+        ),
+    }[owner]
+    text = f"o = Constant <value_ints = [0]> ()\n u = Unsqueeze (x, o)\n {text}" if owner == "Scan" else text
+    weights |= {"yes": np.bool_(True)} if owner != "Scan" else {}  # type: ignore[dict-item]
+    weights |= {"twice": np.array(2)} if owner == "Loop" else {}
+    result = {"If": "float[n, 6] z", "Loop": "float[n, 4] z", "Scan": "float[s, n, 6] z"}[owner]
+    (inside,) = audit(graph(inputs, result, text, weights), {"x": X}).sites
+    outside = the_site(seen(layer(body, "mixed")))
+    assert inside.tensor == outside.tensor
+    for what in ("dead", "fired_samples", "first_fired", "exempt", "counted_as", "peak", "trough"):
+        assert getattr(inside, what) == getattr(outside, what), what
+
+
 @pytest.mark.parametrize("axes", [(6, 1, 1), (1, 6, 1, 1)])
 def test_slopes_of_channels_are_those_of_an_image(axes: tuple[int, ...]) -> None:
     kernel = RNG.standard_normal((6, 2, 3, 3)).astype(np.float32)
@@ -272,6 +330,14 @@ def test_a_part_that_is_read_elsewhere_is_a_layer_of_its_own() -> None:
 def test_two_rectifiers_of_one_value_are_two() -> None:
     net = layer("r = Relu (h)\n c = Clip (h, zero, one)\n y = Add (r, c)", "spread")
     assert [site.tensor for site in seen(net).sites] == ["r", "c"]
+
+
+def test_two_rectifiers_with_a_gap_between_are_two() -> None:
+    """Their sum is flat between them, on no side, and has a slope on both: it is neither one nor alive everywhere."""
+    net = layer("a = Sub (h, one)\n b = Relu (a)\n c = Neg (h)\n e = Relu (c)\n y = Add (b, e)", "spread")
+    found = seen(net)
+    assert [site.tensor for site in found.sites] == ["b", "e"]
+    assert not found.alive
 
 
 def test_a_residual_sum_of_another_layer_leaves_the_rectifier() -> None:

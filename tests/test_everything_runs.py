@@ -6,6 +6,7 @@ What is right is counted with plain onnx, onnxruntime and numpy, one feed at a t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -710,6 +711,8 @@ def test_a_function_with_several_graphs_is_several_functions() -> None:
     audit = relu_audit.audit(made, {"x": X})
     expected = [np.abs(X) @ ALIVE > 0, -np.abs(X) @ other > 0]
     assert [list(site.fired_samples) for site in audit.sites] == [one.sum(axis=0).tolist() for one in expected]
+    assert [site.scope for site in audit.sites] == ["r/f::F", "r2/f::F"]
+    assert not annotate(made, audit).missing
 
 
 def test_a_graph_that_reads_values_of_the_caller_is_refused() -> None:
@@ -843,7 +846,7 @@ def test_infinity_is_taken_and_the_runtime_shows_what_it_does() -> None:
 
 NOTHING = np.zeros((8, 0), np.float32)
 AN_EMPTY_ONE = "g = MatMul (x, none)\n z = Relu (g)\n"
-NORMALISED = "h = MatMul (x, none)\n a = BatchNormalization (h, no, no, no, no)\n y = Relu (a)"
+NORMALISED = "h = MatMul (x, none)\n a = Softmax (h)\n y = Relu (a)"
 EMPTY = {
     "alone": ("float[n, k] y", "h = MatMul (x, none)\n y = Relu (h)", "y"),
     "normalised": ("float[n, k] y", NORMALISED, "y"),
@@ -901,6 +904,39 @@ def test_sizes_that_were_not_tried_are_told(
         assert f"note: {said}" in printed
         assert said in Path("p.json").read_text()
         assert said in Path("p.html").read_text()
+
+
+def test_a_layer_whose_channels_are_resized_is_examined() -> None:
+    body = """c = Conv (x, w)
+    r = Relu (c)
+    d = Resize <mode = "nearest"> (r, , scales)
+    y = Conv (d, v)"""
+    made = graph("float[n, 2, 4, 4] x", "float[n, 3, 4, 4] y", body)
+    kernel = RNG.standard_normal((8, 2, 1, 1))
+    kernel[[1, 6]] = 0
+    weights = {"w": kernel, "v": RNG.standard_normal((3, 12, 1, 1)), "scales": np.array([1, 1.5, 1, 1])}
+    for name, array in weights.items():
+        made.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    audit = relu_audit.audit(made, {"x": RNG.standard_normal((9, 2, 4, 4)).astype(np.float32)})
+    assert audit.sites[0].dead == DEAD
+    assert audit.sites[0].causes is not None
+    assert not audit.sites[0].causes.not_examined
+    assert audit.notes == ()
+
+
+def test_what_cannot_be_bounded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from relu_audit.graph import bounds
+
+    def contradicted(at: object) -> None:
+        raise LookupError
+
+    broken = replace(bounds.ALL["", "Neg"], rule=contradicted)
+    monkeypatch.setattr(bounds, "ALL", {**bounds.ALL, ("", "Neg"): broken})
+    made = model("float[n, 4] y", LAYER + "k = Neg (r)\n q = MatMul (k, W2)\n s = Add (q, low)\n y = Relu (s)")
+    made.graph.initializer.append(numpy_helper.from_array(np.full(4, -1e6, np.float32), "low"))
+    audit = relu_audit.audit(made, {"x": X})
+    assert len(audit.sites[1].dead) == 4
+    assert any("the range of what Neg computes is not known" in note for note in audit.notes)
 
 
 def test_a_plan_without_trouble_has_no_notes() -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relu_audit.graph import flat, pieces, spelt
+from relu_audit.graph import flat, pieces
 from relu_audit.graph.checkpoint import open_checkpoint
 from relu_audit.graph.normalize import normalize
 from relu_audit.graph.pieces import Curve, UnknownError
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.steps import STEPS
 from tests.graphs import graph
 from tests.oracle import values
@@ -104,7 +105,7 @@ def claimed(text: str) -> tuple[Curve | None, np.ndarray, np.ndarray]:
     (lost,) = values(model, [{"h": np.full((1, 4), np.nan, np.float32)}], ["y"])
     network = normalize(open_checkpoint(model))
     node = next(node for node in network.model.graph if node.outputs[0].name == "y")
-    made = spelt.whole(network, node, network.model.graph.inputs[0])
+    made = Functions(network).whole(node, network.model.graph.inputs[0])
     return (None if made is None else made.curve), shown["y"], lost["y"][0]
 
 
@@ -183,4 +184,4 @@ def test_a_long_chain_of_joins_is_given_up_and_ends() -> None:
     model = graph("float[n, 4] h", "float[n, 4] y", "\n ".join(lines))
     network = normalize(open_checkpoint(model))
     node = next(node for node in network.model.graph if node.outputs[0].name == "y")
-    assert spelt.whole(network, node) is None
+    assert Functions(network).whole(node) is None

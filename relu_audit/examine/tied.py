@@ -155,7 +155,7 @@ def _elements(ledger: Ledger, one: Product, columns: np.ndarray) -> int:
 
 def _reading(ledger: Ledger, layer: Layer) -> Iterator[tuple[Product, np.ndarray]]:
     """Products that read what comes of a layer's dead units alone, and in which columns ``[groups, read]``."""
-    marked = _marked(layer)
+    marked = _marked(ledger.network, layer)
     spans = Spans(ledger.network, marked, ENTRY_BY_ENTRY)
     pending, done = [*marked], set[ir.Node]()
     while pending:
@@ -170,7 +170,7 @@ def _reading(ledger: Ledger, layer: Layer) -> Iterator[tuple[Product, np.ndarray
                 yield one, columns
 
 
-def _marked(layer: Layer) -> dict[ir.Value, Span]:
+def _marked(network: Network, layer: Layer) -> dict[ir.Value, Span]:
     """The rectified values, of which nothing is known but that dead units give zero."""
     alive = np.full(layer.site.units, np.inf)
     alive[list(layer.site.dead)] = 0.0
@@ -179,7 +179,8 @@ def _marked(layer: Layer) -> dict[ir.Value, Span]:
         try:
             high = of_units(alive, use.pattern or ())
         except (Blurred, ValueError):
-            continue  # its units cannot be told apart in the value, nor by what reads it
+            network.note(f"what reads dead units of '{layer.site.tensor}' is not counted: its axes tell no units apart")
+            continue
         found[use.output] = Span(-high, high)
     return found
 

@@ -77,7 +77,7 @@ def seen(network: Network, census: Census, sites: Sequence[SiteAudit]) -> dict[i
                 ends = (of_units(end, use.pattern) for end in _turned_back(use.tap, low, high))
                 found[use.output] = Span(*(np.where(np.isinf(end), end, end / decode[0] + decode[1]) for end in ends))
             except Blurred:
-                continue  # its units cannot be told apart in the value: nothing is known of it then
+                network.note(f"the range of '{located.site.tensor}' is not known: its axes tell no units apart")
     return found
 
 
@@ -182,8 +182,6 @@ def _path(bearings: Bearings, use: Use) -> Path | Lost:
     if use.source is None:
         return Lost("its pre-activation shows nowhere in the graph")
     turn = use.tap.source if isinstance(use.tap, Turned) else "plain"
-    if turn == "magnitude":
-        return Lost("it is silent between two numbers, and not below one")
     found = bearings.of(use.source, len(use.pattern))
     return negated(found) if turn == "negated" and isinstance(found, Path) else found
 

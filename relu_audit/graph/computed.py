@@ -1,6 +1,6 @@
 """What nodes are by the functions that they compute: an activation is one however many nodes it is written with.
 
-A node whose result is flat at zero somewhere rectifies. Where all that several nodes make of one value comes together
+A node whose result is flat at zero on one side rectifies. Where all that several nodes make of one value comes together
 again, the whole is the activation, and its parts are none: two rectifiers make a PReLU, ``Relu(x) - 0.25 * Relu(-x)``,
 which has a slope on both sides.
 """
@@ -15,38 +15,40 @@ import onnx_ir as ir
 from relu_audit.graph import flat, pieces, spelt
 from relu_audit.graph.flat import Flat
 from relu_audit.graph.formulas import number
-from relu_audit.graph.normalize import Network
 from relu_audit.graph.readings import Reading, Rectifies, StaysAlive, Unclear
-from relu_audit.graph.spelt import Whole
+from relu_audit.graph.spelt import Functions, Whole
 from relu_audit.graph.taps import OPEN, Turned
 from relu_audit.graph.uniform import uniform
 
 
-def read(network: Network, node: ir.Node) -> Reading:
+def read(functions: Functions, node: ir.Node) -> Reading:
     """What the node is by the function that it ends; None if it is no activation, or a part of another one."""
-    if node.outputs[0].dtype in _WHOLE:
+    if node.outputs[0].dtype in _WHOLE and node.op_type not in _NAMED:
         return None
-    own = _of_itself(network, node)
+    own = _of_itself(functions, node)
     if own is None:
-        core = _scaled_by(network, node)
-        return _unclear(network, node) if core is None else _with_scales(network, node, core)
+        core = _scaled_by(functions, node)
+        return _unclear(functions, node) if core is None else _with_scales(functions, node, core)
     made, reading = own
-    return None if _behind(network, made, reading) or _is_part(network, node) else reading
+    return None if _behind(functions, made, reading) or _is_part(functions, node) else reading
 
 
 _WHOLE = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
-"""Clip and Max also bound sizes and indices: whole numbers, which carry no gradient."""
+"""Types of sizes and indices, which carry no gradient: Clip and Max bound those as well."""
+
+_NAMED = ("Relu", "LeakyRelu", "PRelu", "ThresholdedRelu")
+"""Operators that are activations whatever their type."""
 
 
-def never_negative(network: Network, node: ir.Node) -> bool:
+def never_negative(functions: Functions, node: ir.Node) -> bool:
     """Whether a node's result cannot be negative, by what it makes of the value that it is made of."""
-    made = spelt.whole(network, node) if _may_bend(network, node) else None
+    made = functions.whole(node) if _may_bend(functions, node) else None
     return made is not None and flat.never_negative(made.curve)
 
 
-def cuts_at_zero(network: Network, node: ir.Node) -> bool:
+def cuts_at_zero(functions: Functions, node: ir.Node) -> bool:
     """Whether it makes no difference to a node that what it reads is cut off below zero."""
-    made = spelt.whole(network, node)
+    made = functions.whole(node)
     found = None if made is None or made.joins else flat.flat(made.curve)
     return found is not None and found.source == "plain" and bool((found.entries & (found.above >= 0)).all())
 
@@ -54,17 +56,21 @@ def cuts_at_zero(network: Network, node: ir.Node) -> bool:
 Own = tuple[Whole, Rectifies | StaysAlive]
 
 
-def _of_itself(network: Network, node: ir.Node) -> Own | None:
+def _of_itself(functions: Functions, node: ir.Node) -> Own | None:
     """The function that a node ends, whatever is made of it behind."""
-    made = spelt.whole(network, node) if _may_bend(network, node) else None
+    return functions.once(("own", node), lambda: _ended(functions, node))
+
+
+def _ended(functions: Functions, node: ir.Node) -> Own | None:
+    made = functions.whole(node) if _may_bend(functions, node) else None
     if made is None:
         return None
-    found, parts = flat.flat(made.curve), _parts(network, made)
+    found, parts = flat.flat(made.curve), _parts(functions, made)
     if made.joins and not len(made.curve.knots) and not parts:
         return None
     if found is not None and not _only_passes_on(made, parts):
         return made, rectifying(made, found)
-    if found is not None or not flat.alive(made.curve):
+    if found is not None or not flat.alive(made.curve).all():
         return None
     if parts:
         return made, StaysAlive(made.text, "it has a slope on both sides of its input")
@@ -73,15 +79,15 @@ def _of_itself(network: Network, node: ir.Node) -> Own | None:
     return made, StaysAlive(node.op_type, _ALIVE[node.op_type].format(alpha=number(node, "alpha", 0.01)))
 
 
-def _may_bend(network: Network, node: ir.Node) -> bool:
+def _may_bend(functions: Functions, node: ir.Node) -> bool:
     """Whether a node ends anything but a straight line, as far as that can be told without looking at numbers."""
-    step, way = spelt.step_of(node), spelt.between(network, node)
+    step, way = spelt.step_of(node), functions.between(node)
     return step is not None and way is not None and not step.condition and (len(way[1]) > 1 or step.activation)
 
 
-def _parts(network: Network, made: Whole) -> list[ir.Node]:
+def _parts(functions: Functions, made: Whole) -> list[ir.Node]:
     """The nodes of a function that rectify and that nothing else makes use of."""
-    return [node for node in _enclosed(made.nodes) if _is_flat(network, node)]
+    return [node for node in _enclosed(made.nodes) if _is_flat(functions, node)]
 
 
 def _enclosed(nodes: Sequence[ir.Node]) -> list[ir.Node]:
@@ -95,8 +101,9 @@ def _enclosed(nodes: Sequence[ir.Node]) -> list[ir.Node]:
     return found
 
 
-def _is_flat(network: Network, node: ir.Node) -> bool:
-    made = spelt.whole(network, node) if _may_bend(network, node) else None
+def _is_flat(functions: Functions, node: ir.Node) -> bool:
+    """Whether a node by itself rectifies what it reads."""
+    made = functions.whole(node) if _may_bend(functions, node) else None
     return made is not None and len(made.curve.knots) > 0 and flat.flat(made.curve) is not None
 
 
@@ -106,17 +113,17 @@ def _only_passes_on(made: Whole, parts: Collection[ir.Node]) -> bool:
     return bool(parts) and same and not flat.signs(made.curve)[1].any()
 
 
-def _is_part(network: Network, node: ir.Node) -> bool:
+def _is_part(functions: Functions, node: ir.Node) -> bool:
     """Whether all that a node gives out goes into one activation."""
     level, seen = [node], {node}
     for _ in range(spelt.LONGEST):
         users = [user for one in level for user, _ in one.outputs[0].uses() if user not in seen]
         level = list[ir.Node]()
         for user in dict.fromkeys(users):
-            way = spelt.between(network, user)
+            way = functions.between(user)
             if way is None:
                 continue
-            if node in _enclosed(way[1]) and _of_itself(network, user) is not None:
+            if node in _enclosed(way[1]) and _of_itself(functions, user) is not None:
                 return True
             level.append(user)
         seen.update(level)
@@ -133,6 +140,7 @@ def rectifying(made: Whole, found: Flat) -> Rectifies:
         tap=OPEN if found.output == source == "plain" else Turned(found.output, source),
         above=found.above,
         exempt=None if found.entries.all() else ~found.entries,
+        slopes=bool((flat.alive(made.curve) | found.entries).all()),
         base=made.base,
         nodes=made.nodes,
     )
@@ -141,13 +149,13 @@ def rectifying(made: Whole, found: Flat) -> Rectifies:
 # Scales behind --------------------------------------------------------------------------------------------------------
 
 
-def _factor(network: Network, node: ir.Node) -> float | None:
+def _factor(functions: Functions, node: ir.Node) -> float | None:
     """The number that a node multiplies its operand by; None for any other node."""
     if spelt.step_of(node) is None:
         return None
     if node.op_type == "Neg":
         return -1.0
-    numbers = [None if value is None else uniform(network, value) for value in node.inputs]
+    numbers = [None if value is None else uniform(functions.network, value) for value in node.inputs]
     if node.op_type == "Mul" and len([n for n in numbers if n is not None]) == 1:
         return next(n for n in numbers if n is not None) or None
     if node.op_type == "Div" and numbers[0] is None and numbers[1]:
@@ -155,7 +163,7 @@ def _factor(network: Network, node: ir.Node) -> float | None:
     return None
 
 
-def _behind(network: Network, made: Whole, reading: Reading) -> list[ir.Node]:
+def _behind(functions: Functions, made: Whole, reading: Reading) -> list[ir.Node]:
     """The scales behind a function that belong to it: of several nodes' result, and of one that turns its sign back."""
     if not isinstance(reading, Rectifies):
         return []
@@ -165,7 +173,7 @@ def _behind(network: Network, made: Whole, reading: Reading) -> list[ir.Node]:
     chain: list[ir.Node] = []
     ends, sign, node = 0, -1 if output == "negated" else 1, made.node
     while len(chain) < spelt.LONGEST and (following := _only_reader(node)) is not None:
-        factor = _factor(network, following)
+        factor = _factor(functions, following)
         if factor is None:
             break
         chain.append(following)
@@ -174,28 +182,28 @@ def _behind(network: Network, made: Whole, reading: Reading) -> list[ir.Node]:
     return chain if made.joins and output == "negated" and not ends else chain[:ends]
 
 
-def _scaled_by(network: Network, node: ir.Node) -> Whole | None:
+def _scaled_by(functions: Functions, node: ir.Node) -> Whole | None:
     """The function whose last scale a node is."""
     before = node
     for _ in range(spelt.LONGEST):
-        if _factor(network, before) is None:
+        if _factor(functions, before) is None:
             return None
-        (value,) = spelt.sources(network, before) or (None,)
+        (value,) = spelt.sources(functions.network, before) or (None,)
         producer = None if value is None else value.producer()
         if producer is None:
             return None
-        own = _of_itself(network, producer)
+        own = _of_itself(functions, producer)
         if own is not None:
-            return own[0] if _behind(network, *own)[-1:] == [node] else None
+            return own[0] if _behind(functions, *own)[-1:] == [node] else None
         before = producer
     return None
 
 
-def _with_scales(network: Network, node: ir.Node, core: Whole) -> Reading:
+def _with_scales(functions: Functions, node: ir.Node, core: Whole) -> Reading:
     """A function with the scales behind it, the last of which is the node."""
-    made = spelt.whole(network, node, core.base)
+    made = functions.whole(node, core.base)
     found = None if made is None else flat.flat(made.curve)
-    if made is None or found is None or _is_part(network, core.node):
+    if made is None or found is None or _is_part(functions, core.node):
         return None
     return rectifying(made, found)
 
@@ -220,12 +228,14 @@ _PARAMETERS = {"Clip": ("minimum is", "maximum is"), "PRelu": ("slopes are",)}
 """What the operands behind the first one are."""
 
 
-def _unclear(network: Network, node: ir.Node) -> Unclear | None:
+def _unclear(functions: Functions, node: ir.Node) -> Unclear | None:
     """An activation whose bounds or slopes are not in the file."""
     named = _PARAMETERS.get(node.op_type)
-    if named is None or spelt.whole(network, node) is not None:
+    if named is None or functions.whole(node) is not None:
         return None
     operands = zip(named, node.inputs[1:], strict=False)
-    missing = [name for name, value in operands if value is not None and not spelt.is_constant(network, value)]
+    missing = [
+        name for name, value in operands if value is not None and not spelt.is_constant(functions.network, value)
+    ]
     why = f"its {missing[0]} computed by the graph" if missing else "its numbers are more than can be told apart"
     return Unclear(node.op_type, f"{why}, so whether it rectifies is not known", slug="bounds-not-constant")

@@ -14,29 +14,31 @@ import onnx_ir as ir
 from relu_audit.graph import computed, inside, rectifiers, signs
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.readings import Reading, Rectifies, Unclear
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.taps import Codes
 
 
-def read(network: Network, node: ir.Node) -> list[Reading]:
+def read(functions: Functions, node: ir.Node) -> list[Reading]:
     """Everything about a node that rectifies, may rectify, or stays alive."""
     index = signs.ZERO_POINTS.get(signs.key(node))
-    implicit = [] if index is None else _quantized(network, node, index)
-    spelt = rectifiers.read(network, node)
+    implicit = [] if index is None else _quantized(functions, node, index)
+    spelt = rectifiers.read(functions, node)
     return inside.read(node) + (implicit or ([] if spelt is None else [spelt]))
 
 
-def _quantized(network: Network, node: ir.Node, index: int) -> list[Reading]:
-    codes = node.outputs[0]
+def _quantized(functions: Functions, node: ir.Node, index: int) -> list[Reading]:
+    network, codes = functions.network, node.outputs[0]
     if codes in network.weights or not signs.least_is_zero(network, node, index):
         return []
 
-    if _spelt_behind(network, codes):
+    def rectified(other: ir.Node) -> bool:
+        return rectifiers.never_negative(functions, other)
+
+    if _spelt_behind(functions, codes):
         return []
     row = signs.TABLE.get(signs.key(node), signs.Sign())
     operands = [node.inputs[i] for i in (*row.all_of, *row.any_of) if i < len(node.inputs)]
-    if row.always or (
-        operands and all(signs.never_negative(network, value, rectifiers.never_negative) for value in operands)
-    ):
+    if row.always or (operands and all(signs.never_negative(network, value, rectified) for value in operands)):
         return []
     zero = node.inputs[index] if index < len(node.inputs) else None
     scale = node.inputs[index - 1] if index <= len(node.inputs) else None  # without one, QGemm gives no codes
@@ -59,12 +61,12 @@ def _quantized(network: Network, node: ir.Node, index: int) -> list[Reading]:
     ]
 
 
-def _spelt_behind(network: Network, codes: ir.Value) -> bool:
+def _spelt_behind(functions: Functions, codes: ir.Value) -> bool:
     """Whether nothing reads the codes but rectifiers that a quantizer has left in: those are the sites then."""
     read = [user for user, _ in codes.uses()]
     behind = [user for node in read for user, _ in node.outputs[0].uses()]
     decoded = bool(read) and all(node.op_type == "DequantizeLinear" for node in read)
-    return decoded and bool(behind) and all(computed.cuts_at_zero(network, node) for node in behind)
+    return decoded and bool(behind) and all(computed.cuts_at_zero(functions, node) for node in behind)
 
 
 def _fuses(network: Network, value: ir.Value | None) -> bool:

@@ -21,6 +21,7 @@ from relu_audit.graph.normalize import Network
 from relu_audit.graph.placing import Pattern, Placing, place
 from relu_audit.graph.readings import Rectifies, StaysAlive, Unclear
 from relu_audit.graph.scopes import Step, walk
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.taps import OPEN, Tap, Turned
 from relu_audit.records import Alive, Site, Skipped
 
@@ -122,9 +123,9 @@ def locate(
         UsageError: ``unit-axis`` names a tensor that is no rectifier's output, or an axis it does not have.
     """
     wanted = dict(unit_axes or {})
-    constant = without_data(network)
+    constant, functions = without_data(network), Functions(network)
     steps = [step for step in walk(network.model.graph) if not constant.issuperset(step.node.outputs)]
-    read = [(step, reading) for step in steps for reading in implied.read(network, step.node)]
+    read = [(step, reading) for step in steps for reading in implied.read(functions, step.node)]
     for step, reading in read:
         if isinstance(reading, Rectifies) and reading.source is not None:
             _note_rank(step.node, reading.source, (ranks or {}).get(step.position))
@@ -154,13 +155,15 @@ def locate(
                 layout = None if layout is None else reading.tap.layout(layout)
                 placing = place(layout, named.tensor, wanted.pop(named.tensor, None), _read_axis(network, step, layout))
                 bound = limits(reading, placing.pattern)
-                if bound is None:
-                    detail = "its slopes or bounds differ in a way that cannot be told apart by unit"
-                    skipped.append(named.skipped(spelling, slug="bounds-not-by-unit", detail=detail))
-                    continue
-                if bound.nothing:
-                    reason = "no unit of it is held at zero at all its positions"
+                if bound is not None and bound.nothing and reading.slopes:
+                    reason = "each of its units has a slope on both sides at some position"
                     alive.append(Alive(tensor=named.tensor, scope=named.scope, op=spelling, reason=reason))
+                    continue
+                if bound is None or bound.nothing:
+                    detail = (
+                        "its slopes or bounds differ within its units, or in a way that cannot be told apart by unit"
+                    )
+                    skipped.append(named.skipped(spelling, slug="bounds-not-by-unit", detail=detail))
                     continue
                 this = _Found(step=step, reading=reading, placing=placing, limits=bound)
                 this.lineage = _lineage(network, this, position, layouts) or this.lineage

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from relu_audit.graph import rectifiers
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.signs import Sign, key, never_negative
+from relu_audit.graph.spelt import Functions
 
 _MOVES = [
     "Expand",
@@ -102,4 +103,5 @@ def _large_enough(numbers: np.ndarray) -> bool:
 
 def not_negative(network: Network, value: ir.Value | None) -> bool:
     """Whether a value is free of negative numbers by the operators that made it."""
-    return never_negative(network, value, rectifiers.never_negative)
+    functions = Functions(network)
+    return never_negative(network, value, lambda node: rectifiers.never_negative(functions, node))

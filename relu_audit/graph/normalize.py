@@ -21,6 +21,7 @@ from relu_audit.graph.kinds import mark_kinds, tensors_alone
 from relu_audit.graph.layout import Size
 from relu_audit.graph.ranks import complete
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
+from relu_audit.graph.specialized import own_overload
 
 _CASTS = ("Cast", "CastLike")
 
@@ -198,7 +199,8 @@ def _tag_calls(model: ir.Model) -> None:
             if level:
                 node.metadata_props[NAME] = node.name or ""
             if node.op_identifier() in depth:
-                domain, name, overload = node.op_identifier()
+                domain, name, _ = node.op_identifier()
+                overload = own_overload(functions[node.op_identifier()])
                 call = node.name or (node.outputs[0].name if node.outputs else "") or name
                 suffix = f":{overload}" if overload else ""
                 node.metadata_props[f"{SCOPE}.{level:04}"] = f"{call}/{domain}::{name}{suffix}"

@@ -114,8 +114,11 @@ def times(a: Curve, b: Curve) -> Curve:
 
 
 def scaled(curve: Curve, factor: np.ndarray | float) -> Curve:
-    """A multiple of it."""
-    return times(curve, constant(factor))
+    """A multiple of it; nothing is left of it where the factor is zero."""
+    number = constant(factor).missing
+    entries = np.broadcast_shapes(curve.missing.shape, number.shape)
+    knots, made = _spread(curve.knots, 1, entries), _spread(curve.pieces, 2, entries)
+    return Curve(knots, np.where(number == 0, 0.0, made * number), np.asarray(curve.missing * number))
 
 
 def above(curve: Curve, *, or_equal: bool = False) -> Curve:

@@ -10,27 +10,28 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from relu_audit.graph import flat, spelt
+from relu_audit.graph import flat
 from relu_audit.graph.computed import rectifying
-from relu_audit.graph.normalize import Network, sizes
+from relu_audit.graph.normalize import sizes
 from relu_audit.graph.readings import Reading, Rectifies
 from relu_audit.graph.signs import key
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.uniform import uniform
 
 _SCATTERS = (("", "ScatterElements"), ("", "Scatter"))
 _PASSING = (("", "Identity"), ("", "Cast"))
 
 
-def scattered(network: Network, node: ir.Node) -> Reading:
+def scattered(functions: Functions, node: ir.Node) -> Reading:
     """Rectifies where it puts the rectified largest of a layer back among zeros."""
     data, indices, updates = node.inputs[:3]
     function = None if updates is None else updates.producer()
-    made = None if function is None else spelt.whole(network, function)
+    made = None if function is None else functions.whole(function)
     chosen = None if made is None else made.base.producer()
     if made is None or chosen is None or key(chosen) != ("", "TopK") or made.base is not chosen.outputs[0]:
         return None
     found, before = flat.flat(made.curve), chosen.inputs[0]
-    into_zeros = data is not None and uniform(network, data) == 0 and not _text(node, "reduction")
+    into_zeros = data is not None and uniform(functions.network, data) == 0 and not _text(node, "reduction")
     if found is None or before is None or not into_zeros or _passed(indices) is not chosen.outputs[1]:
         return None
     if not _same_axis(before, chosen, node):
@@ -45,12 +46,12 @@ def scattered(network: Network, node: ir.Node) -> Reading:
     )
 
 
-def goes_back(network: Network, node: ir.Node) -> bool:
+def goes_back(functions: Functions, node: ir.Node) -> bool:
     """Whether a rectifier's result goes nowhere but back to where it was taken from."""
     value = node.outputs[0]
     users = [user for user, _ in value.uses()]
     back = len(users) == 1 and not value.is_graph_output() and key(users[0]) in _SCATTERS
-    return back and isinstance(scattered(network, users[0]), Rectifies)
+    return back and isinstance(scattered(functions, users[0]), Rectifies)
 
 
 def _passed(value: ir.Value | None) -> ir.Value | None:

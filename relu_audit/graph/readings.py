@@ -22,6 +22,7 @@ class Rectifies:
         implicit: Why it rectifies, where no activation says so.
         above: The largest input that it does not let through, for every entry: an array that broadcasts to the output.
         exempt: Which entries it does not rectify; such an array, or None if it rectifies all of them.
+        slopes: Whether the entries that it does not rectify have a slope everywhere.
         base: What the node is a function of, whether that shows or not.
         nodes: The nodes from there on, the last of which is the node itself; empty where the node is none.
         like: A value with the axes of the output, where that tells more of them; else None.
@@ -34,6 +35,7 @@ class Rectifies:
     implicit: str = ""
     above: np.ndarray = field(default_factory=lambda: np.zeros(()))
     exempt: np.ndarray | None = None
+    slopes: bool = False
     base: ir.Value | None = None
     nodes: tuple[ir.Node, ...] = ()
     like: ir.Value | None = None

@@ -1,7 +1,7 @@
 """What rectifies: one row per operator, and the rows of activations that stay alive by construction.
 
-A *rectifier* is zero with zero slope on an interval of its input, mostly below zero, so a unit that stays there passes
-no gradient. The others (LeakyRelu, Gelu, ...) pass one everywhere: they are listed and never called dead.
+A *rectifier* is zero with zero slope on one side of its input, so a unit that stays there passes no gradient. The
+others (LeakyRelu, Gelu, ...) pass one everywhere: they are listed and never called dead.
 
 Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 1 to 26.
 """
@@ -20,18 +20,19 @@ from relu_audit.graph.ranked import goes_back, scattered
 from relu_audit.graph.readings import Reading, Rectifies, StaysAlive
 from relu_audit.graph.scopes import FUSED
 from relu_audit.graph.signs import key
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.taps import Codes
 from relu_audit.graph.uniform import uniform
 
-Reader = Callable[[Network, ir.Node], Reading]
+Reader = Callable[[Functions, ir.Node], Reading]
 
 
-def read(network: Network, node: ir.Node) -> Reading:
+def read(functions: Functions, node: ir.Node) -> Reading:
     """What the node is, as an activation; None if it is none, or a part of another one."""
     reader = READERS.get(key(node))
-    if reader is None or node.outputs[0] in network.weights:
+    if reader is None or node.outputs[0] in functions.network.weights:
         return None
-    reading = reader(network, node)
+    reading = reader(functions, node)
     fused = node.metadata_props.get(FUSED)
     if fused is None:
         return reading
@@ -40,27 +41,27 @@ def read(network: Network, node: ir.Node) -> Reading:
     return replace(reading, name=f"{fused}({reading.name})") if isinstance(reading, StaysAlive) else reading
 
 
-def never_negative(network: Network, node: ir.Node) -> bool:
+def never_negative(functions: Functions, node: ir.Node) -> bool:
     """Whether a node gives nothing below zero, whatever it reads."""
     if spelt.step_of(node) is not None:
-        return computed.never_negative(network, node)
-    return isinstance(read(network, node), Rectifies)
+        return computed.never_negative(functions, node)
+    return isinstance(read(functions, node), Rectifies)
 
 
 def _function(doc: str) -> Reader:
     """An operator that is read by what it computes, alone or together with others."""
 
-    def reader(network: Network, node: ir.Node) -> Reading:
-        reading = computed.read(network, node)
-        return None if isinstance(reading, Rectifies) and goes_back(network, node) else reading
+    def reader(functions: Functions, node: ir.Node) -> Reading:
+        reading = computed.read(functions, node)
+        return None if isinstance(reading, Rectifies) and goes_back(functions, node) else reading
 
     reader.__doc__ = doc
     return reader
 
 
-def _leaky_codes(network: Network, node: ir.Node) -> Reading:
+def _leaky_codes(functions: Functions, node: ir.Node) -> Reading:
     """Rectifies where alpha is 0; alive otherwise."""
-    del network
+    del functions
     alpha, scale = number(node, "alpha", 0.01), node.inputs[3]
     if alpha != 0 or scale is None:
         return StaysAlive("LeakyRelu", f"slope {alpha:g} below zero")
@@ -68,26 +69,28 @@ def _leaky_codes(network: Network, node: ir.Node) -> Reading:
 
 
 def _named(name: str, reason: str) -> Reader:
-    def reader(network: Network, node: ir.Node) -> Reading:
-        del network, node
+    def reader(functions: Functions, node: ir.Node) -> Reading:
+        del functions, node
         return StaysAlive(name, reason)
 
     reader.__doc__ = f"Alive: {reason}."
     return reader
 
 
-def _erf(network: Network, node: ir.Node) -> Reading:
+def _erf(functions: Functions, node: ir.Node) -> Reading:
     """Alive: stands for a Gelu spelt out, 0.5 x (1 + erf(x / sqrt 2))."""
     plus_one = _only_reader(node, "Add")
-    gated = plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None
+    gated = (
+        plus_one is not None and _adds_one(functions.network, plus_one) and _only_reader(plus_one, "Mul") is not None
+    )
     return StaysAlive("Gelu (Erf)", "0.5 x (1 + erf(x / sqrt 2)) has a gradient below zero") if gated else None
 
 
 def _gate(name: str) -> Reader:
     """X * gate(x), which the gate stands for."""
 
-    def reader(network: Network, node: ir.Node) -> Reading:
-        if not _gates_its_own_input(network, node):
+    def reader(functions: Functions, node: ir.Node) -> Reading:
+        if not _gates_its_own_input(functions.network, node):
             return None
         return StaysAlive(name, f"x * {node.op_type}(x) has a gradient below zero")
 
@@ -95,14 +98,14 @@ def _gate(name: str) -> Reader:
     return reader
 
 
-def _tanh(network: Network, node: ir.Node) -> Reading:
+def _tanh(functions: Functions, node: ir.Node) -> Reading:
     """Alive: stands for Mish spelt out, x * tanh(softplus(x)), or Gelu's approximation, 0.5 x (1 + tanh(...))."""
     source = node.inputs[0]
     before = None if source is None else source.producer()
     if before is not None and before.op_type == "Softplus" and _multiplied_by(node, before.inputs[0]):
         return StaysAlive("Mish (Softplus, Tanh)", "x * tanh(softplus(x)) has a gradient below zero")
     plus_one = _only_reader(node, "Add")
-    if plus_one is not None and _adds_one(network, plus_one) and _only_reader(plus_one, "Mul") is not None:
+    if plus_one is not None and _adds_one(functions.network, plus_one) and _only_reader(plus_one, "Mul") is not None:
         return StaysAlive("Gelu (Tanh)", "0.5 x (1 + tanh(...)) has a gradient below zero")
     return None
 
@@ -156,7 +159,7 @@ def _adds_one(network: Network, node: ir.Node) -> bool:
 
 
 _SMOOTH = "has a gradient below zero"
-_TOGETHER = "Rectifies where what it makes with others of one value is zero, with no slope, on an interval."
+_TOGETHER = "Rectifies where what it makes with others of one value is zero, with no slope, on one side."
 
 READERS: Mapping[tuple[str, str], Reader] = {
     ("", "Relu"): _function("Rectifies."),
@@ -171,7 +174,6 @@ READERS: Mapping[tuple[str, str], Reader] = {
     ("", "Celu"): _function("Rectifies where alpha is 0, and gives NaN above zero; alive otherwise."),
     ("", "HardSigmoid"): _function("Rectifies: a gate that is shut; not where alpha is 0."),
     ("", "HardSwish"): _function("Rectifies below -3; a unit fires where it is not zero."),
-    ("", "Shrink"): _function("Rectifies between -lambd and lambd; a unit fires where it is not zero."),
     **{("", op): _function(_TOGETHER) for op in ("Add", "Sub", "Mul", "Div", "Neg", "Sum", "Mean", "Where")},
     ("", "Scatter"): scattered,
     ("", "ScatterElements"): scattered,

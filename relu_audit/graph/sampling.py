@@ -17,6 +17,7 @@ from relu_audit.graph.layout import Axis, Kind, Layout, Size, axis_size
 from relu_audit.graph.normalize import Network, sizes
 from relu_audit.graph.rectifiers import Rectifies
 from relu_audit.graph.scopes import walk
+from relu_audit.graph.spelt import Functions
 from relu_audit.graph.standing import FREE, Standing, State
 from relu_audit.graph.terms import matched, terms_of
 
@@ -141,10 +142,11 @@ Watched = Sequence[tuple[ir.Node, Sequence[ir.Value]]]
 
 
 def _watched(network: Network) -> Watched:
+    functions = Functions(network)
     return [
         (step.node, [step.node.outputs[0], *([] if read.source is None else [read.source])])
         for step in walk(network.model.graph)
-        for read in implied.read(network, step.node)
+        for read in implied.read(functions, step.node)
         if isinstance(read, Rectifies)
     ]
 

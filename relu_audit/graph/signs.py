@@ -143,7 +143,7 @@ _READ_AT: Mapping[tuple[str, str], int] = {("", "DequantizeLinear"): 2, (_MS, "D
 _DEEPEST = 200
 """Operators that are looked back through; behind more, nothing is claimed."""
 
-Judge = Callable[[Network, ir.Node], bool]
+Judge = Callable[[ir.Node], bool]
 
 
 def key(node: ir.Node) -> tuple[str, str]:
@@ -175,7 +175,7 @@ def never_negative(network: Network, value: ir.Value | None, rectified: Judge, d
     Args:
         network: The graph.
         value: The value, or the codes that stand for it.
-        rectified: Whether a node gives nothing below zero, whatever it reads.
+        rectified: Whether a node is a rectifier in some spelling.
         depth: Operators already looked back through.
     """
     if value is None or depth > _DEEPEST:
@@ -189,7 +189,7 @@ def never_negative(network: Network, value: ir.Value | None, rectified: Judge, d
     if node is None:
         return False
     row = TABLE.get(key(node), Sign())
-    if row.always or rectified(network, node) or _floored(network, node):
+    if row.always or rectified(node) or _floored(network, node):
         return True
 
     if row.unless is not None and row.unless[0] in node.attributes:

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from relu_audit.graph import condensed
 from relu_audit.graph.condensed import Blurred
 from relu_audit.graph.constants import numbers
+from relu_audit.graph.layout import Size
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.normalize import Network, sizes
 from relu_audit.graph.scopes import bodies
@@ -156,14 +157,20 @@ class Spans:
             # What contradicts its operator, the runtime has run all the same: nothing is claimed of it.
             self.network.note(f"the range of what {node.op_type} computes is not known: its operands do not fit it")
             return None
-        rank = sizes(value)
-        fits = rank is None or len(rank) == made.low.ndim == made.high.ndim
+        shape = sizes(value)
+        fits = shape is None or (_fits(made.low, shape) and _fits(made.high, shape))
         return made if fits and not (np.isnan(made.low) | np.isnan(made.high)).any() else None
 
     def _meeting(self, node: ir.Node, output: int) -> Meeting:
         return meeting(
             self.network, node, tuple(self._known.get(v) if v is not None else None for v in node.inputs), output
         )
+
+
+def _fits(end: np.ndarray, shape: Sequence[Size]) -> bool:
+    """Whether an array of a span can stand for a value, which a resized channel axis, for example, rules out."""
+    pairs = zip(end.shape, shape, strict=False)
+    return end.ndim == len(shape) and all(n in (1, size) or not isinstance(size, int) for n, size in pairs)
 
 
 def meeting(network: Network, node: ir.Node, spans: tuple[Span | None, ...], output: int = 0) -> Meeting:

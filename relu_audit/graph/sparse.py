@@ -57,6 +57,8 @@ def densify(model: onnx.ModelProto, folder: Path | None) -> int:
 
 def _dense(sparse: onnx.SparseTensorProto, folder: Path | None) -> onnx.TensorProto:
     name, shape = sparse.values.name, tuple(sparse.dims)
+    if sparse.values.data_type == onnx.TensorProto.STRING:
+        raise ValueError(f"the sparse weight '{name}' holds text, which no runtime reads")
     values = _read(sparse.values, folder)
     if min(shape, default=0) < 0 or math.prod(shape) * values.dtype.itemsize > MOST_BYTES:
         raise ValueError(f"the sparse weight '{name}' of shape {list(shape)} is too large for a tensor")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import onnx
+import onnx_ir as ir
 
 from relu_audit.graph.protos import Scope, bodies_of
 
@@ -19,6 +20,9 @@ MOST = 1000
 
 _Key = tuple[str, str, str]
 
+_OVERLOAD = "relu_audit.overload"
+"""Metadata key under which a function that was written anew carries the overload that it has in the file."""
+
 
 def bind_graphs(model: onnx.ModelProto) -> None:
     """Give every call of a function that takes graphs a function with those graphs in it. The model is changed.
@@ -27,34 +31,33 @@ def bind_graphs(model: onnx.ModelProto) -> None:
         ValueError: There would be too many of them.
     """
     takers = {_key(function): function for function in model.functions if any(_references(function))}
-    overloads: dict[tuple[object, ...], str] = {}
-
-    def bind(scope: Scope) -> None:
-        for node in _nodes(scope):
+    plain = [function for function in model.functions if _key(function) not in takers]
+    made: dict[tuple[object, ...], onnx.FunctionProto] = {}
+    pending: list[Scope] = [model.graph, *plain]
+    while pending:
+        for node in _nodes(pending.pop()):
             key = (node.domain, node.op_type, node.overload)
             if key not in takers:
                 continue
             taken = (*takers[key].attribute_proto, *node.attribute)
             graphs = {attribute.name: attribute for attribute in taken if attribute.type in GRAPHS}
             kind = (key, *sorted((name, graph.SerializeToString()) for name, graph in graphs.items()))
-            if kind not in overloads:
-                # The first copy keeps the function's name, under which other files may know it.
-                first = all(other[0] != key for other in overloads)
-                overloads[kind] = node.overload if first else f"{node.overload}relu_audit_{len(overloads)}"
-                if len(overloads) > MOST:
+            if kind not in made:
+                if len(made) == MOST:
                     raise ValueError(f"its functions take more than {MOST} graphs")
-                copy = _with_graphs(takers[key], graphs)
-                copy.overload = overloads[kind]
-                bind(copy)
-                model.functions.append(copy)
-            node.overload = overloads[kind]
+                made[kind] = _with_graphs(takers[key], graphs)
+                made[kind].overload = f"{node.overload}relu_audit_{len(made)}"
+                pending.append(made[kind])
+            node.overload = made[kind].overload
             _remove_graphs(node)
+    if takers:
+        del model.functions[:]
+        model.functions.extend([*plain, *made.values()])
 
-    plain = [function for function in model.functions if _key(function) not in takers]
-    del model.functions[:]
-    model.functions.extend(plain)
-    for scope in (model.graph, *model.functions[: len(plain)]):
-        bind(scope)
+
+def own_overload(function: ir.Function) -> str:
+    """The overload that a function has in the file."""
+    return function.metadata_props.get(_OVERLOAD, function.overload)
 
 
 def _key(function: onnx.FunctionProto) -> _Key:
@@ -90,6 +93,7 @@ def _with_graphs(function: onnx.FunctionProto, graphs: Mapping[str, onnx.Attribu
                 attribute.CopyFrom(graphs[attribute.ref_attr_name])
                 attribute.name = name
             node.attribute.append(attribute)
+    copy.metadata_props.add(key=_OVERLOAD, value=function.overload)
     defaults = [default for default in copy.attribute_proto if default.type not in GRAPHS]
     del copy.attribute_proto[:]
     copy.attribute_proto.extend(defaults)

@@ -8,8 +8,9 @@ an activation: ``(x + |x|) / 2``, ``x * Clip(x + 3, 0, 6) / 6``, ``Relu(x) - 0.2
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -25,6 +26,9 @@ from relu_audit.graph.uniform import uniform
 
 LONGEST = 12
 """Nodes on the way from a value to what is made of it, at most."""
+
+_REACH = (3, LONGEST)
+"""How far is looked back, and how far if that does not do."""
 
 MOST_NODES = 32
 """Nodes between the two, at most."""
@@ -72,11 +76,77 @@ def step_of(node: ir.Node) -> Step | None:
     return STEPS.get(key(node))
 
 
+Found = TypeVar("Found")
+Way = tuple[ir.Value, tuple[ir.Node, ...]]
+"""A value, and the nodes from there on, each behind those it reads."""
+
+
+@dataclass(frozen=True)
+class Functions:
+    """What nodes make, as functions; each is found once, so that the graph must not change meanwhile.
+
+    Attributes:
+        network: The graph.
+    """
+
+    network: Network
+    _found: dict[object, Any] = field(default_factory=dict[object, Any], repr=False)
+
+    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What is found for a key, looked for the first time only."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
+
+    def whole(self, node: ir.Node, base: ir.Value | None = None) -> Whole | None:
+        """What a node gives out, as a function of the nearest value that everything it reads is made of.
+
+        Args:
+            node: The node.
+            base: That value, if it has to be a certain one.
+        """
+        way = self.between(node, base)
+        return None if way is None else self.once(("whole", node, base), lambda: _attempted(self.network, *way))
+
+    def between(self, node: ir.Node, base: ir.Value | None = None) -> Way | None:
+        """The value that all operands of a node come of, and the nodes from there on, as :meth:`whole` has them."""
+        return self.once(("between", node, base), lambda: _between(self.network, node, base))
+
+
+def _between(network: Network, node: ir.Node, base: ir.Value | None) -> Way | None:
+    read = sources(network, node)
+    if len(read) == 1 and _may_be(read[0], base):
+        return read[0], (node,)
+    return next((way for far in _REACH if (way := _within(network, node, read, base, far)) is not None), None)
+
+
+def _within(network: Network, node: ir.Node, read: Collection[ir.Value], base: ir.Value | None, far: int) -> Way | None:
+    """The way from a value no more than so many nodes away."""
+    pending = set(read)
+    place = {value: at for at, value in enumerate(_upstream(network, pending, far))}
+    nodes = [node]
+    while pending and len(nodes) <= MOST_NODES and pending <= place.keys():
+        last = max(pending, key=lambda value: place[value])
+        producer = last.producer()
+        if len(pending) == 1 and _may_be(last, base):
+            return last, tuple(reversed(nodes))
+        if producer is None or step_of(producer) is None:
+            return None
+        nodes.append(producer)
+        pending.remove(last)
+        pending.update(sources(network, producer))
+    return None
+
+
 def sources(network: Network, node: ir.Node) -> tuple[ir.Value, ...]:
-    """The operands of a node that are no constants, each once; none if its operator has no row."""
+    """The operands of a node that are no constants, each once; none if its operator has no row.
+
+    What is one number throughout, and not made of constants, is one of them only if there are no others.
+    """
     step = step_of(node)
     values = [] if step is None else [node.inputs[i] for i in step.read(network, node)]
-    return tuple(dict.fromkeys(v for v in values if v is not None and not is_constant(network, v)))
+    computed = dict.fromkeys(value for value in values if value is not None and value not in network.weights)
+    return tuple(value for value in computed if not is_constant(network, value)) or tuple(computed)
 
 
 def is_constant(network: Network, value: ir.Value) -> bool:
@@ -84,43 +154,9 @@ def is_constant(network: Network, value: ir.Value) -> bool:
     return value in network.weights or uniform(network, value) is not None
 
 
-def whole(network: Network, node: ir.Node, base: ir.Value | None = None) -> Whole | None:
-    """What a node gives out, as a function of the nearest value that everything it reads is made of.
-
-    Args:
-        network: The graph.
-        node: The node.
-        base: That value, if it has to be a certain one.
-    """
-    found = between(network, node, base)
-    if found is None:
-        return None
-    try:
-        with np.errstate(all="ignore"):
-            return _evaluated(network, *found)
-    except (UnknownError, ValueError, LookupError, TypeError):
-        return None  # a node that contradicts its operator is no function; the runtime will say how
-
-
-def between(
-    network: Network, node: ir.Node, base: ir.Value | None = None
-) -> tuple[ir.Value, tuple[ir.Node, ...]] | None:
-    """The value that all operands of a node come of, and the nodes from there on, as :func:`whole` has them."""
-    pending = set(sources(network, node))
-    place = {value: at for at, value in enumerate(_upstream(network, pending))}
-    nodes = [node]
-    while pending and len(nodes) <= MOST_NODES and pending <= place.keys():
-        last = max(pending, key=lambda value: place[value])
-        producer = last.producer()
-        step = None if producer is None else step_of(producer)
-        if len(pending) == 1 and not _is_condition(last) and base in (None, last):
-            return last, tuple(reversed(nodes))
-        if producer is None or step is None:
-            return None
-        nodes.append(producer)
-        pending.remove(last)
-        pending.update(sources(network, producer))
-    return None
+def _may_be(value: ir.Value, base: ir.Value | None) -> bool:
+    """Whether a function may be one of this value: of the one that is wanted, or of any that is no truth value."""
+    return value is base if base is not None else not _is_condition(value)
 
 
 def _is_condition(value: ir.Value) -> bool:
@@ -129,10 +165,10 @@ def _is_condition(value: ir.Value) -> bool:
     return value.dtype is ir.DataType.BOOL or (step is not None and step.condition)
 
 
-def _upstream(network: Network, values: Collection[ir.Value]) -> list[ir.Value]:
-    """The values and what they are made of, as far as that is looked at, each behind all that it is made of."""
+def _upstream(network: Network, values: Collection[ir.Value], far: int) -> list[ir.Value]:
+    """The values and what they are made of, up to so many nodes away, each behind all that it is made of."""
     near = level = set(values)
-    for _ in range(LONGEST):
+    for _ in range(far):
         level = {one for value in level for one in _made_of(network, value)} - near
         near = near | level
     done: dict[ir.Value, None] = {}
@@ -152,6 +188,14 @@ def _upstream(network: Network, values: Collection[ir.Value]) -> list[ir.Value]:
 def _made_of(network: Network, value: ir.Value) -> tuple[ir.Value, ...]:
     node = value.producer()
     return () if node is None else sources(network, node)
+
+
+def _attempted(network: Network, base: ir.Value, nodes: tuple[ir.Node, ...]) -> Whole | None:
+    try:
+        with np.errstate(all="ignore"):
+            return _evaluated(network, base, nodes)
+    except (UnknownError, ValueError, LookupError, TypeError):
+        return None  # a node that contradicts its operator is no function; the runtime will say how
 
 
 def _evaluated(network: Network, base: ir.Value, nodes: tuple[ir.Node, ...]) -> Whole:

@@ -223,7 +223,7 @@ STEPS: Mapping[tuple[str, str], Step] = {
     ("", "HardSwish"): Step(
         lambda at: pieces.times(at.curve(), _gate(at.curve(), 1 / 6, 0.5)), formulas.call(), activation=True
     ),
-    ("", "Shrink"): Step(_shrink, formulas.call(formulas.attribute("lambd", 0.5)), activation=True),
+    ("", "Shrink"): Step(_shrink, formulas.call(formulas.attribute("lambd", 0.5))),
     ("", "Elu"): Step(_exponential("alpha", 1.0), formulas.call(formulas.if_zero("alpha")), activation=True),
     ("", "Selu"): Step(
         _exponential("alpha", 1.67326, ("gamma", 1.0507)),

@@ -94,7 +94,7 @@ class DataInfo(Record, frozen=True, kw_only=True):
     @property
     def evidence(self) -> int:
         """Samples that findings rest on: copies of a sample say nothing new."""
-        return self.samples if self.distinct is None else self.distinct
+        return self.samples if self.distinct is None else min(self.samples, self.distinct)
 
 
 class RuntimeInfo(Record, frozen=True, kw_only=True):

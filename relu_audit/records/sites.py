@@ -103,8 +103,8 @@ class SiteAudit(Site, frozen=True, kw_only=True):
             ``peak`` and ``trough``, it is of the output as it is counted (``counted_as``).
         peak: Largest output; None if the unit was never reached or not finite.
         trough: Smallest output; None likewise.
-        pre_peak: Largest pre-activation, that is, the rectifier's input; its opposite, or its distance from zero, where
-            that is what has to be large for the unit to fire; None if not observed or not finite.
+        pre_peak: Largest pre-activation, that is, the rectifier's input; of its opposite, where units fire below a
+            number; None if not observed or not finite.
         dead: Units whose output was never positive, except those that are not rectified.
         rare: Units that fired in fewer samples than the policy's share of them.
         always_on: Units positive at every position of every sample.

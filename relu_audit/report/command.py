@@ -31,8 +31,8 @@ def _options(audit: Audit) -> Iterator[str]:
             yield f"--unit-axis={site.tensor}={site.unit_axis}"
     if audit.data.known == "stated":
         yield from (f"--batch-axis={one.name}={one.axis}" for one in audit.data.inputs if one.axis is not None)
-    if audit.data.known == "feeds":
-        yield "--samples=feeds"
+    if audit.data.known == "feeds" or (audit.data.known == "stated" and audit.data.detail):
+        yield f"--samples={'feeds' if audit.data.known == 'feeds' else 'rows'}"
     if not audit.data.synthetic and audit.data.samples:
         yield f"--limit={audit.data.samples}"
     if audit.runtime.provider != "CPUExecutionProvider":

@@ -22,6 +22,7 @@ from relu_audit.errors import UsageError
 from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
 from relu_audit.graph.normalize import normalize
 from relu_audit.graph.scopes import bodies, walk
+from relu_audit.graph.specialized import own_overload
 from relu_audit.graph.wire import MODEL_GRAPH, Field, fields, heading, nested
 from relu_audit.records import STATUSES, Audit, SiteAudit
 
@@ -111,7 +112,7 @@ def _mark(model: ir.Model) -> None:
 
     mark(model.graph, ())
     for function in model.functions.values():
-        mark(function, _function_path(function.domain, function.name, function.overload))
+        mark(function, _function_path(function.domain, function.name, own_overload(function)))
 
 
 def _function_path(domain: str, name: str, overload: str) -> Path:

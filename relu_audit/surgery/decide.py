@@ -51,24 +51,43 @@ class Settled:
     decision: Decision
 
 
-def decide(ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int) -> Decision:
+def decide(
+    ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int, before: Decision | None = None
+) -> Decision:
     """Solve; of the silent units, only those that go are relied on, and those that carry others.
 
     A unit that stays is computed as ever, so that what follows from its silence must not be used.
+
+    Args:
+        ground: The graph.
+        facts: Its facts.
+        silent: The units that could be relied on.
+        align: Axes whose length is a multiple of this keep to multiples of it.
+        before: What could go when the graph had fewer nodes: that goes in any case.
     """
     reasons: list[Reasons] = []
     first, zero = silent, None
-    still_read = reading(ground)
+    still_read, gone = reading(ground), None if before is None else _gone(facts, before)
     while True:
         constants = find_constants(ground, facts, silent)
         zero = constants.known & (constants.number == 0) if zero is None else zero
         mixes = sums(ground, facts, constants)
-        solution = solve(facts, mixes, align, still_read)
+        solution = solve(facts, mixes, align, still_read, gone)
         reasons.append(Reasons(ground, facts, constants, solution))
         relied = tuple(_only(one, _relied_on(ground, one, solution, mixes)) for one in silent)
         if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):
             return Decision(facts, constants, reasons, mixes, solution, silent, first, zero)
         silent = relied
+
+
+def _gone(facts: Facts, before: Decision) -> Bools:
+    """The atoms that could go before."""
+    found = np.zeros(facts.atoms.count, bool)
+    for value, axis, atoms in facts.atoms.axes():
+        own = before.facts.atoms.along(value, axis)
+        if own is not None and len(own) == len(atoms):
+            found[atoms] = before.solution.removed[own]
+    return found
 
 
 def _relied_on(ground: Ground, one: Silent, solution: Solution, mixes: Sequence[Sum]) -> Bools:

@@ -137,7 +137,7 @@ def _with_detours(
     def settle(detours: Sequence[Detour]) -> Settled:
         ground = case.survey_again(plain.ground, present, [copy for one in detours for copy in one.copies()])
         facts = case.collect(ground, [one.picking for one in detours])
-        return Settled(ground, decide(ground, facts, present, wanted.align))
+        return Settled(ground, decide(ground, facts, present, wanted.align, plain.decision))
 
     def told(settled: Settled) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
         return fates(case.audit, case.premise.silent, settled.decision, linear, replaced)

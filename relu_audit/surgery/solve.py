@@ -81,7 +81,9 @@ Reading = Callable[[Bools], Collection[ir.Value]]
 """The values that are still read by anything, if some atoms go."""
 
 
-def solve(facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None = None) -> Solution:
+def solve(
+    facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None = None, gone: Bools | None = None
+) -> Solution:
     """Find the largest set of atoms that can go together.
 
     Args:
@@ -89,18 +91,24 @@ def solve(facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None
         sums: Every mix with its free terms.
         align: Axes whose length is a multiple of this keep to multiples of it.
         reading: What is still read; only a value that is not may lose everything along an axis. By default all are.
+        gone: Atoms that could go together in a smaller graph: where there is a choice, others are put back.
     """
-    return _Solver(facts, sums, align, reading).run()
+    return _Solver(facts, sums, align, reading, gone).run()
 
 
 class _Solver:
-    def __init__(self, facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None) -> None:
+    def __init__(
+        self, facts: Facts, sums: Sequence[Sum], align: int, reading: Reading | None, gone: Bools | None
+    ) -> None:
         self.facts, self.sums, self.align, self.reading = facts, sums, align, reading
         self.label = facts.classes()
         self.pinned = facts.pinned()
         self.size = np.bincount(self.label, minlength=facts.atoms.count)
         self.out = np.ones(facts.atoms.count, bool)  # by class
         self.out[self.label[self.pinned]] = False
+        self.last = np.zeros_like(self.out)
+        if gone is not None:
+            self.last[self.label[gone]] = True
         self.kept: dict[int, Kept] = {}
         self.axes = [(self.label[each[0][1]], each) for each in _different(facts, self.label)]
 
@@ -155,6 +163,15 @@ class _Solver:
                 changed = True
         return changed
 
+    def _leading(self) -> Bools:
+        """Classes in groups that lose as little as any other."""
+        found = np.zeros_like(self.out)
+        for one in self.facts.groups:
+            labels = self.label[one.entries]
+            lost = self.out[labels].sum(axis=1)
+            found[labels[lost == lost.min()]] = True
+        return found
+
     def _is_aligned(self, one: Groups, lost: int) -> bool:
         """Whether the axes of all groups together, and of one group, keep to their alignment if each loses so many."""
         groups, size = one.entries.shape
@@ -176,8 +193,10 @@ class _Solver:
     def _put_back_one(self, slug: str, labels: Ints, atoms: Ints, short: int) -> None:
         """Put back the cheapest class of some atoms that lack so many."""
         candidates, counts = np.unique(labels[self.out[labels]], return_counts=True)
-        # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits.
-        best = int(candidates[np.lexsort((candidates, self.size[candidates], counts > short))[0]])
+        # Of those that do not overshoot the smallest, of equals the first; an overshooting one if none fits. One whose
+        # group loses least comes last: all other groups would have to follow.
+        keys = candidates, self.size[candidates], self._leading()[candidates], counts > short, self.last[candidates]
+        best = int(candidates[np.lexsort(keys)[0]])
         self._put_back(best, Kept(slug, int(atoms[labels == best][0]), None))
 
     def _short(self, labels: Ints, alike: Sequence[tuple[ir.Value, Ints]]) -> int:
