@@ -95,6 +95,7 @@ class Reading:
         leaving: Symbols of the results.
         mixes: The row's column; None where it does not tell.
         placed: Likewise.
+        misfits: Terms that are not those of a value's axes, in words.
     """
 
     def __init__(self, row: AxisRule, op: Operation, operands: Operands, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -102,6 +103,7 @@ class Reading:
         self.claims: list[Claim] = []
         self.symbols: dict[tuple[int, int], str] = {}
         self.leaving: set[str] = set()
+        self.misfits: list[str] = []
         self.mixes, self.placed = row.mixes(op), row.placed(op)
         self._op, self._shapes = op, shapes
         self._lengths = {
@@ -156,6 +158,9 @@ class Reading:
         for result, (place, shape) in enumerate(zip(self._places, self._shapes, strict=True)):
             term = result_terms[place] if place < len(result_terms) else ()
             found = [(symbol, _number(axis)) for symbol, axis in matched(term, numbered(shape)) if symbol != "_"]
+            exact = not {*term} & {*"~*"}
+            if term not in ((), ("_",)) and (len(term) != len(shape) if exact else len(term) > len(shape) + 1):
+                self.misfits.append(f"result {result} has {len(shape)} axes, and the term '{' '.join(term)}'")
             self.leaving |= {symbol for symbol, _ in found}
             self.claims += [
                 self._claim(*key, result, at)

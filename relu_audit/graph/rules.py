@@ -63,9 +63,10 @@ class Table:
         beside = self.added.get(("" if domain == "ai.onnx" else domain, op), ())
         return next((row for row in beside if row.since <= opset), None) or axes.rule(domain, op, opset)
 
-    def source(self, domain: str, op: str) -> str:
-        """Who states the row of an operator; empty for those of the axis table."""
-        return self.sources.get(("" if domain == "ai.onnx" else domain, op), "")
+    def stated(self, domain: str, op: str) -> str:
+        """A remark that an operator's row is stated, and by whom; empty for one of the axis table."""
+        source = self.sources.get(("" if domain == "ai.onnx" else domain, op))
+        return "" if source is None else f"what {domain}.{op} does to axes is what {source}"
 
 
 BUILT_IN = Table()
@@ -138,6 +139,9 @@ def _first_term(name: str, signature: str) -> Term:
             raise _refused(f"{name}: '{text.strip()}' is no term of a signature", _HINT)
         if sum(symbol in "~*_" for symbol in term_of(text)) > 1:
             raise _refused(f"{name}: '{text.strip()}' has more than one of ~, * and _", "Name other axes by letters.")
+    for text in others[0].split(","):
+        if "_" in term_of(text) and len(term_of(text)) > 1:
+            raise _refused(f"{name}: no axis ends in the result '{text.strip()}'", "Name new axes by letters.")
     return term_of(operands[0])
 
 
@@ -171,7 +175,7 @@ def _installed() -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
         try:
             found: Any = point.load()
             found = found() if callable(found) else found
-            rows = [found] if isinstance(found, Mapping) else [*found]
+            rows: list[Mapping[str, Any]] = [found] if isinstance(found, dict) else [*found]
         except Exception as error:  # code of others may raise anything
             what = f"the entry point '{point.name}' of {GROUP} failed: {type(error).__name__}: {error}"
             raise _refused(what, "Import it by itself first, or uninstall the package.") from error
