@@ -86,8 +86,9 @@ def settings() -> str:
         "The file is the nearest `relu-audit.toml`, or `pyproject.toml` with a table `[tool.relu-audit]`, from the "
         "current folder upwards. A key or a variable that is no setting is an error, since a misspelt limit would be "
         "no limit. What may be given several times is an array, or a table of names.",
-        "Two tables are set in the file only: `layers`, limits for some layers, and `waivers`; "
-        "[the gate](../gate.md) has both.",
+        "Three tables are set in the file only: `layers`, limits for some layers, and `waivers`; "
+        "[the gate](../gate.md) has both. `operators` says [what custom operators do to axes]"
+        "(../howto/custom-operators.md#say-what-an-operator-does-to-axes).",
         "```toml\n"
         "[tool.relu-audit]               # in pyproject.toml; relu-audit.toml leaves this line out\n"
         'data = "calib.npz"\n'

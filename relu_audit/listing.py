@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from relu_audit.errors import AuditError
-from relu_audit.graph import axes
 from relu_audit.graph.checkpoint import ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import Located, locate
 from relu_audit.graph.normalize import normalize
+from relu_audit.graph.rules import table_with
 from relu_audit.graph.sampling import choose, readings
 from relu_audit.observe.ways import Stated, ways, whole
 from relu_audit.records import ListedInput, ListedSite, Listing
@@ -23,6 +24,7 @@ def sites(
     *,
     unit_axes: Mapping[str, int] | None = None,
     batch_axes: Mapping[str, int | None] | None = None,
+    operators: Iterable[Mapping[str, Any]] = (),
 ) -> Listing:
     """List every rectifier of a model, with its units and where they come from, and whatever cannot be observed.
 
@@ -30,14 +32,15 @@ def sites(
         model: Path, bytes or protobuf of an ONNX model.
         unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
         batch_axes: For an input the axis that holds samples, or None where the whole input belongs to every sample.
+        operators: What custom operators do to axes, each with ``domain``, ``op`` and ``signature``.
 
     Raises:
         AuditError: The model cannot be read, or ``unit_axes`` does not fit it.
     """
     try:
         checkpoint = open_checkpoint(model)
-        network = normalize(checkpoint)
-        found = readings(network, axes.rule, batch_axes or {})
+        network = normalize(checkpoint, table_with(operators))
+        found = readings(network, network.rules, batch_axes or {})
         best, stated = choose(found), Stated(batch_axes or {})
         way = next(ways(found, stated, in_feeds=False), whole(best))
         inputs = graph_inputs(network, best.axes if best else {})

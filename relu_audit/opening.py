@@ -10,12 +10,13 @@ import onnx
 import onnx_ir as ir
 
 from relu_audit.errors import AuditError, RunError
-from relu_audit.graph import axes, sampling
+from relu_audit.graph import sampling
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, locate
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.precision import in_float32, types_to_carry
+from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.sampling import Candidate
 from relu_audit.observe.session import Engine, Session, refused
 
@@ -54,14 +55,19 @@ class Opened:
             batch_axes: The axis of samples of every input.
             ranks: Ranks seen at run time, by position, where the file does not tell them.
         """
-        checkpoint, network = _graph(self.model, self.carried)
+        checkpoint, network = _graph(self.model, self.carried, self.network.rules)
         inputs = graph_inputs(network, batch_axes)
         census = locate(network, inputs, self.unit_axes, ranks)
         return Opened(self.model, self.unit_axes, self.carried, checkpoint, network, self.readings, inputs, census)
 
 
 def open_model(
-    model: ModelSource, unit_axes: Mapping[str, int] | None, stated: Axes, *, carried: Sequence[ir.DataType] = ()
+    model: ModelSource,
+    unit_axes: Mapping[str, int] | None,
+    stated: Axes,
+    *,
+    rules: Table = BUILT_IN,
+    carried: Sequence[ir.DataType] = (),
 ) -> Opened:
     """Open a model and read its inputs in the way that is proved, or else comes first.
 
@@ -69,21 +75,22 @@ def open_model(
         model: Path, bytes or protobuf.
         unit_axes: Unit axis by rectified tensor, where the user knows better.
         stated: Axes of samples that the user states.
+        rules: What is known of operators.
         carried: Element types to compute in float32.
 
     Raises:
         AuditError: The model is no good, or what is stated does not fit it.
     """
-    checkpoint, network = _graph(model, carried)
-    readings = sampling.readings(network, axes.rule, stated)
+    checkpoint, network = _graph(model, carried, rules)
+    readings = sampling.readings(network, rules, stated)
     best = sampling.choose(readings)
     inputs = graph_inputs(network, best.axes if best else {})
     return Opened(model, unit_axes, carried, checkpoint, network, readings, inputs, locate(network, inputs, unit_axes))
 
 
-def _graph(model: ModelSource, carried: Sequence[ir.DataType]) -> tuple[Checkpoint, Network]:
+def _graph(model: ModelSource, carried: Sequence[ir.DataType], rules: Table) -> tuple[Checkpoint, Network]:
     checkpoint = open_checkpoint(model)
-    network = normalize(checkpoint)
+    network = normalize(checkpoint, rules)
     in_float32(network.model, carried)
     return checkpoint, network
 

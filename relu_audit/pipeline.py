@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnx_ir as ir
@@ -19,6 +20,7 @@ from relu_audit.examine.why import explained
 from relu_audit.graph.checkpoint import ModelSource
 from relu_audit.graph.contents import contents
 from relu_audit.graph.locate import Census
+from relu_audit.graph.rules import table_with
 from relu_audit.judge.baseline import baseline as baseline_of
 from relu_audit.judge.baseline import refuse_stranger
 from relu_audit.judge.gate import gate
@@ -48,6 +50,7 @@ def audit(
     provider: str = "cpu",
     threads: int = 0,
     custom_ops: Sequence[str | os.PathLike[str]] = (),
+    operators: Iterable[Mapping[str, Any]] = (),
     inputs: Mapping[str, str] | None = None,
     unit_axes: Mapping[str, int] | None = None,
     near_misses: bool = True,
@@ -81,6 +84,7 @@ def audit(
         provider: An onnxruntime execution provider, by full name or first part (``cuda``).
         threads: Threads within an operator; 0 leaves it to onnxruntime.
         custom_ops: Libraries of custom operators to register with onnxruntime. They are code, and it is run.
+        operators: What custom operators do to axes, each with ``domain``, ``op`` and ``signature``.
         inputs: Array name by input name, where they differ.
         unit_axes: Axis of the units by rectified tensor, where it cannot be derived.
         near_misses: Also record the largest pre-activation of every unit, which tells how far a dead one is from life.
@@ -123,12 +127,12 @@ def audit(
     )
     asked = _Asked(policy, None if baseline is None else _baseline(baseline, policy))
     stated = Stated(dict(batch_axes or {}), samples)
-    ran_by = engine(provider, threads, custom_ops)
+    ran_by, rules = engine(provider, threads, custom_ops), table_with(operators := [*operators])
     with explained_by(model, ran_by):
-        opened = open_model(model, unit_axes, stated.axes)
+        opened = open_model(model, unit_axes, stated.axes, rules=rules)
         carried = not_runnable(opened, ran_by)
         if carried:
-            opened = open_model(model, unit_axes, stated.axes, carried=carried)
+            opened = open_model(model, unit_axes, stated.axes, rules=rules, carried=carried)
         _refuse_strangers(asked, opened.census)
         if not opened.census.located:
             shown, notes = _unused(data, opened, inputs, limit)
@@ -152,7 +156,16 @@ def audit(
     found = _record(opened, shown, sites, asked, runtime, notes, partial=streamed.interrupted)
     if not costs:
         return found
-    return with_prospect(found, model, data, inputs=inputs, provider=provider, threads=threads, custom_ops=custom_ops)
+    return with_prospect(
+        found,
+        model,
+        data,
+        inputs=inputs,
+        provider=provider,
+        threads=threads,
+        custom_ops=custom_ops,
+        operators=operators,
+    )
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError, VerificationError, one_line
 from relu_audit.graph.checkpoint import ModelSource
+from relu_audit.graph.rules import table_with
 from relu_audit.observe.session import engine
 from relu_audit.pruned import Pruned
 from relu_audit.records import Audit
@@ -47,6 +49,7 @@ def prune(
     provider: str = "cpu",
     threads: int = 0,
     custom_ops: Sequence[str | os.PathLike[str]] = (),
+    operators: Iterable[Mapping[str, Any]] = (),
 ) -> Pruned:
     """Cut every unit that can go without changing the function.
 
@@ -64,6 +67,7 @@ def prune(
         provider: An onnxruntime execution provider.
         threads: Threads within an operator; 0 leaves it to onnxruntime.
         custom_ops: Libraries of custom operators to register with onnxruntime. They are code, and it is run.
+        operators: What custom operators do to axes, each with ``domain``, ``op`` and ``signature``.
 
     Raises:
         UsageError: ``audit-mismatch`` if the audit is of another model, ``option-range`` for an option, ``spare`` for a
@@ -76,11 +80,12 @@ def prune(
         raise UsageError(f"align is {align}; it must be at least 1", slug="option-range")
     ran_by, wanted = engine(provider, threads, custom_ops), Wanted(align, merge_linear, scatter)
 
+    rules = table_with(operators)
     names = [site.tensor for site in audit.sites]
     _check_spared(spare, names)
 
     def pruned(spared: Collection[str]) -> Pruned:
-        case = open_case(model, audit, engine=ran_by, data=data, keys=inputs, limit=limit, spared=spared)
+        case = open_case(model, audit, engine=ran_by, rules=rules, data=data, keys=inputs, limit=limit, spared=spared)
         return _pruned(case, wanted, verify=verify)
 
     try:
@@ -118,6 +123,7 @@ def plan(
     provider: str = "cpu",
     threads: int = 0,
     custom_ops: Sequence[str | os.PathLike[str]] = (),
+    operators: Iterable[Mapping[str, Any]] = (),
 ) -> Plan:
     """What pruning would cut and what that would save, without comparing anything.
 
@@ -133,6 +139,7 @@ def plan(
         provider: An onnxruntime execution provider.
         threads: Threads within an operator.
         custom_ops: Libraries of custom operators.
+        operators: What custom operators do to axes.
 
     Raises:
         AuditError: As :func:`prune`.
@@ -149,6 +156,7 @@ def plan(
         provider=provider,
         threads=threads,
         custom_ops=custom_ops,
+        operators=operators,
     ).plan
 
 

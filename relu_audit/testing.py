@@ -1,10 +1,15 @@
-"""An audit as an assertion: for test suites, of pytest or of anything else that knows ``AssertionError``."""
+"""Assertions for test suites, of pytest or of anything else that knows ``AssertionError``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
     from relu_audit.audited import Audit
     from relu_audit.graph.checkpoint import ModelSource
 
@@ -55,3 +60,41 @@ def _message(audit: Audit) -> str:
     verdict, *why = (line.strip() for line in text.gate_line(audit).plain.splitlines())
     more = f" (and {len(why) - 1} more)" if len(why) > 1 else ""
     return f"{', '.join([verdict, *why[:1]])}{more}\n\n{text.write(audit)}"
+
+
+def assert_axes(
+    row: Mapping[str, Any],
+    model: ModelSource,
+    data: Mapping[str, np.ndarray],
+    *,
+    provider: str = "cpu",
+    threads: int = 0,
+    custom_ops: Sequence[str | os.PathLike[str]] = (),
+) -> None:
+    """Assert that an operator does to axes what a row says of the operator.
+
+    Entries of the operator's operands are replaced, index by index along every axis, and what changes in its results is
+    compared with the row. So lengths that differ from axis to axis, and more than two entries along each, show most.
+
+    Args:
+        row: The row, as :func:`relu_audit.audit` takes it.
+        model: Path, bytes or protobuf of a model that uses the operator, in as many variants as you like.
+        data: One array for each input of the model.
+        provider: An onnxruntime execution provider.
+        threads: Threads within an operator; 0 leaves it to onnxruntime.
+        custom_ops: Libraries of custom operators to register with onnxruntime. They are code, and it is run.
+
+    Raises:
+        AssertionError: Something contradicts the row; each line of the message says what.
+        AuditError: The row is none, the model does not have the operator, or does not run on the data.
+    """
+    __tracebackhide__ = True
+    from relu_audit.graph.rules import row_of
+    from relu_audit.observe.operators import against
+    from relu_audit.observe.session import engine
+
+    stated = row_of(row)
+    found = against(stated, model, data, engine(provider, threads, custom_ops))
+    if found:
+        lines = "\n".join(f"- {one.text}" for one in found)
+        raise AssertionError(f"the row of {stated.domain}.{stated.op} is contradicted by the operator:\n{lines}")

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from relu_audit.graph.axes import AxisRule, rule
 from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.contradictions import Contradiction, Trial, contradictions
+from relu_audit.graph.contradictions import Contradiction, Trial, contradictions, redrawn
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.scopes import bodies
 from tests.traces import BLOCKED, Runner, Trace, runner
@@ -135,12 +135,3 @@ def _inputs(arrays: Mapping[str, np.ndarray]) -> list[onnx.ValueInfoProto]:
 
 def _name(operand: int) -> str:
     return f"operand{operand}"
-
-
-def redrawn(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Other numbers of the kind: near its own, or from among its own where they are codes."""
-    if array.dtype.kind == "f":
-        return (array * rng.uniform(0.6, 1.4, array.shape)).astype(array.dtype)
-    if array.dtype.kind == "b":
-        return ~array
-    return rng.permutation(array, axis=0) if array.ndim else array

@@ -19,8 +19,8 @@ from onnx import helper
 from relu_audit.graph.axes import AxisRule, rule
 from relu_audit.graph.channels import Follower, follow, followed
 from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.claims import decoded, numbered
-from relu_audit.graph.layout import BATCH, Factor, Kind, Layout, axis_size
+from relu_audit.graph.claims import decoded
+from relu_audit.graph.layout import BATCH, Factor, Kind, Layout, axis_size, numbered
 from relu_audit.graph.normalize import normalize
 from relu_audit.graph.terms import matched, terms_of
 from tests.graphs import graph

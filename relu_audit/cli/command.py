@@ -22,7 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 TABLES = "relu_audit.tables"
-"""Where a command's context keeps the settings that no option can hold."""
+"""Where a command's context keeps the settings of the gate that no option can hold."""
+
+OPERATORS = "relu_audit.operators"
+"""Where a command's context keeps what custom operators do to axes."""
 
 
 class Configured(click.Command):
@@ -46,6 +49,7 @@ class Configured(click.Command):
             config.name_source(error, None if found is None else found[0])
             raise
         context.meta[TABLES] = {} if found is None else config.tables(*found)
+        context.meta[OPERATORS] = () if found is None else config.operators(*found)
         return context
 
 
@@ -114,7 +118,8 @@ def running_options(function: F) -> F:
     @functools.wraps(function)
     def run(*arguments: Any, inputs: Any, unit_axes: Any, batch_axes: Any, **rest: Any) -> Any:
         given = {"inputs": dict(inputs), "unit_axes": dict(unit_axes), "batch_axes": dict(batch_axes)}
-        return function(*arguments, **given, **rest)
+        stated = click.get_current_context().meta.get(OPERATORS, ())
+        return function(*arguments, **given, operators=stated, **rest)
 
     wrapped: Any = run
     for decorate in reversed(_RUNNING):

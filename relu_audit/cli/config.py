@@ -17,7 +17,7 @@ from relu_audit.errors import UsageError
 PREFIX = "RELU_AUDIT_"
 OWN_FILE = "relu-audit.toml"
 SHARED_FILE = "pyproject.toml"
-TABLES = frozenset({"layers", "waivers"})
+TABLES = frozenset({"layers", "waivers", "operators"})
 """Settings that no option can hold; see :func:`tables`."""
 
 
@@ -111,14 +111,32 @@ def tables(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     layers = table.get("layers", {})
     if not isinstance(layers, Mapping):
         raise _no_table(path, "layers", '"/encoder/*" = { max-dead-layer = "10%" }')
-    waivers = table.get("waivers", [])
-    if not isinstance(waivers, list) or not all(isinstance(one, Mapping) for one in cast("list[object]", waivers)):
-        raise _no_table(path, "waivers", "[[tool.relu-audit.waivers]], then pattern, reason and until")
+    waivers = _list_of_tables(path, table, "waivers", "pattern, reason and until")
     limits = cast("Mapping[str, object]", layers)
     return {
         "layers": {pattern: _layer_limit(path, pattern, limit) for pattern, limit in limits.items()},
-        "waivers": tuple(cast("list[Mapping[str, Any]]", waivers)),
+        "waivers": waivers,
     }
+
+
+def operators(path: Path, table: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """What custom operators do to axes, as :func:`relu_audit.audit` takes it.
+
+    Args:
+        path: The file, for errors.
+        table: Its settings.
+
+    Raises:
+        UsageError: ``config`` for a table of another form.
+    """
+    return _list_of_tables(path, table, "operators", "domain, op and signature")
+
+
+def _list_of_tables(path: Path, table: Mapping[str, Any], key: str, settings: str) -> tuple[Mapping[str, Any], ...]:
+    found = table.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in cast("list[object]", found)):
+        raise _no_table(path, key, f"[[tool.relu-audit.{key}]], then {settings}")
+    return tuple(cast("list[Mapping[str, Any]]", found))
 
 
 def _layer_limit(path: Path, pattern: str, given: object) -> float:

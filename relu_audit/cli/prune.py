@@ -104,7 +104,7 @@ def write_pruned(
 
     if output is not None:
         _spare_weights(model, audit, {"--output": output, **(reports or {})})
-    same = {name: running[name] for name in ("provider", "threads", "custom_ops", "inputs", "limit")}
+    same = {name: running[name] for name in ("provider", "threads", "custom_ops", "operators", "inputs", "limit")}
     with contextlib.redirect_stdout(sys.stderr):
         pruned = run(model, audit, data=data, verify=output is not None, **same, **how.options)
     # Model and reports are complete, each beside its place, before the first of them moves in.

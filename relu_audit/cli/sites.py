@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from relu_audit.cli import config
 from relu_audit.cli.command import batch_axis_option
 from relu_audit.cli.options import Axis, option
 from relu_audit.cli.output import check_writable, deliver
@@ -38,7 +39,9 @@ def sites(
 
     wanted = {} if json_file is None else {"--json": json_file}
     check_writable(wanted, (str(model),))
-    found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes))
+    settings = config.find(Path.cwd())
+    stated = () if settings is None else config.operators(*settings)
+    found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes), operators=stated)
     deliver({target: report.write(found) for target in wanted.values()})
     if json_file != "-" and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
         from rich.console import Console

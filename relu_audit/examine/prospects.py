@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,7 @@ def with_prospect(
     provider: str,
     threads: int,
     custom_ops: Sequence[str | os.PathLike[str]],
+    operators: Sequence[Mapping[str, Any]],
 ) -> Audit:
     """The audit with what pruning would give back; as it is where no unit is dead or the run was cut short.
 
@@ -38,6 +40,7 @@ def with_prospect(
         provider: An onnxruntime execution provider.
         threads: Threads within an operator.
         custom_ops: Libraries of custom operators.
+        operators: What custom operators do to axes.
     """
     if not audit.dead or audit.partial:
         return audit
@@ -51,6 +54,7 @@ def with_prospect(
             provider=provider,
             threads=threads,
             custom_ops=custom_ops,
+            operators=operators,
         )
     except AuditError as error:
         return _failed(audit, error.slug, error.message)

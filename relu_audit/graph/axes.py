@@ -127,12 +127,10 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("SpaceToDepth", move=images.space_to_depth),
     AxisRule("GatherND", move=moves.gather_nd, picks=moves.gathered_nd, placed=along.picked_by_row, since=11),
     AxisRule("GatherElements", move=moves.gather_elements, aligned=(1,), since=11),
-    AxisRule(
-        "ReverseSequence", "*, _ -> *", letters=letters.reversed_rows, mixes=along.named("time_axis", 0), since=10
-    ),
+    AxisRule("ReverseSequence", letters=letters.reversed_rows, since=10),
     AxisRule("Compress", move=moves.compress, since=9),
     AxisRule("CenterCropPad", move=moves.resize, since=18),
-    AxisRule("MaxUnpool", "n c ~, _, _ -> n c ~", mixes=along.image, placed=along.axes(0, 1), since=9),
+    AxisRule("MaxUnpool", "n c _, _, _ -> n c ~", placed=along.axes(0, 1), since=9),
     AxisRule("GridSample", "n c _, n ~ _ -> n c ~", mixes=along.sampled, since=16),
     AxisRule("RoiAlign", "_ c _ _, r _, r -> r c h w", mixes=along.image, since=10),
     AxisRule("MaxRoiPool", "_ c _ _, r _ -> r c h w", mixes=along.image),

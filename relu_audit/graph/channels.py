@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -28,10 +28,9 @@ from relu_audit.graph.layout import (
 )
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.normalize import Network, sizes
+from relu_audit.graph.rules import Rules
 from relu_audit.graph.scopes import bodies, walk
 from relu_audit.graph.terms import Term, letters_of, matched, terms_of
-
-Rules = Callable[[str, str, int], AxisRule | None]
 
 FIXED_BATCH = "b"
 """The letter of a batch whose place an operator fixes."""

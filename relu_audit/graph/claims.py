@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.axes import AxisRule
-from relu_audit.graph.layout import BATCH, POSITION, Factor, Kind, Layout, Letter, Size
+from relu_audit.graph.layout import BATCH, POSITION, Factor, Layout, Size, numbered
 from relu_audit.graph.moves import Move, Operation
 from relu_audit.graph.terms import letters_of, matched, terms_of
 
@@ -95,6 +95,7 @@ class Reading:
         leaving: Symbols of the results.
         mixes: The row's column; None where it does not tell.
         placed: Likewise.
+        misfits: Terms that are not those of a value's axes, in words.
     """
 
     def __init__(self, row: AxisRule, op: Operation, operands: Operands, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -102,6 +103,7 @@ class Reading:
         self.claims: list[Claim] = []
         self.symbols: dict[tuple[int, int], str] = {}
         self.leaving: set[str] = set()
+        self.misfits: list[str] = []
         self.mixes, self.placed = row.mixes(op), row.placed(op)
         self._op, self._shapes = op, shapes
         self._lengths = {
@@ -156,6 +158,9 @@ class Reading:
         for result, (place, shape) in enumerate(zip(self._places, self._shapes, strict=True)):
             term = result_terms[place] if place < len(result_terms) else ()
             found = [(symbol, _number(axis)) for symbol, axis in matched(term, numbered(shape)) if symbol != "_"]
+            exact = not {*term} & {*"~*"}
+            if term not in ((), ("_",)) and (len(term) != len(shape) if exact else len(term) > len(shape) + 1):
+                self.misfits.append(f"result {result} has {len(shape)} axes, and the term '{' '.join(term)}'")
             self.leaving |= {symbol for symbol, _ in found}
             self.claims += [
                 self._claim(*key, result, at)
@@ -230,11 +235,6 @@ def decoded(
         for _, index, size in sorted(pieces, key=lambda piece: piece[0]):
             total, length = total * size + index, length * size
         yield total, length
-
-
-def numbered(shape: Sequence[Size]) -> Layout:
-    """Axes whose letters are their numbers."""
-    return tuple((Factor(Letter(Kind.POSITION, order=axis), size),) for axis, size in enumerate(shape))
 
 
 def _number(axis: Sequence[Factor]) -> int:

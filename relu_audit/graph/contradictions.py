@@ -42,7 +42,7 @@ class Contradiction:
         law: ``independent`` where entries mix that should not; ``mixes`` and ``contracted`` where none mix that should;
             ``placed`` where the index matters that should not, ``not placed`` the other way round; ``unsaid`` and
             ``forgotten`` where the row says nothing of an axis along which entries mix, or stay in place; ``silent``
-            for entries that show nowhere.
+            for entries that show nowhere; ``rank`` for a term of another number of axes.
         operand: Number of the operand.
         axis: Its axis.
         text: What was seen.
@@ -80,7 +80,7 @@ def contradictions(
     structural = read | {*origin(node.domain, node.op_type).sized_by}
     varying = {index for index in range(len(operands)) if not flags[index]}
     seen = _Seen(trials, run, before)
-    found: dict[Contradiction, None] = {}
+    found = {Contradiction("rank", 0, 0, text): None for text in sized.misfits}
     # What the row says where sizes are known must be true where they are not; but it may be less.
     for reading, enough in ((sized, True), (unsized, False)):
         for operand, array in enumerate(operands):
@@ -90,6 +90,15 @@ def contradictions(
                         found |= dict.fromkeys(_along(reading, seen, operand, axis, enough=enough))
         found |= dict.fromkeys(_order(reading, seen, read, varying, enough=enough))
     return list(found)
+
+
+def redrawn(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Other numbers of the kind: near its own, or from among its own where they are codes or indices."""
+    if array.dtype.kind == "f":
+        return (array * rng.uniform(0.6, 1.4, array.shape)).astype(array.dtype)
+    if array.dtype.kind == "b":
+        return ~array
+    return rng.permutation(array, axis=0) if array.ndim else array
 
 
 class _Seen:

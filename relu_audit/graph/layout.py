@@ -81,6 +81,11 @@ def opaque(sizes: Iterable[Size]) -> Layout:
     return tuple(() if size == 1 else (Factor(POSITION, size),) for size in sizes)
 
 
+def numbered(sizes: Iterable[Size]) -> Layout:
+    """Axes whose letters are their numbers."""
+    return tuple((Factor(Letter(Kind.POSITION, order=axis), size),) for axis, size in enumerate(sizes))
+
+
 def axis_size(axis: Axis) -> Size:
     """Elements along an axis, where that is known."""
     if len(axis) == 1:

@@ -184,12 +184,15 @@ def written(op: Operation, signature: str) -> str:
 
 
 def reversed_rows(op: Operation, signature: str) -> str:
-    """One length for each row along ``batch_axis`` (ReverseSequence)."""
+    """One length for each row along ``batch_axis``; along ``time_axis`` entries change places (ReverseSequence)."""
+    del signature
     source = op.inputs[0]
     if source is None:
-        return signature
+        raise ValueError("an operand of unknown rank")
     axes = _spelt(len(source))
-    return f"{' '.join(axes)}, {axes[op.integer('batch_axis', 1) % len(axes)]} -> {' '.join(axes)}"
+    row, time = op.integer("batch_axis", 1) % len(axes), op.integer("time_axis", 0) % len(axes)
+    before, after = ([mark if i == time else x for i, x in enumerate(axes)] for mark in "_z")
+    return f"{' '.join(before)}, {axes[row]} -> {' '.join(after)}"
 
 
 def one_hot(op: Operation, signature: str) -> str:

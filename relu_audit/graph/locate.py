@@ -12,7 +12,7 @@ import onnx_ir as ir
 from msgspec import UNSET, UnsetType
 
 from relu_audit.errors import UsageError
-from relu_audit.graph import axes, blocks, channels, implied, lifts
+from relu_audit.graph import blocks, channels, implied, lifts
 from relu_audit.graph.dataless import without_data
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.layout import Kind, Layout
@@ -129,7 +129,7 @@ def locate(
     for step, reading in read:
         if isinstance(reading, Rectifies) and reading.source is not None:
             _note_rank(step.node, reading.source, (ranks or {}).get(step.position))
-    layouts = channels.follow(network, axes.rule, {i.name: i.batch_axis for i in inputs})
+    layouts = channels.follow(network, network.rules, {i.name: i.batch_axis for i in inputs})
     position = {step.node: step.position for step in walk(network.model.graph)}
     found: list[_Found] = []
     alive: list[Alive] = []
@@ -256,7 +256,7 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
 
 
 def _read_axis(network: Network, step: Step, layout: Layout | None) -> channels.Reading | None:
-    return None if layout is None else channels.read_at(network, axes.rule, step.node.outputs[0], len(layout))
+    return None if layout is None else channels.read_at(network, network.rules, step.node.outputs[0], len(layout))
 
 
 def _lineage(

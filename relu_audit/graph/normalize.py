@@ -20,6 +20,7 @@ from relu_audit.graph.fused import unfuse
 from relu_audit.graph.kinds import mark_kinds, tensors_alone
 from relu_audit.graph.layout import Size
 from relu_audit.graph.ranks import complete
+from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
 from relu_audit.graph.specialized import own_overload
 
@@ -39,6 +40,7 @@ class Network:
         maps: Types of inputs and outputs that are maps, by name; in the graph they have no type.
         weights: For every value computed from constants alone, the name of the initializer it comes from.
         remarks: What :meth:`note` was told.
+        rules: What is known of operators.
     """
 
     model: ir.Model
@@ -46,6 +48,7 @@ class Network:
     maps: Mapping[str, onnx.TypeProto]
     weights: Mapping[ir.Value, str]
     remarks: dict[str, None]
+    rules: Table = BUILT_IN
     _folded: dict[ir.Value, np.ndarray | None] = field(
         default_factory=dict["ir.Value", "np.ndarray | None"], init=False, compare=False, repr=False
     )
@@ -96,8 +99,13 @@ class Network:
         return self._folded[value]
 
 
-def normalize(checkpoint: Checkpoint) -> Network:
-    """Inline functions, infer shapes and find which values are constant. The checkpoint's graph is changed."""
+def normalize(checkpoint: Checkpoint, rules: Table = BUILT_IN) -> Network:
+    """Inline functions, infer shapes and find which values are constant. The checkpoint's graph is changed.
+
+    Args:
+        checkpoint: The file.
+        rules: What is known of operators.
+    """
     model = checkpoint.model
     notes: list[str] = []
     if model.functions:
@@ -114,15 +122,17 @@ def normalize(checkpoint: Checkpoint) -> Network:
     with tensors_alone(model), _warnings_of("onnx_ir", notes):
         with _shapes_rederived(model):
             infer(model)
-        if complete(model, weights):
+        if complete(model, weights, rules):
             infer(model)
     notes = ["shape inference failed; shapes were taken from the file" for _ in notes[:1]]
+    notes += [note for step in walk(model.graph) if (note := rules.stated(step.node.domain, step.node.op_type))]
     return Network(
         model=model,
         folder=checkpoint.folder,
         maps=checkpoint.maps,
         weights=weights,
         remarks=dict.fromkeys(notes),
+        rules=rules,
     )
 
 

@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import onnx
 import onnx_ir as ir
 
-from relu_audit.graph.axes import AxisRule, rule
+from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.layout import axis_size, opaque
 from relu_audit.graph.moves import Operation
+from relu_audit.graph.rules import Rules
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.terms import Term, letters_of, matched, terms_of
 
@@ -23,12 +24,13 @@ _GROUPS = "g"
 """The letter of which the attribute ``group`` says the size."""
 
 
-def complete(model: ir.Model, constants: Collection[ir.Value]) -> bool:
+def complete(model: ir.Model, constants: Collection[ir.Value], rules: Rules) -> bool:
     """Write down what constants tell of shapes that are not known, or not known as a whole.
 
     Args:
         model: The model; its values get shapes.
         constants: The values that no input decides.
+        rules: Looks a row of the axis table up.
 
     Returns:
         Whether anything was written.
@@ -36,7 +38,7 @@ def complete(model: ir.Model, constants: Collection[ir.Value]) -> bool:
     opsets, inputs, found = model.opset_imports, set(model.graph.inputs), False
     for node in reversed([step.node for step in walk(model.graph)]):
         opset = opsets.get(node.domain, opsets.get("", 0))
-        row = rule(node.domain, node.op_type, opset)
+        row = rules(node.domain, node.op_type, opset)
         for value, sizes in () if row is None or row.move or row.body else _told(node, row, constants):
             # A reader in a branch says nothing of what is computed outside: it may never run.
             if not value.name or value.graph is not node.graph or value in inputs or value in constants:

@@ -19,10 +19,10 @@ def terms_of(op: Operation, row: AxisRule) -> tuple[list[Term], list[Term]]:
     """Input and output terms of a row for one node, its last input term repeated as often as it takes."""
     text = row.letters(op, row.signature) if row.letters is not None else row.signature
     left, right = text.split("->")
-    terms = [_term(t) for t in left.replace("+", "").split(",")]
+    terms = [term_of(t) for t in left.replace("+", "").split(",")]
     if "+" in left:
         terms.extend([terms[-1]] * (len(op.inputs) - len(terms)))
-    return terms, [_term(t) for t in right.split(",")]
+    return terms, [term_of(t) for t in right.split(",")]
 
 
 def letters_of(symbol: str) -> list[str]:
@@ -52,7 +52,8 @@ def matched(term: Term, layout: Layout) -> list[tuple[str, Axis]]:
     return named
 
 
-def _term(text: str) -> Term:
+def term_of(text: str) -> Term:
+    """The symbols of one term of a signature."""
     return tuple(_AXIS.findall(text))
 
 

@@ -12,6 +12,7 @@ from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import Network, normalize
+from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.training import drawing, learning
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
@@ -100,6 +101,7 @@ def open_case(
     audit: Audit,
     *,
     engine: Engine,
+    rules: Table = BUILT_IN,
     data: object = None,
     keys: Mapping[str, str] | None = None,
     limit: int | None = None,
@@ -111,6 +113,7 @@ def open_case(
         model: Path, bytes or protobuf.
         audit: An audit of that very model.
         engine: What runs it.
+        rules: What is known of operators.
         data: Calibration data.
         keys: Array name by input name, where they differ.
         limit: Use at most so many samples.
@@ -125,7 +128,7 @@ def open_case(
     checkpoint.check_audited(audit.model)
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     outside = frozenset(_outside(checkpoint.model))
-    network = normalize(checkpoint)
+    network = normalize(checkpoint, rules)
     _refuse_learning(network)
     listed = unlist(network.model)
     engine = able(network.model, network.folder, engine)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph import axes
 from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.kinds import has_schema, is_tensor
 from relu_audit.graph.moves import Operation
@@ -63,7 +62,7 @@ class Ground:
     def row(self, node: ir.Node) -> AxisRule | None:
         """The node's row of the axis table."""
         opsets = self.network.opsets
-        return axes.rule(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
+        return self.network.rules(node.domain, node.op_type, opsets.get(node.domain, opsets.get("", 0)))
 
     def law(self, node: ir.Node) -> Law | None:
         """The node's law."""
