@@ -146,8 +146,9 @@ def audit(
         fed.session, fed.observed, fed.dataset.batches(fed.size), fed.dataset.expected, on_progress or _ignore
     )
     shown = fed.info()
+    notes += fed.remarks()
     sites = tuple(
-        verdict(one.site, tally, policy, per_run=fed.counts_runs(one), distinct=shown.distinct)
+        verdict(one.site, tally, policy, per_run=fed.counts_runs(one), distinct=fed.distinct(one))
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
     sites = explained(opened.network, opened.census, sites)

@@ -250,6 +250,7 @@ def _compared(
         silent=relied,
         on=[value for _, value in passing],
         drawn=case.drawn,
+        together=case.together,
     )
     verification = compare(trial, case.data, WHOLE if case.in_feeds else case.audit.runtime.batch_size)
     if not verification.passed:

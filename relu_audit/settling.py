@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from relu_audit.errors import DataError
+from relu_audit.errors import DataError, RunError
 from relu_audit.graph.layout import Size
 from relu_audit.graph.locate import Located
 from relu_audit.graph.sampling import choose
+from relu_audit.graph.standing import Standing
 from relu_audit.graph.training import drawing, learning, seed_nodes
 from relu_audit.graph.upstream import inputs_of
 from relu_audit.observe.calibration import Calibration
@@ -21,7 +22,7 @@ from relu_audit.observe.session import Engine, Session
 from relu_audit.observe.trial import takes_two, together_and_alone
 from relu_audit.observe.ways import Stated, Way, told, ways
 from relu_audit.opening import Opened
-from relu_audit.records import DataInfo
+from relu_audit.records import DataInfo, Known
 
 BATCH_BYTES = 32 << 20
 """An automatic batch keeps the largest rectifier's output under this."""
@@ -61,6 +62,7 @@ class Fed:
         observed: The observed graph.
         session: What runs it.
         size: Samples per run, at most.
+        reads: For each site, by its tensor, the inputs that have a part in it.
         notes: Remarks for the report.
     """
 
@@ -70,12 +72,22 @@ class Fed:
     observed: Observed
     session: Session
     size: int
+    reads: Mapping[str, frozenset[str]]
     notes: tuple[str, ...]
 
     def counts_runs(self, one: Located) -> bool:
         """Whether what is counted of a site is runs of several samples."""
         several = self.way.fixed is not None and self.way.fixed > 1 and not self.dataset.one_by_one
         return several and (self.way.run_is_sample or not all(use.batch_alone for use in one.uses))
+
+    def distinct(self, one: Located) -> int | None:
+        """How many samples differ from each other in what a site is computed from."""
+        return self.dataset.distinct(self.reads[one.site.tensor])
+
+    def remarks(self) -> tuple[str, ...]:
+        """What to know of the data, once it has been streamed."""
+        rows = self.dataset.left_out
+        return (f"{rows} rows at the end do not fill a run, and were left out",) if rows else ()
 
     def info(self) -> DataInfo:
         """What the model was shown so far."""
@@ -124,13 +136,14 @@ class _Trials:
     ran_by: Engine
     sight: Sight
     refuted: Way | None = None
+    failed: RunError | None = None
     unfit: DataError | None = None
     used: bool = False
 
     def attempt(self, way: Way) -> Fed | None:
         """The data, fed that way; None where a trial refutes the way, or the data does not fit an unproved one."""
         try:
-            fed = self._fed(way)
+            fed = self._fed(way, pre_activations=self.sight.near_misses or way.known == "tried")
         except DataError as error:
             if way.known != "tried":
                 raise
@@ -143,7 +156,9 @@ class _Trials:
             and fed.dataset.fixed_batch is None
             and not takes_two(fed.session, fed.observed, fed.dataset.near())
         )
-        return self._one_a_run(fed) if refuses_two else fed
+        if refuses_two:
+            return replace(fed, size=1, way=replace(fed.way, known="single", detail="the model takes one sample a run"))
+        return fed
 
     def one_row(self) -> Fed | None:
         """The data as one feed, where it holds no more than one row: there is nothing to cut."""
@@ -151,56 +166,75 @@ class _Trials:
         if best is None:
             return None
         try:
-            fed = self._fed(Way(best.axes, "feeds", told(best.state)))
+            way = Way(best.axes, "feeds", told(best.state))
+            fed = self._fed(way, pre_activations=self.sight.near_misses)
         except DataError:
             return None
         return fed if fed.dataset.expected == 1 else None
 
     def _tried(self, fed: Fed) -> Fed | None:
-        match together_and_alone(fed.session, fed.observed, fed.dataset.near()):
+        trial = together_and_alone(fed.session, fed.observed, fed.dataset.near())
+        shaped = all(one.shape is not None for one in fed.opened.inputs)
+        known: Known
+        match trial.outcome:
             case "same":
-                return fed
-            case "one":
-                return replace(fed, way=replace(fed.way, known="single"))
+                known = "tried"
+            case "one" if shaped:
+                known = "single"
             case "untried":
-                return replace(fed, way=replace(fed.way, known="untried"))
-            case "differs" | "fails":
-                self.refuted = self.refuted or fed.way
+                known = "untried"
+            case _:
+                self.refuted = self.refuted or (fed.way if trial.outcome == "differs" else None)
+                self.failed = self.failed or trial.error
                 return None
+        if not self.sight.near_misses:  # the trial looked at more than is to be recorded
+            fed = self._fed(fed.way, pre_activations=False)
+        return replace(fed, way=replace(fed.way, known=known))
 
-    def _one_a_run(self, fed: Fed) -> Fed:
-        return replace(fed, size=1, way=replace(fed.way, known="single", detail="the model takes one sample a run"))
-
-    def _fed(self, way: Way) -> Fed:
+    def _fed(self, way: Way, *, pre_activations: bool) -> Fed:
         opened = self.opened if not self.used and _agrees(self.opened, way) else self.opened.again(way.axes)
         keys, limit = self.sight.keys, self.sight.limit
-        values = [use.output for one in opened.census.located for use in one.uses]
+        reads = _inputs_by_site(opened)
         dataset = Dataset(
             self.data,
             opened.inputs,
             keys,
             limit,
-            counted=inputs_of(opened.network.model.graph, values),
+            counted=set(reads.values()),
             run_is_sample=way.run_is_sample,
         )
-        self.used = True
         if any(use.pattern is None for one in opened.census.located for use in one.uses):
             opened = opened.again(way.axes, _ranks(opened, dataset, self.ran_by))
         drawn = [node.outputs[0].name or "" for node in drawing(opened.network)]
         seed_nodes(opened.network.model, drawn)
         per_sample, size = _batching(opened, dataset, way, self.sight.batch_size)
-        form = Form(
-            per_sample=per_sample, pre_activations=self.sight.near_misses, denormals=self.ran_by.keeps_denormals
-        )
+        form = Form(per_sample=per_sample, pre_activations=pre_activations, denormals=self.ran_by.keeps_denormals)
+        self.used = True
         observed = instrument(opened.network, opened.census.located, form)
         session = Session(observed.model, opened.network.folder, self.ran_by)
         if dataset.one_by_one and way.known == "proved":
             way = replace(way, known="feeds")
-        return Fed(opened, way, dataset, observed, session, size, _random(drawn))
+        notes = (*_random(drawn), *_passed_over(self.opened, way))
+        return Fed(opened, way, dataset, observed, session, size, reads, notes)
+
+
+def _inputs_by_site(opened: Opened) -> dict[str, frozenset[str]]:
+    """The inputs that have a part in each site, by its tensor."""
+    graph = opened.network.model.graph
+    return {one.site.tensor: inputs_of(graph, [use.output for use in one.uses]) for one in opened.census.located}
 
 
 def _agrees(opened: Opened, way: Way) -> bool:
     return all(one.batch_axis == way.axes.get(one.name) for one in opened.inputs)
+
+
+def _passed_over(opened: Opened, way: Way) -> tuple[str, ...]:
+    """That the axis which comes first mixes, where another one is taken."""
+    first = opened.readings[0] if opened.readings else None
+    if first is None or way.known == "feeds" or first.state.standing is not Standing.MIXED or first.axes == way.axes:
+        return ()
+    named = [f"axis {axis} of '{name}'" for name, axis in first.axes.items() if axis is not None]
+    return (f"{' and '.join(named)} would come first as the samples' axis, but {told(first.state)}",)
 
 
 def _random(drawn: Sequence[str]) -> tuple[str, ...]:
@@ -210,10 +244,11 @@ def _random(drawn: Sequence[str]) -> tuple[str, ...]:
     return (f"the model draws random numbers ({named}), so another run may show other counts",)
 
 
-def _mixed(opened: Opened, data: Calibration, trials: _Trials) -> DataError:
+def _mixed(opened: Opened, data: Calibration, trials: _Trials) -> DataError | RunError:
     """Why the rows of the data cannot be told apart, and what to do."""
-    if trials.unfit is not None and trials.refuted is None:
-        return trials.unfit
+    unknown = None if trials.refuted is not None else trials.failed or trials.unfit
+    if unknown is not None:
+        return unknown
     best = choose(opened.readings)
     assert best is not None  # noqa: S101 - without a reading every feed is run whole
     along = ", ".join(f"'{name}', axis {axis}" for name, axis in best.axes.items() if axis is not None)
@@ -227,7 +262,8 @@ def _mixed(opened: Opened, data: Calibration, trials: _Trials) -> DataError:
         hint="The model computes statistics of each batch, as in training. Export it for inference, or give each "
         "batch as a feed of its own (a folder of files, a loader), or say --samples feeds."
         if learns
-        else f"If the model is used on one row at a time, say --samples rows. {batches}",
+        else f"If the model is used on one row at a time, say --samples rows; if another axis holds the samples, "
+        f"--batch-axis INPUT=AXIS. {batches}",
     )
 
 

@@ -84,15 +84,15 @@ def readings(network: Network, rules: Rules, stated: Mapping[str, int | None]) -
     for name, axis in stated.items():
         _check_stated(network, name, axis)
     found = candidates(network, rules)
-    fitting = tuple(one for one in found if all(one.axes.get(name) == axis for name, axis in stated.items()))
-    if fitting or not stated:
-        return fitting
-    said: dict[str, int | None] = dict.fromkeys(value.name or "" for value in network.model.graph.inputs)
-    for one in found:
-        if any(one.axes.get(name) == axis for name, axis in stated.items()):
-            said.update(one.axes)
-            break
-    return (_with_proof(network, rules, {**said, **stated}, _watched(network)),)
+    if not stated:
+        return found
+    # What is stated of one input says nothing of another: the first reading stands but for that.
+    agreeing = [one.axes for one in found if all(one.axes.get(name) == axis for name, axis in stated.items())]
+    nothing = dict.fromkeys(value.name or "" for value in network.model.graph.inputs)
+    first: Mapping[str, int | None] = found[0].axes if found else nothing
+    whole = all(axis is None for axis in stated.values())
+    said = {**first, **stated} if whole or not agreeing else agreeing[0]
+    return (_with_proof(network, rules, said, _watched(network)),)
 
 
 def _check_stated(network: Network, name: str, axis: int | None) -> None:

@@ -72,7 +72,7 @@ class Dataset:
         inputs: The model's inputs, with their axes of samples.
         keys: Array name by input name, where they differ.
         limit: Use at most so many samples.
-        counted: Names of inputs that make one sample differ from another; by default all of them.
+        counted: Sets of inputs, by name, by which one sample differs from another; by default the set of all.
         run_is_sample: Whether a run of a fixed number of rows counts as one sample.
 
     Raises:
@@ -86,7 +86,7 @@ class Dataset:
         keys: Mapping[str, str] | None = None,
         limit: int | None = None,
         *,
-        counted: Collection[str] | None = None,
+        counted: Collection[frozenset[str]] = (),
         run_is_sample: bool = False,
     ) -> None:
         self._inputs = tuple(inputs)
@@ -105,13 +105,14 @@ class Dataset:
             if _count(self._bound):
                 break
         self._only_count = _count(self._bound) if self._source.single else None
-        self._counted = frozenset((i.name for i in self._inputs) if counted is None else counted)
         self._run_is_sample = run_is_sample
-        self._distinct = Distinct()
+        names = counted or [frozenset(i.name for i in self._inputs)]
+        self._distinct = {one: Distinct() for one in names}
         self._prints: dict[str, tuple[np.ndarray, bytes]] = {}
         self._hashes = {i.name: hashlib.sha256() for i in self._inputs}
         self._repeated: dict[str, bytes] = {}
         self.samples = 0
+        self.left_out = 0
 
     @property
     def synthetic(self) -> bool:
@@ -131,10 +132,15 @@ class Dataset:
         return next((b.input.fixed_batch for b in self._bound if b.feeding == "samples" and b.input.fixed_batch), None)
 
     @property
+    def _step(self) -> int:
+        """Samples that a run of a fixed number of rows counts for, by row."""
+        return self.fixed_batch or 1 if self._run_is_sample else 1
+
+    @property
     def expected(self) -> int | None:
         """Samples there will be, where that is known beforehand: the first table's, if it is the only one."""
-        counts = [n for n in (self._only_count, self._limit) if n is not None]
-        return min(counts, default=None)
+        whole = None if self._only_count is None else self._only_count // self._step
+        return min((n for n in (whole, self._limit) if n is not None), default=None)
 
     def first_feed(self) -> dict[str, np.ndarray]:
         """Feeds for one run on the first sample, or the first batch of a fixed size; the table is not used up."""
@@ -167,7 +173,10 @@ class Dataset:
             streams = [(b, b.blocks(rows)) for b in bound]
             while left and (self._limit is None or self.samples < self._limit):
                 samples = min(rows, left)
-                if self._limit is not None:
+                if self._run_is_sample and samples < rows:
+                    self.left_out += samples
+                    break
+                if self._limit is not None and not self._run_is_sample:
                     samples = min(samples, self._limit - self.samples)
                 feeds: dict[str, np.ndarray] = {}
                 blocks = [(b, _head(next(stream), b.axis, samples, b)) for b, stream in streams]
@@ -176,11 +185,18 @@ class Dataset:
                     self._hash(b, block, alone=all(other.count is None for other in bound))
                     feeds[b.input.name] = _fed(_pad(block, b, self.fixed_batch), b, self.samples)
                 padded = not self.one_by_one and samples < (self.fixed_batch or samples)
-                yield Batch(feeds=feeds, samples=samples, first=self.samples, padded=padded)
-                self.samples += samples
+                counted = 1 if self._run_is_sample else samples
+                yield Batch(feeds=feeds, samples=counted, first=self.samples, padded=padded)
+                self.samples += counted
                 left -= samples
             if self._limit is not None and self.samples >= self._limit:
                 break
+        if self.left_out and not self.samples:
+            raise DataError(
+                f"{self._source.name} holds {self.left_out} rows, and the model takes {self.fixed_batch} in a run",
+                slug="data-shape",
+                hint="Rows of a run belong together in this model: give as many as it takes, for each run.",
+            )
         if not self.samples:
             raise self._empty()
 
@@ -194,11 +210,16 @@ class Dataset:
 
     def _count_distinct(self, blocks: Sequence[tuple[Bound, np.ndarray]], samples: int) -> None:
         """Fingerprint each sample by the inputs that count; a run of a fixed size that is one sample counts as one."""
-        counted = [(b, block) for b, block in blocks if b.input.name in self._counted]
         whole = self.one_by_one or self._run_is_sample
-        varying = [] if whole else [np.moveaxis(block, b.axis, 0) for b, block in counted if b.feeding == "samples"]
-        shared = b"".join(self._print(b, block) for b, block in counted if whole or b.feeding != "samples")
-        self._distinct.add(varying, shared, samples if varying else 1)
+        for names, distinct in self._distinct.items():
+            own = [(b, block) for b, block in blocks if b.input.name in names]
+            varying = [] if whole else [np.moveaxis(block, b.axis, 0) for b, block in own if b.feeding == "samples"]
+            shared = b"".join(self._print(b, block) for b, block in own if whole or b.feeding != "samples")
+            distinct.add(varying, shared, samples if varying else 1)
+
+    def distinct(self, names: frozenset[str]) -> int | None:
+        """How many samples differ from each other in some inputs; None for a set that is not counted."""
+        return self._distinct[names].count if names in self._distinct else None
 
     def _print(self, bound: Bound, block: np.ndarray) -> bytes:
         """The fingerprint of a whole array; one that repeats is not read again."""
@@ -230,7 +251,7 @@ class Dataset:
             source=as_text(self._source.name),
             sha256=digest.hexdigest(),
             samples=self.samples,
-            distinct=self._distinct.count,
+            distinct=min(one.count for one in self._distinct.values()),
             synthetic=self.synthetic,
             inputs=tuple(
                 InputInfo(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -26,8 +28,16 @@ ABSOLUTE = 1e-4
 """Differences that rounding explains: relative to a number, and to the largest of its kind."""
 
 
-def together_and_alone(runner: Runner, observed: Observed, near: Near) -> Outcome:
-    """Run pairs of samples together and alone and compare the tallies of every site.
+@dataclass(frozen=True)
+class Trial:
+    """How a trial ended, and what the runtime said where it refused."""
+
+    outcome: Outcome
+    error: RunError | None = None
+
+
+def together_and_alone(runner: Runner, observed: Observed, near: Near) -> Trial:
+    """Run samples together and alone and compare the tallies of every site: pairs, and all that are near at once.
 
     Args:
         runner: Runs the observed graph.
@@ -35,24 +45,23 @@ def together_and_alone(runner: Runner, observed: Observed, near: Near) -> Outcom
         near: The first samples of the data.
     """
     if not near.count:
-        return "untried"
-    try:
-        alone = {0: _tallies(runner, observed, near, [0])}
-    except RunError:
-        return "fails"
+        return Trial("untried")
+    alone: dict[int, list[Tally | None]] = {}
     tried = False
-    for pair in _pairs(near):
-        for index in pair:
-            if index not in alone:
-                alone[index] = _tallies(runner, observed, near, [index])
+    for group in _groups(near):
         try:
-            both = _tallies(runner, observed, near, pair)
-        except RunError:
-            return "one"
-        if not all(map(_alike, both, map(_merged, *(alone[index] for index in pair)))):
-            return "differs"
+            alone.update({i: _tallies(runner, observed, near, [i]) for i in group if i not in alone})
+        except RunError as error:
+            return Trial("fails", error)
+        try:
+            both = _tallies(runner, observed, near, group)
+        except RunError as error:
+            return Trial("one", error)
+        merged = [functools.reduce(_merged, parts) for parts in zip(*(alone[i] for i in group), strict=True)]
+        if not all(map(_alike, both, merged)):
+            return Trial("differs")
         tried = True
-    return "same" if tried else "untried"
+    return Trial("same" if tried else "untried")
 
 
 def takes_two(runner: Runner, observed: Observed, near: Near) -> bool:
@@ -70,14 +79,16 @@ def takes_two(runner: Runner, observed: Observed, near: Near) -> bool:
     return True
 
 
-def _pairs(near: Near) -> Iterator[list[int]]:
-    """Pairs of samples that differ, each sample after the first as seldom as possible."""
+def _groups(near: Near) -> Iterator[list[int]]:
+    """Pairs of samples that differ, each after the first as seldom as possible, and then all samples."""
     others = near.unlike(0)
     for other in others[:: max(len(others) // PAIRS, 1)][:PAIRS]:
         yield [0, other]
         partner = next((i for i in near.unlike(other) if i not in (0, other)), None)
         if partner is not None:
             yield [partner, other]
+    if others and near.count > 2:
+        yield [*range(near.count)]
 
 
 def _tallies(runner: Runner, observed: Observed, near: Near, indices: list[int]) -> list[Tally | None]:

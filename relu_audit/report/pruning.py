@@ -156,6 +156,7 @@ def rounding(verification: Verification) -> Iterator[str]:
 INPUTS = {
     "calibration": "the calibration data",
     "alone": "samples of it, each run alone",
+    "together": "samples of it in one run",
     "random": "random inputs on which the cut units are silent",
     "held": "random inputs with the units relied on held silent",
     "woken": "the same with all dead units that stay woken",

@@ -28,6 +28,9 @@ from relu_audit.surgery.rehearsal import Feeds, able, rehearse
 from relu_audit.surgery.shared import Shared, part
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
 
+NOT_PROVED = ("tried", "untried", "stated")
+"""How it is known what a sample is, where that is no proof that samples may be run alone."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -50,6 +53,7 @@ class Case:
         in_feeds: Whether that data came as feeds.
         drawn: First results of the nodes that draw random numbers.
         samples: Feeds of that data, to be tried first.
+        together: Feeds of several samples, where they are run alone though it is not proved that they may be.
     """
 
     audit: Audit
@@ -68,6 +72,7 @@ class Case:
     in_feeds: bool
     drawn: tuple[str, ...]
     samples: tuple[Feeds, ...]
+    together: tuple[Feeds, ...]
 
     def survey(self, silent: Sequence[Silent]) -> Ground:
         """Sizes and numbers of the graph as it stands, from runs in which units are held silent."""
@@ -139,7 +144,11 @@ def open_case(
     census = locate(network, inputs, unit_axes(audit.sites))
     network, shared = part(network)
     given = None if data is None else Calibration(data, inputs)
-    dataset = None if given is None else Dataset(given, inputs, keys, limit)
+    run_is_sample = audit.data.known == "run"
+    dataset = None if given is None else Dataset(given, inputs, keys, limit, run_is_sample=run_is_sample)
+    doubted = audit.data.known in NOT_PROVED and bool(audit.data.detail)
+    if doubted:
+        network.note(f"it is not proved that samples leave each other alone: {audit.data.detail}")
     samples = () if dataset is None else (*_two(dataset), dataset.first_feed())
     return Case(
         audit=audit,
@@ -158,6 +167,7 @@ def open_case(
         in_feeds=given is not None and given.came_in_feeds(inputs, keys or {}),
         drawn=tuple(node.outputs[0].name or "" for node in drawing(network)),
         samples=samples,
+        together=_together(dataset) if dataset is not None and doubted else (),
     )
 
 
@@ -174,6 +184,12 @@ def _refuse_learning(network: Network) -> None:
             slug="training-mode",
             hint="Which units are silent depends on how rows are put together. Export the model for inference.",
         )
+
+
+def _together(dataset: Dataset) -> tuple[Feeds, ...]:
+    """The first samples in one run; none where a run takes one."""
+    near = dataset.near()
+    return (near.feeds([*range(near.count)]),) if near.count > 1 and dataset.fixed_batch is None else ()
 
 
 def _two(dataset: Dataset) -> tuple[Feeds, ...]:

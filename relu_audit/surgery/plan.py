@@ -106,7 +106,8 @@ class Comparison(Record, frozen=True, kw_only=True):
     """Original and result on the same inputs.
 
     Attributes:
-        inputs: What was fed: ``calibration``, ``alone`` (some of its samples by themselves), ``random``, ``held`` or
+        inputs: What was fed: ``calibration``, ``alone`` (some of its samples by themselves), ``together``
+            (some of them in one run, where they are run alone otherwise), ``random``, ``held`` or
             ``woken``.
         optimized: Whether onnxruntime's graph optimisation was on.
         runs: Runs compared, of a batch each.

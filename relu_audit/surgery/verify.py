@@ -64,6 +64,7 @@ class Trial:
         silent: What the premise says.
         on: Rectified values that the premise says are positive throughout.
         drawn: First results of the nodes that draw random numbers.
+        together: Feeds of several samples, where samples are run alone though it is not proved that they may be.
     """
 
     original: ir.Model
@@ -79,6 +80,7 @@ class Trial:
     silent: Sequence[Silent]
     on: Sequence[ir.Value] = ()
     drawn: Collection[str] = ()
+    together: Sequence[Feeds] = ()
 
 
 def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
@@ -100,7 +102,7 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
         # Two sessions at a time, since each holds the weights once more; four where rounding is in question.
         comparisons += _side_by_side(
             Pair(trial, trial.original, trial.result, optimize),
-            {"calibration": feeds, "alone": alone, "random": fitting},
+            {"calibration": feeds, "alone": alone, "together": trial.together, "random": fitting},
             limit,
         )
         comparisons += _side_by_side(Pair(trial, trial.held, trial.held_result, optimize), {"held": held}, limit)
