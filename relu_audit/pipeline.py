@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import onnx_ir as ir
 
 from relu_audit import records
 from relu_audit.audited import Audit, load
-from relu_audit.errors import DataError
+from relu_audit.errors import DataError, UsageError
 from relu_audit.examine.prospects import with_prospect
 from relu_audit.examine.why import explained
 from relu_audit.graph.checkpoint import ModelSource
@@ -110,6 +110,7 @@ def audit(
     Raises:
         AuditError: The model, the data or an option is no good; the slug and the hint say how.
     """
+    _check_stated(samples, batch_axes or {})
     in_range({"batch_size": (batch_size, 1), "limit": (limit, 1), "threads": (threads, 0)}, {})
     policy = policy_of(
         max_dead=max_dead,
@@ -167,6 +168,16 @@ def audit(
         custom_ops=custom_ops,
         operators=operators,
     )
+
+
+def _check_stated(samples: object, batch_axes: Mapping[str, object]) -> None:
+    """Refuse what is no statement of samples; Python does not."""
+    if samples not in (None, *get_args(Samples)):
+        named = " or ".join(f"'{one}'" for one in get_args(Samples))
+        raise UsageError(f"samples is {samples!r}; it must be {named}", slug="option-range")
+    for name, axis in batch_axes.items():
+        if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
+            raise UsageError(f"the batch axis of '{name}' is {axis!r}; it must be a whole number", slug="batch-axis")
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def test_a_gate_that_is_open_for_good_is_constant_and_not_dead() -> None:
 
 def test_a_slope_of_its_own_keeps_a_unit_from_death_and_the_share_counts_the_layer() -> None:
     net = layer(PRELU["PRelu"], "low")
-    found = audit(net.model(), {"x": np.repeat(X, 5, axis=0)}, max_dead=0.4, require_observed=True)
+    found = audit(net.model(), {"x": np.repeat(X, 5, axis=0)}, max_dead=0.4, require_observed=True, min_samples=1)
     (site,) = found.sites
     assert (site.dead, site.exempt, site.not_rectified) == ((0, 2, 4), (1, 3, 5), (1, 3, 5))
     assert site.dead_fraction == found.dead_fraction == 0.5

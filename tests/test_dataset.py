@@ -373,18 +373,27 @@ def test_padding_never_counts_at_positions(count: int) -> None:
     assert site.mean == pytest.approx([3 / (2 * count)] * 4, rel=1e-5)
 
 
-@pytest.mark.parametrize(("count", "runs", "whole"), [(3, 1, 0), (4, 1, 1), (6, 2, 1), (8, 2, 2), (9, 3, 2)])
-def test_run_with_padding_has_no_countable_positions_where_the_batch_axis_is_gone(
-    count: int, runs: int, whole: int
-) -> None:
+@pytest.mark.parametrize(("count", "whole"), [(4, 1), (6, 1), (8, 2), (9, 2)])
+def test_rows_that_fill_no_run_are_left_out_where_a_run_is_a_sample(count: int, whole: int) -> None:
     body = "s = ReduceSum <keepdims = 0> (x, axes)\n y = Relu (s)"
     model = graph("float[4, 4] x", "float[4] y", body, {"axes": np.array([0])})
     x = np.ones((count, 4), np.float32)
-    x[4 * whole :] = 100  # what is only seen padded
-    site = audit(model, x).sites[0]
-    assert (site.per_run, site.samples, site.positions) == (True, runs, whole)
+    x[4 * whole :] = 100
+    found = audit(model, x)
+    site = found.sites[0]
+    assert (found.data.known, found.data.samples) == ("run", whole)
+    assert (site.per_run, site.samples, site.positions) == (True, whole, whole)
     assert site.fired_positions == (whole,) * 4
-    assert site.mean == ((4.0,) * 4 if whole else (None,) * 4)
+    assert site.mean == (4.0,) * 4
+    assert any("do not fill a run" in note for note in found.notes) == (count % 4 > 0)
+    assert audit(model, x, limit=1).data.samples == 1
+
+
+def test_fewer_rows_than_a_run_takes_are_refused_where_a_run_is_a_sample() -> None:
+    body = "s = ReduceSum <keepdims = 0> (x, axes)\n y = Relu (s)"
+    model = graph("float[4, 4] x", "float[4] y", body, {"axes": np.array([0])})
+    with pytest.raises(DataError, match="takes 4 in a run"):
+        audit(model, np.ones((3, 4), np.float32))
 
 
 def test_fixed_batch_gives_the_results_and_hash_of_an_open_one() -> None:

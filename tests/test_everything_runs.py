@@ -763,10 +763,6 @@ TAKEN = {
     "where, cast to and fro": ASKED + "c = Cast <to = 6> (n)\n d = Cast <to = 9> (c)\n i = Where (d, zero, x)",
     "only which are missing": ASKED + "i = Cast <to = 1> (n)",
     "both": ASKED + f"c = Cast <to = 1> (n)\n j = {IMPUTED} (x)\n i = Add (c, j)",
-    "only how many there are": """k = Shape <end = 1> (x)
-        e = Constant <value = int64[1] {8}> ()
-        s = Concat <axis = 0> (k, e)
-        i = ConstantOfShape <value = float[1] {1}> (s)""",
     "in both branches": TRUE
     + f"i = If (t) <{IMPUTED_IN_ONE}, else_branch = b () => (float[n, 8] v) {{ v = {IMPUTED} (x) }}>",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from relu_audit.graph.inputs import GraphInput
+from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.observe.noise import open_noise
 from relu_audit.observe.tables import Source, Table, open_source
 
@@ -22,6 +22,7 @@ class Calibration:
 
     def __init__(self, data: object, inputs: Sequence[GraphInput]) -> None:
         self._data = data
+        check_inputs([one for one in inputs if not one.optional])
         if isinstance(data, str) and data.startswith("random:"):
             self.source: Source = open_noise(data, inputs)
         else:

@@ -59,7 +59,8 @@ def _heading(audit: Audit) -> Text:
     cut = " before it was interrupted" if audit.partial else ""
     model, data = one_line(audit.model.name), one_line(audit.data.source)
     told = f"\nsamples: {samples_in_words(audit.data)}" if audit.data.samples else ""
-    return Text(f"{model} on {count(audit.data.samples)} {kind}samples of {data}{cut}{told}")
+    noun = "sample" if audit.data.samples == 1 else "samples"
+    return Text(f"{model} on {count(audit.data.samples)} {kind}{noun} of {data}{cut}{told}")
 
 
 def _table(audit: Audit) -> Table:
