@@ -392,7 +392,7 @@ def test_rows_that_fill_no_run_are_left_out_where_a_run_is_a_sample(count: int, 
 def test_fewer_rows_than_a_run_takes_are_refused_where_a_run_is_a_sample() -> None:
     body = "s = ReduceSum <keepdims = 0> (x, axes)\n y = Relu (s)"
     model = graph("float[4, 4] x", "float[4] y", body, {"axes": np.array([0])})
-    with pytest.raises(DataError, match="takes 4 in a run"):
+    with pytest.raises(AuditError, match="takes 4 in a run"):
         audit(model, np.ones((3, 4), np.float32))
 
 

@@ -46,4 +46,5 @@ def computed(node: ir.Node, operands: Sequence[np.ndarray | None], opset: int) -
             found: Any = ReferenceEvaluator(model).run(None, fed)  # pyright: ignore[reportUnknownMemberType]
     except Exception:  # the evaluator raises many kinds; what it cannot compute stays unknown
         return None
-    return [np.asarray(array) for array in found]
+    tensors = all(isinstance(one, np.ndarray | np.generic) for one in found)  # a sequence is a list
+    return [np.asarray(array) for array in found] if tensors else None
