@@ -24,7 +24,7 @@ from relu_audit.graph.moves import Operation
 from relu_audit.graph.origins import Made, Origin, origin
 from relu_audit.graph.scopes import bodies
 from relu_audit.graph.standing import APART, COUNTED, FREE, LENGTH, Standing, State, worst
-from relu_audit.graph.terms import Term, letters_of, matched, terms_of
+from relu_audit.graph.terms import fitting, leaves, matched, terms_of
 
 
 @dataclass
@@ -110,11 +110,13 @@ class Independence:
         self, node: ir.Node, value: ir.Value, made: Origin, row: AxisRule | None, inputs: Sequence[State]
     ) -> State:
         """The state of what is computed from lengths alone."""
-        shown = len(self.along(value) or ()) == 1
+        axes, layout = self.along(value) or [], self.follower.layouts.get(value) or ()
+        shown = len(axes) == 1
+        alone = shown and len(layout[axes[0]]) == 1
         if made.made is Made.COPIES:
             return inputs[0]
         if made.made is Made.COUNT:
-            return COUNTED if shown else LENGTH
+            return COUNTED if alone else LENGTH
         if made.made is Made.ALIKE:
             return APART if shown else LENGTH
         if row is None or row.move is None or not shown:
@@ -187,6 +189,9 @@ class Independence:
     def _spelt(self, node: ir.Node, op: Operation, row: AxisRule, inputs: Sequence[State]) -> State | None:
         """What a row with a signature does to the letter; None if it keeps the samples apart."""
         terms, results = terms_of(op, row)
+        for index, term in enumerate(terms[: len(op.inputs)]):
+            if node.inputs[index] is not None and not fitting(term, op.inputs[index]):
+                return _unproved("no rule says what becomes of this operand", node)
         places: dict[str, list[tuple[int, Axis]]] = {}
         for index, (term, layout) in enumerate(zip(terms, op.inputs, strict=False)):
             for symbol, axis in [] if layout is None else matched(term, layout):
@@ -197,7 +202,7 @@ class Independence:
             own = [symbol for symbol, found in places.items() if any(i == index and _letters(a) for i, a in found)]
             if len(own) != 1:
                 return _unproved("no rule says what becomes of this operand", node)
-            if not _leaves(own[0], results):
+            if not leaves(own[0], results):
                 return State(Standing.MIXED, "samples are summed", _name(node))
             if any(axis_size(axis) != 1 and not _same(axis, places[own[0]], index) for _, axis in places[own[0]]):
                 return _unproved("an operand of a length of its own lies along the samples", node)
@@ -226,7 +231,8 @@ class Independence:
                 return _unproved("an operand of a length of its own lies along the samples", node)
             hit = [component for component, axis in enumerate(chosen) if axis in axes]
             if hit:
-                own = self._picks_own(node.inputs[index], hit[0], len(chosen))
+                alone = len((op.inputs[0] or ())[chosen[hit[0]]]) == 1
+                own = alone and self._picks_own(node.inputs[index], hit[0], len(chosen))
                 return None if own else _unproved("entries are picked along the samples", node)
         return self._within(node, op, row) if axes else None
 
@@ -371,14 +377,6 @@ def _name(node: ir.Node) -> str:
 
 def _letters(axis: Axis) -> list[Factor]:
     return [factor for factor in axis if factor.letter.kind is Kind.BATCH]
-
-
-def _leaves(symbol: str, results: Sequence[Term]) -> bool:
-    """Whether all letters of a symbol are on some result: others are summed."""
-    if symbol[0] in "*~" and len(symbol) > 1:
-        return any(symbol[0] in term for term in results)
-    leaving = {letter for term in results for axis in term for letter in letters_of(axis)}
-    return set(letters_of(symbol)) <= leaving
 
 
 def _same(axis: Axis, places: Sequence[tuple[int, Axis]], index: int) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from relu_audit.graph.axes import AxisRule
-from relu_audit.graph.layout import Axis, Layout
+from relu_audit.graph.layout import Axis, Layout, axis_size
 from relu_audit.graph.moves import Operation
 
 Term = tuple[str, ...]
@@ -54,3 +55,21 @@ def matched(term: Term, layout: Layout) -> list[tuple[str, Axis]]:
 def term_of(text: str) -> Term:
     """The symbols of one term of a signature."""
     return tuple(_AXIS.findall(text))
+
+
+def fitting(term: Term, layout: Layout | None) -> bool:
+    """Whether a row tells what becomes of all axes of an operand; those of size one broadcast."""
+    if set(term) <= {"_"}:
+        return True
+    if layout is None:
+        return False
+    beyond = len(layout) - len(term)
+    return bool(set(term) & set("*~_")) or all(axis_size(axis) == 1 for axis in layout[: max(beyond, 0)])
+
+
+def leaves(symbol: str, results: Sequence[Term]) -> bool:
+    """Whether all letters of a symbol are on some result: others are summed."""
+    if symbol[0] in "*~" and len(symbol) > 1:
+        return any(symbol[0] in term for term in results)
+    leaving = {letter for term in results for axis in term for letter in letters_of(axis)}
+    return set(letters_of(symbol)) <= leaving
