@@ -124,6 +124,7 @@ PLACED: Mapping[str, list[along.Along]] = {
 }
 
 OTHERS: Mapping[str, list[dict[str, Any]]] = {
+    "BatchNormalization": [{"letters": None}],
     "Compress": [{"move": untouched}],
     "Concat": [{"aligned": ()}, {"aligned": (2,)}, {"move": untouched}],
     "DeformConv": [{"signature": "n (g c) ~, (g o) c _, _, (g o), n _ -> n (g o) ~"}],

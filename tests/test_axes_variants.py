@@ -96,6 +96,21 @@ NORMALISED: Cases = {
             for opset in (7, 9, 14, 15)
         ),
         Trace(
+            "y = BatchNormalization <spatial = 0> (x, w, b, m, v)",
+            x=IMAGES,
+            weights=dict.fromkeys("wbmv", (3, 4, 4)),
+            opset=7,
+        ),
+        *(
+            Trace(
+                "y, a, c, d, e = BatchNormalization (x, w, b, m, v)",
+                x=IMAGES,
+                weights=dict.fromkeys("wbmv", (3,)),
+                opset=opset,
+            )
+            for opset in (7, 9)
+        ),
+        Trace(
             "y, rm, rv = BatchNormalization <training_mode = 1> (x, w, b, m, v)",
             x=IMAGES,
             weights=dict.fromkeys("wbmv", (3,)),

@@ -137,14 +137,11 @@ def _listed_axes(numbers: Sequence[int]) -> str:
 def batch_statistics(op: Operation) -> frozenset[int] | None:
     """The batch and the image, in training: by ``training_mode``, before opset 7 by ``is_test``.
 
-    From opset 7 to 13 the operator trains where it has more than one result; before opset 9 it may keep statistics of
-    every place of the image.
+    From opset 7 to 13 the operator trains where it has more than one result.
     """
     if not trains(op):
         return frozenset()
-    if op.inputs[0] is None:
-        return None
-    return frozenset({0, *(range(2, len(op.inputs[0])) if op.opset >= 9 or op.integer("spatial", 1) else ())})
+    return None if op.inputs[0] is None else frozenset({0, *range(2, len(op.inputs[0]))})
 
 
 def trains(op: Operation) -> bool:

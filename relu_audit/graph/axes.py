@@ -70,7 +70,13 @@ _ONNX: tuple[AxisRule, ...] = (
         for op in ("GRU", "RNN")
     ),
     AxisRule("Attention", _ATTENTION, letters=letters.attended, placed=along.masked_tokens(3), since=23),
-    AxisRule("BatchNormalization", "n c ~, c, c, c, c -> n c ~", rigid=True, mixes=along.batch_statistics),
+    AxisRule(
+        "BatchNormalization",
+        "n c ~, c, c, c, c -> n c ~",
+        letters=letters.per_place,
+        rigid=True,
+        mixes=along.batch_statistics,
+    ),
     AxisRule("InstanceNormalization", "n c ~, c, c -> n c ~", rigid=True, mixes=along.image),
     AxisRule("GroupNormalization", "n c ~, _, _ -> n c ~", rigid=True, mixes=along.channels_and_image, since=18),
     AxisRule("GroupNormalization", "n c ~, c, c -> n c ~", rigid=True, mixes=along.channels_and_image, since=21),

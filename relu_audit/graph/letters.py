@@ -144,6 +144,14 @@ def per_axis(op: Operation, signature: str) -> str:
     return f"{' '.join(axes)}, {along}, {along} -> {' '.join(axes)}"
 
 
+def per_place(op: Operation, signature: str) -> str:
+    """Parameters may be those of every place of the image (BatchNormalization before opset 9)."""
+    scale = op.inputs[1] if len(op.inputs) > 1 else None
+    return (
+        signature if scale is None or len(scale) < 2 else signature.replace(" c,", " c ~,").replace(" c ->", " c ~ ->")
+    )
+
+
 def scattered(op: Operation, signature: str) -> str:
     """Indices and updates line up with the data, but along ``axis`` and where they are fewer (ScatterElements)."""
     source = op.inputs[0]
