@@ -32,6 +32,7 @@ PRECEDENCE = [
     ("min-samples", "4", "3", "2", 4, 3, 2, 256),
     ("limit", "4", "3", "2", 4, 3, 2, None),
     ("batch-size", "4", "3", "2", 4, 3, 2, None),
+    ("samples", "rows", "feeds", '"rows"', "rows", "feeds", "rows", None),
     ("threads", "4", "3", "2", 4, 3, 2, 0),
     ("provider", "flag", "environment", '"file"', "flag", "environment", "file", "cpu"),
     ("input", "x=flag", "x=environment", '["x=file"]', {"x": "flag"}, {"x": "environment"}, {"x": "file"}, {}),

@@ -7,7 +7,7 @@ import pytest
 
 import relu_audit
 from tests.graphs import graph
-from tests.prune_checks import assert_same_function, feeds, prune
+from tests.prune_checks import assert_same_function, feeds, prune, rows_audited
 from tests.prune_detours import DETOURS
 from tests.prune_families import FAMILIES, Case
 from tests.prune_kit import Pattern
@@ -28,7 +28,7 @@ def test_channels_with_a_living_partner_go(pattern: Pattern) -> None:
 @pytest.mark.parametrize("pattern", EVERY)
 def test_units_that_only_scattering_removes_say_so(pattern: Pattern) -> None:
     model, data = pattern.model, pattern.data(0)
-    audit = relu_audit.audit(model, data)
+    audit = rows_audited(model, data)
     plan = relu_audit.prune(model, audit, data=data, align=1).plan
     told = sum("--scatter would remove it" in one.detail for one in plan.kept)
     assert bool(told) == bool(pattern.removed)

@@ -7,8 +7,7 @@ from functools import cache
 import onnx
 import pytest
 
-import relu_audit
-from tests.prune_checks import Judged, assert_same_function, feeds, interface, prune, weights
+from tests.prune_checks import Judged, assert_same_function, feeds, interface, prune, rows_audited, weights
 from tests.prune_kit import Pattern
 from tests.prune_patterns import PATTERNS
 
@@ -18,7 +17,7 @@ EVERY = [pytest.param(one, id=name) for name, one in PATTERNS.items()]
 @pytest.mark.parametrize("pattern", EVERY)
 def test_planted_units_are_the_dead_ones(pattern: Pattern) -> None:
     onnx.checker.check_model(pattern.model, full_check=True)
-    audit = relu_audit.audit(pattern.model, pattern.data(0))
+    audit = rows_audited(pattern.model, pattern.data(0))
     assert sorted(site.dead for site in audit.sites) == sorted(pattern.dead.values())
     assert audit.dead == pattern.planted
     assert not audit.skipped
