@@ -39,10 +39,12 @@ PRECEDENCE = [
     ("input", "x=flag", "x=environment", '{x = "file"}', {"x": "flag"}, {"x": "environment"}, {"x": "file"}, {}),
     ("unit-axis", "r=4", "r=3", '["r=2"]', {"r": 4}, {"r": 3}, {"r": 2}, {}),
     ("unit-axis", "r=4", "r=3", "{r = 2}", {"r": 4}, {"r": 3}, {"r": 2}, {}),
+    ("batch-axis", "r=4", "r=3", "{r = 2}", {"r": 4}, {"r": 3}, {"r": 2}, {}),
+    ("batch-axis", "r=none", "r=3", "{r = 2}", {"r": None}, {"r": 3}, {"r": 2}, {}),
     ("custom-ops", "flag.so", "environment.so", '["file.so"]', ("flag.so",), ("environment.so",), ("file.so",), ()),
     ("custom-ops", "flag.so", "environment.so", '"file.so"', ("flag.so",), ("environment.so",), ("file.so",), ()),
 ]
-KEYWORDS = {"input": "inputs", "unit-axis": "unit_axes", "custom-ops": "custom_ops"}
+KEYWORDS = {"input": "inputs", "unit-axis": "unit_axes", "batch-axis": "batch_axes", "custom-ops": "custom_ops"}
 
 
 class Spy:
