@@ -170,7 +170,7 @@ def test_bodies_are_looked_into() -> None:
             else_branch = e () => (float[n, 4] v) { v = Identity (r) }
         >"""
     held = {"w": np.abs(weights(4, 4)), "b": b, "low": np.float32(-1)}
-    audit = relu_audit.audit(graph("float[n, 4] x", "float y", body, held), fed(4))
+    audit = relu_audit.audit(graph("float[n, 4] x", "float y", body, held), fed(4), samples="rows")
     site = next(one for one in audit.sites if one.scope)
     assert site.causes is not None
     assert told(site.causes) == {"bias_below_reach": (1,)}

@@ -181,7 +181,8 @@ def experts(activation: str | None, op: str = "MoE") -> onnx.ModelProto:
 @pytest.mark.parametrize("activation", ["relu", None])
 def test_rectified_experts_are_listed_and_fail_a_gate_that_wants_everything_observed(activation: str | None) -> None:
     model = experts(activation)
-    found = audit(model, {"x": np.ones((300, 8), np.float32)}, max_dead=0.5, require_observed=True)
+    data = {"x": np.random.default_rng(2).standard_normal((300, 8)).astype(np.float32)}
+    found = audit(model, data, max_dead=0.5, require_observed=True)
     assert listed(found) == [("y", "MoE(relu)", "in-operator")]
     assert "16 units of each of 2 experts" in found.skipped[0].detail
     assert found.gate.outcome == "failed"

@@ -28,10 +28,15 @@ BODY = """
 
 
 def slugs() -> Iterator[str]:
-    """Reasons that the sources give: of pins, and whatever else is written like one."""
+    """Reasons that the sources give: of pins, and whatever else is written like one, but for the slugs of errors."""
     yield from (ALIGNED, LAST, NEEDED)
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        errors = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc is not None]
+        of_errors = {id(part) for error in errors for part in ast.walk(error)}
+        for node in ast.walk(tree):
+            if id(node) in of_errors:
+                continue
             match node:
                 case ast.Call(
                     func=ast.Attribute(attr="pin" | "pin_value" | "pin_node"), args=[_, ast.Constant(slug), *_]

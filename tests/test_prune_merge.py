@@ -62,7 +62,7 @@ def test_two_layers_become_one(name: str) -> None:
     assert "w0" in plan.dropped
     assert any("merged" in fold.note for fold in plan.folds)
     assert found.pruned.verification is not None
-    assert {one.inputs for one in found.pruned.verification.comparisons} == {"calibration", "random", "held"}
+    assert {one.inputs for one in found.pruned.verification.comparisons} == {"calibration", "alone", "random", "held"}
     assert "always on" in found.pruned.record().premise
 
 
