@@ -43,13 +43,18 @@ class Independence:
 
     def state(self, value: ir.Value | None) -> State:
         """The state of a value; free where there is none, unproved where it was not visited."""
-        return FREE if value is None else self.states.get(value, _unproved("it is computed out of order", None))
+        return (
+            FREE if value is None else self.states.get(value, _unproved("a value is used before it is computed", None))
+        )
 
     def of_data(self, value: ir.Value | None) -> State:
         """As :meth:`state`, for a value whose entries matter: a length as an entry is unproved."""
         state = self.state(value)
         if state.standing in (Standing.LENGTH, Standing.COUNTED):
-            return _unproved("the number of samples in a run becomes data", None if value is None else value.producer())
+            producer = None if value is None else value.producer()
+            if producer is None:
+                return _unproved("the number of samples in a run is used as a value", None)
+            return _unproved("uses the number of samples in a run as a value", producer)
         return state
 
     def graph(self, graph: ir.Graph, control: State) -> list[State]:
@@ -63,7 +68,7 @@ class Independence:
         return [self.state(value) for value in graph.outputs]
 
     def along(self, value: ir.Value | None) -> list[int] | None:
-        """The axes of a value that hold the samples' letter; None where its rank is unknown."""
+        """The axes of a value that hold the samples' letter; None where the rank of its result is unknown."""
         layout = None if value is None else self.follower.layouts.get(value)
         return None if layout is None else [i for i, axis in enumerate(layout) if _letters(axis)]
 
@@ -75,18 +80,18 @@ class Independence:
         together = worst(inputs)
         if made.made is Made.LENGTHS:
             untold = inputs[0].untold
-            found = _unproved("a length depends on the data", node, untold=True) if untold else LENGTH
+            found = _unproved("reads a length that depends on the data", node, untold=True) if untold else LENGTH
             return [self._or_free(value, found) for value in node.outputs]
         if together.standing >= Standing.UNPROVED:
             return [replace(together, scalar=False)] * len(node.outputs)
         if made.made is Made.UNTOLD:
-            return [_unproved("the data decides how long its result is", node, untold=True)] * len(node.outputs)
+            return [_unproved("has a result whose length depends on the data", node, untold=True)] * len(node.outputs)
         if together.standing <= Standing.COUNTED:
             return [self._or_free(value, self._of_lengths(node, value, made, row, inputs)) for value in node.outputs]
         try:
             found = self._apart(node, op, row, made, inputs)
         except (LookupError, ValueError, TypeError, ZeroDivisionError):
-            found = _unproved("its operands contradict its operator", node)
+            found = _unproved("has operands that do not fit the operator", node)
         return [self._settled(value, found, node, row, inputs) for value in node.outputs]
 
     # Lengths ----------------------------------------------------------------------------------------------------------
@@ -150,24 +155,23 @@ class Independence:
     ) -> State:
         """The state of what is computed from samples that are apart, but for where its letter ends up."""
         if row is None:
-            name = ".".join(filter(None, (node.domain, node.op_type)))
-            return _unproved(f"no rule says what the operator {name} does to axes", node)
-        ranged = State(Standing.RANGE, "the samples of a run share a range of codes", _name(node))
+            return _unproved("has no row in the axis table", node)
+        ranged = State(Standing.RANGE, "quantizes all samples of a run with one range", _name(node))
         base = ranged if row.couples else APART
         base = worst([base, *(state for state in inputs if state.standing is Standing.RANGE)])
         picked = row.picks(op)
         for index, state in enumerate(inputs):
             if index in made.sized_by:
                 if state.standing >= Standing.APART:
-                    return _unproved("the data decides how long its result is", node, untold=True)
+                    return _unproved("has a result whose length depends on the data", node, untold=True)
                 if not self._fits(node, index, self._lengths_told(node, index)):
-                    return _unproved("a length depends on how many samples there are", node)
+                    return _unproved("takes a length from the number of samples in a run", node)
             elif state.standing is Standing.COUNTED and index in picked:
                 continue
             elif state.standing is Standing.COUNTED and row.aligned and (index == 0 or index in row.aligned):
                 base = COUNTED
             elif state.standing in (Standing.LENGTH, Standing.COUNTED) and not all(self._lengths_told(node, index)):
-                return _unproved("the number of samples in a run becomes data", node)
+                return _unproved("uses the number of samples in a run as a value", node)
         base = replace(base, scalar=all(s.scalar or s.standing < Standing.APART for s in inputs))
         if row.move is not None:
             return self._moved(node, op, row, inputs, picked) or base
@@ -191,7 +195,7 @@ class Independence:
         terms, results = terms_of(op, row)
         for index, term in enumerate(terms[: len(op.inputs)]):
             if node.inputs[index] is not None and not fitting(term, op.inputs[index]):
-                return _unproved("no rule says what becomes of this operand", node)
+                return _unproved("has an operand of a shape that the axis table does not cover", node)
         places: dict[str, list[tuple[int, Axis]]] = {}
         for index, (term, layout) in enumerate(zip(terms, op.inputs, strict=False)):
             for symbol, axis in [] if layout is None else matched(term, layout):
@@ -201,11 +205,11 @@ class Independence:
                 continue
             own = [symbol for symbol, found in places.items() if any(i == index and _letters(a) for i, a in found)]
             if len(own) != 1:
-                return _unproved("no rule says what becomes of this operand", node)
+                return _unproved("has an operand of a shape that the axis table does not cover", node)
             if not leaves(own[0], results):
-                return State(Standing.MIXED, "samples are summed", _name(node))
+                return State(Standing.MIXED, "sums over the samples", _name(node))
             if any(axis_size(axis) != 1 and not _same(axis, places[own[0]], index) for _, axis in places[own[0]]):
-                return _unproved("an operand of a length of its own lies along the samples", node)
+                return _unproved("sets the samples' axis beside an axis that is not known to hold samples", node)
             found = self._within(node, op, row) if index == 0 else None
             if found is not None:
                 return found
@@ -218,22 +222,22 @@ class Independence:
         for index, state in enumerate(inputs):
             beside = index == 0 or index in row.aligned or index in picked
             if state.standing >= Standing.APART and not beside and not state.scalar:
-                return _unproved("the data decides how entries are moved", node)
+                return _unproved("moves entries to where the data says", node)
         if row.aligned:
             operands = [i for i in (0, *row.aligned) if i < len(inputs) and node.inputs[i] is not None]
             places = {tuple(self.along(node.inputs[i]) or ()) for i in operands}
             if len(places) > 1:
-                return _unproved("an operand of a length of its own lies along the samples", node)
+                return _unproved("sets the samples' axis beside an axis that is not known to hold samples", node)
         axes = set(self.along(node.inputs[0]) or ())
         shared = set(range(op.integer("batch_dims", 0)))
         for index, chosen in picked.items():
             if axes & shared != set(self.along(node.inputs[index]) or ()) & shared:
-                return _unproved("an operand of a length of its own lies along the samples", node)
+                return _unproved("sets the samples' axis beside an axis that is not known to hold samples", node)
             hit = [component for component, axis in enumerate(chosen) if axis in axes]
             if hit:
                 alone = len((op.inputs[0] or ())[chosen[hit[0]]]) == 1
                 own = alone and self._picks_own(node.inputs[index], hit[0], len(chosen))
-                return None if own else _unproved("entries are picked along the samples", node)
+                return None if own else _unproved("picks entries along the samples' axis", node)
         return self._within(node, op, row) if axes else None
 
     def _picks_own(self, indices: ir.Value | None, component: int, components: int) -> bool:
@@ -256,10 +260,10 @@ class Independence:
         axes = set(self.along(node.inputs[0]) or ())
         mixed, placed = row.mixes(op), row.placed(op)
         if mixed is None or placed is None:
-            return _unproved("the file does not tell along which axis it goes", node) if axes else None
+            return _unproved("has an axis that the file does not tell", node) if axes else None
         if axes & mixed:
-            return State(Standing.MIXED, f"{node.op_type} goes along the samples", _name(node))
-        return _unproved("an entry depends on its place among the samples", node) if axes & placed else None
+            return State(Standing.MIXED, "combines entries along the samples' axis", _name(node))
+        return _unproved("depends on a sample's place in the run", node) if axes & placed else None
 
     def _settled(
         self, value: ir.Value, state: State, node: ir.Node, row: AxisRule | None, inputs: Sequence[State]
@@ -269,7 +273,7 @@ class Independence:
             return state
         axes, layout = self.along(value), self.follower.layouts.get(value)
         if axes is None or layout is None:
-            return _unproved("its rank is unknown", node)
+            return _unproved("has a result of unknown rank", node)
         if state.standing is Standing.RANGE and not axes and (state.scalar or layout == ()):
             return replace(state, scalar=True)
         state = replace(state, scalar=False)
@@ -277,11 +281,11 @@ class Independence:
         if len(letters) == 1 and not letters[0].part:
             return state
         if not letters:
-            return _unproved("the samples' axis is lost", node)
+            return _unproved("leaves no axis that is known to hold the samples", node)
         pairs = sum(s.standing >= Standing.APART for s in inputs) > 1 and row is not None and row.move is None
         if pairs and not any(factor.part for factor in letters):
-            return State(Standing.MIXED, "samples are paired", _name(node))
-        return _unproved("the samples' axis is taken apart", node)
+            return State(Standing.MIXED, "combines two samples in each entry", _name(node))
+        return _unproved("splits the samples' axis or joins it with another", node)
 
     # Bodies -----------------------------------------------------------------------------------------------------------
 
@@ -291,7 +295,7 @@ class Independence:
         if row is None or row.body is None:
             found = worst([control, *inputs])
             if found.standing > Standing.FREE:
-                found = found | _unproved("no rule says what the operator does to axes", node)
+                found = found | _unproved("has no row in the axis table", node)
             for graph in graphs:
                 self.states.update((value, found) for value in graph.inputs)
                 self.graph(graph, found)
@@ -330,12 +334,12 @@ class Independence:
         if state.standing <= Standing.LENGTH:
             return state
         if axes is None or not layout:
-            return state | _unproved("its rank is unknown", node)
+            return state | _unproved("has an operand of unknown rank", node)
         if place.axis % len(layout) not in axes:
             return state
         if stateful:
-            return State(Standing.MIXED, "samples are scanned one after the other", _name(node))
-        return state | _unproved("samples are scanned one by one", node)
+            return State(Standing.MIXED, "passes from one sample to the next", _name(node))
+        return state | _unproved("takes one sample after the other", node)
 
 
 def independence(follower: Follower, batch_axes: Mapping[str, int | None]) -> Independence:
@@ -361,8 +365,8 @@ def _decided(state: State, node: ir.Node) -> State:
     if state.standing is Standing.FREE or state.standing >= Standing.RANGE:
         return state
     if state.standing is Standing.APART:
-        return _unproved("a sample's own value decides what is run", node)
-    return _unproved("the number of samples decides what is run", node)
+        return _unproved("decides by a sample's value which nodes run", node)
+    return _unproved("decides by the number of samples which nodes run", node)
 
 
 def _unproved(why: str, node: ir.Node | None, *, untold: bool = False) -> State:
@@ -372,7 +376,7 @@ def _unproved(why: str, node: ir.Node | None, *, untold: bool = False) -> State:
 def _name(node: ir.Node) -> str:
     """A node by its operator and first result, as messages name it."""
     result = next((value.name for value in node.outputs if value.name), node.name or "")
-    return f"{node.op_type} '{result}'"
+    return f"{'.'.join(filter(None, (node.domain, node.op_type)))} '{result}'"
 
 
 def _letters(axis: Axis) -> list[Factor]:

@@ -38,7 +38,8 @@ class State:
 
     Attributes:
         standing: The standing.
-        why: What happens at the node that made it so; empty below ``RANGE``.
+        why: What the node that made it so does, as the rest of a sentence that begins with the node; a sentence of its
+            own where there is no node; empty below ``RANGE``.
         node: That node, by its operator and result.
         untold: Whether the value's lengths depend on the data.
         scalar: Whether it is one number that belongs to all samples, as the scale of a range.

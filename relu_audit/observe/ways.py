@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from relu_audit.errors import UsageError
 from relu_audit.graph.sampling import Candidate, choose
 from relu_audit.graph.standing import Standing, State
 from relu_audit.records import Known
@@ -57,7 +58,11 @@ def ways(found: Sequence[Candidate], stated: Stated, *, in_feeds: bool) -> Itera
         found: The readings of the inputs, each with its proof.
         stated: What the user says.
         in_feeds: Whether the data came as feeds, each for a run of its own.
+
+    Raises:
+        UsageError: ``batch-axis`` where the statements contradict each other.
     """
+    _check(found, stated)
     best = choose(found)
     if best is None or stated.samples == "feeds":
         yield replace(whole(best), detail="")
@@ -82,11 +87,32 @@ def ways(found: Sequence[Candidate], stated: Stated, *, in_feeds: bool) -> Itera
         yield from (Way(one.axes, "tried", told(one.state)) for one in found if one.state.standing is standing)
 
 
+def _check(found: Sequence[Candidate], stated: Stated) -> None:
+    """Refuse statements that contradict each other."""
+    named = [f"{name}={axis}" for name, axis in stated.axes.items() if axis is not None]
+    if stated.samples == "feeds" and named:
+        raise UsageError(
+            f"--samples feeds and --batch-axis {named[0]} contradict each other",
+            slug="batch-axis",
+            hint="By --samples feeds each feed is one sample; by --batch-axis each row is. Give one of the two.",
+        )
+    if (
+        stated.samples == "rows"
+        and stated.axes
+        and not any(axis is not None for one in found for axis in one.axes.values())
+    ):
+        raise UsageError(
+            "--samples rows and --batch-axis contradict each other: by --batch-axis no input has an axis of samples",
+            slug="batch-axis",
+            hint="Name the axis of samples of one input at least (--batch-axis INPUT=AXIS), or leave --samples out.",
+        )
+
+
 def whole(best: Candidate | None) -> Way:
     """Each feed is run as it came."""
     return Way(dict.fromkeys(best.axes if best else ()), "feeds", told(best.state) if best else "")
 
 
 def told(state: State) -> str:
-    """What stands against a proof, with the node."""
-    return f"{state.why} at {state.node}" if state.node else state.why
+    """What stands against a proof: the node, and what that node does."""
+    return f"{state.node} {state.why}" if state.node else state.why

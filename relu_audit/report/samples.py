@@ -15,8 +15,8 @@ _HOW: Mapping[Known, str] = {
     "range": "each run alone",
     "tried": "each run alone; tried, not proved",
     "untried": "each run alone; neither proved nor tried, since no two samples could be compared",
-    "run": "a run of a fixed number of rows is one sample",
-    "feeds": "each run as it came",
+    "run": "the file fixes the rows of a run, and each run is one sample",
+    "feeds": "each feed is one sample",
 }
 
 
@@ -50,8 +50,8 @@ def inputs_in_words(inputs: Sequence[ListedInput], known: Known, detail: str) ->
 
 _LISTED: Mapping[Known, str] = {
     **_HOW,
-    "tried": "not proved; an audit tries samples together and alone",
-    "feeds": "each run of the model is one; its rows change each other",
+    "tried": "not proved; the audit compares samples run together with samples run alone",
+    "feeds": "each run of the model is one sample, because its rows change each other",
 }
 
 
