@@ -14,7 +14,7 @@ from relu_audit.graph.locate import Located
 from relu_audit.graph.sampling import choose
 from relu_audit.graph.standing import Standing
 from relu_audit.graph.training import drawing, learning, seed_nodes
-from relu_audit.graph.upstream import inputs_of
+from relu_audit.graph.upstream import inputs_by_value
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.instrument import Form, Observed, expose_ranks, instrument
@@ -220,8 +220,11 @@ class _Trials:
 
 def _inputs_by_site(opened: Opened) -> dict[str, frozenset[str]]:
     """The inputs that have a part in each site, by its tensor."""
-    graph = opened.network.model.graph
-    return {one.site.tensor: inputs_of(graph, [use.output for use in one.uses]) for one in opened.census.located}
+    reads = inputs_by_value(opened.network.model.graph)
+    return {
+        one.site.tensor: frozenset[str]().union(*(reads[use.output] for use in one.uses))
+        for one in opened.census.located
+    }
 
 
 def _agrees(opened: Opened, way: Way) -> bool:

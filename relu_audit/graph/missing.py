@@ -83,7 +83,8 @@ def inputs_that_take_nan(network: Network) -> frozenset[str]:
     if not any(map(_takes, nodes)):
         return frozenset()
     given_out = set(graph.outputs)
-    return frozenset(value.name or "" for value in graph.inputs if not given_out & _Spread(nodes, value).origins.keys())
+    fed = [value for value in graph.inputs if value.name not in graph.initializers]
+    return frozenset(value.name or "" for value in fed if not given_out & _Spread(nodes, value).origins.keys())
 
 
 def _takes(node: ir.Node) -> bool:

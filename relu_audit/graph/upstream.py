@@ -1,38 +1,40 @@
-"""Which inputs of a graph have a part in some of its values."""
+"""Which inputs of a graph have a part in each of its values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx_ir as ir
 
-from relu_audit.graph.scopes import bodies, walk
+from relu_audit.graph.scopes import bodies
+
+Names = frozenset[str]
 
 
-def inputs_of(graph: ir.Graph, values: Iterable[ir.Value]) -> frozenset[str]:
-    """The inputs from which some values are computed, or by which it is decided whether they are.
+def inputs_by_value(graph: ir.Graph) -> Mapping[ir.Value, Names]:
+    """For every value that a run computes: the inputs that it is computed from, or that decide whether it is computed.
 
     Args:
-        graph: The main graph.
-        values: Values of it, or of the bodies of its nodes.
+        graph: The main graph, its nodes sorted.
     """
-    owners = {body: step.node for step in walk(graph) for _, body in bodies(step.node)}
-    pending, seen = list(values), set[ir.Value]()
-    visited: set[ir.Node] = set()
-    while pending:
-        value = pending.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        node = value.producer()
-        home = value.graph if node is None else node.graph
-        if isinstance(home, ir.Graph) and home in owners:
-            pending += [v for v in owners[home].inputs if v is not None]
-        if node is None or node in visited:
-            continue
-        visited.add(node)
-        pending += [v for v in node.inputs if v is not None]
-        for _, body in bodies(node):
-            pending += [v for inner in body.all_nodes() for v in inner.inputs if v is not None]
-            pending += list(body.outputs)
-    return frozenset(value.name or "" for value in graph.inputs if value in seen)
+    fed = (value for value in graph.inputs if value.name not in graph.initializers)
+    found = {value: Names({value.name or ""}) for value in fed}
+
+    def of(values: Iterable[ir.Value | None]) -> Names:
+        return Names().union(*(found.get(value, Names()) for value in values if value is not None))
+
+    def visit(graph: ir.Graph, deciding: Names) -> None:
+        for node in graph:
+            names = deciding | of(node.inputs)
+            leaving = names
+            for _, body in bodies(node):
+                # What a body carries from one pass to the next may come of all that the body reads.
+                found.update(
+                    dict.fromkeys(body.inputs, names | of(v for inner in body.all_nodes() for v in inner.inputs))
+                )
+                visit(body, names)
+                leaving |= of(body.outputs)
+            found.update(dict.fromkeys(node.outputs, leaving))
+
+    visit(graph, Names())
+    return found
