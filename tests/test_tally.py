@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -206,6 +207,49 @@ def test_places_of_one_site_add_their_positions_to_the_same_samples() -> None:
     both = Tally.of(rows_of(left, left).beside(rows_of(right, right)), 0)
     alone = Tally.of(rows_of(np.concatenate([left, right], axis=1), np.concatenate([left, right], axis=1)), 0)
     assert_same(both, alone)
+
+
+SIGNED = st.sampled_from([-3.0, -0.5, 0.0, 0.25, 1.0, 6.0])
+
+
+@lawful
+@given(st.data(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 9))
+def test_places_side_by_side_show_what_one_place_with_all_positions_shows(
+    data: st.DataObject, samples: int, here: int, there: int, first: int
+) -> None:
+    y = data.draw(hnp.arrays(np.float64, (samples, here + there, UNITS), elements=SIGNED))
+    x = data.draw(hnp.arrays(np.float64, y.shape, elements=SIGNED))
+    both = rows_of(y[:, :here], x[:, :here]).beside(rows_of(y[:, here:], x[:, here:]))
+    whole = rows_of(y, x)
+    for f in fields(Rows):
+        np.testing.assert_array_equal(getattr(both, f.name), getattr(whole, f.name), err_msg=f.name)
+    assert_same(Tally.of(both, first), Tally.of(whole, first))
+
+
+def test_what_one_place_does_not_observe_is_not_observed_of_both() -> None:
+    y = np.ones((2, 1, UNITS))
+    both = rows_of(y, y).beside(rows_of(y))
+    assert (both.pre_peak, both.pre_mass) == (None, None)
+    assert Tally.of(both, 0).pre_peak.tolist() == [-np.inf] * UNITS
+
+
+@lawful
+@given(st.lists(st.sampled_from([2.0**53, 1.0, 2.0**-50, 3e-30, 7.0**20, 1e15 + 0.5]), min_size=1, max_size=12))
+def test_sums_are_exact_to_twice_double_precision(values: list[float]) -> None:
+    merged = Tally.zero(1)
+    for index, value in enumerate(values):
+        merged = merged.merge(Tally.of(rows_of(np.full((1, 1, 1), value)), index))
+    exact, found = sum(map(Fraction, values)), sum(map(Fraction, merged.mass[:, 0].tolist()))
+    assert abs(found - exact) <= exact * Fraction(1, 2**98)
+
+
+@lawful
+@given(st.data(), st.integers(1, 5), st.integers(1, 5))
+def test_the_head_of_rows_is_their_first_samples(data: st.DataObject, samples: int, wanted: int) -> None:
+    rows = data.draw(tables(samples, 2))
+    head, same = rows.head(min(wanted, samples)), cut(rows, 0, min(wanted, samples))
+    for f in fields(Rows):
+        np.testing.assert_array_equal(getattr(head, f.name), getattr(same, f.name), err_msg=f.name)
 
 
 SITE = Site(
