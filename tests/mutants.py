@@ -415,8 +415,8 @@ def table(results: Sequence[Result]) -> str:
     lines = [
         "# Mutants",
         "",
-        "Written by `python tests/mutants.py --write`. A mutant is one change in the source. A mutant is noticed if a test",
-        "of its area fails. `mutants.toml` explains the mutants that change nothing that a run can show.",
+        "Written by `python tests/mutants.py --write`. A mutant is one change in the source. A mutant is noticed if a",
+        "test of its area fails. `mutants.toml` explains the mutants that change nothing that a run can show.",
         "",
         "| area | modules | mutants | noticed | explained | others |",
         "| --- | --- | --- | --- | --- | --- |",

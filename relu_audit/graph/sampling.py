@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -177,10 +177,10 @@ def _readings(
     unknown = {name: 0 for name, shape in shapes.items() if shape is None}
     stated = [one for one in classes if one & _stated(follower)]
     for one in stated:
-        yield _assigned(shapes, _beside(one, classes, shapes), unknown)
+        yield _assigned(shapes, _completed(one, classes, shapes, _first), unknown)
     first = _leading(shapes, classes)
     if first or unknown:
-        yield _assigned(shapes, _with_lone(first, classes, shapes), unknown)
+        yield _assigned(shapes, _completed(first, classes, shapes, _lone), unknown)
         yield _assigned(shapes, first, unknown)
     opened = [one for one in classes if any(not isinstance(_size(shapes, place), int) for place in one)]
     leading = _leading_results(follower)
@@ -217,29 +217,37 @@ def _leading(shapes: Mapping[str, Sequence[Size] | None], classes: Sequence[froz
     return taken
 
 
-def _with_lone(
-    first: frozenset[Place], classes: Sequence[frozenset[Place]], shapes: Mapping[str, Sequence[Size] | None]
+def _completed(
+    taken: frozenset[Place],
+    classes: Sequence[frozenset[Place]],
+    shapes: Mapping[str, Sequence[Size] | None],
+    axis_of: Callable[[Sequence[Size]], int | None],
 ) -> frozenset[Place]:
-    """The leading letters, and the only open axis of inputs that they leave out (a state of layers, batch, width)."""
-    taken = first
+    """Some letters, and those of the inputs that they leave out.
+
+    Args:
+        taken: The letters.
+        classes: All letters.
+        shapes: Axis sizes of the inputs.
+        axis_of: The axis of such an input that may hold samples; None if it has none.
+    """
     for name, shape in shapes.items():
-        opened = [axis for axis, size in enumerate(shape or ()) if not isinstance(size, int)]
-        one = next((one for one in classes if len(opened) == 1 and (name, opened[0]) in one), frozenset[Place]())
+        axis = axis_of(shape or ())
+        one = next((one for one in classes if axis is not None and (name, axis) in one), frozenset[Place]())
         if one and not {n for n, _ in one} & {n for n, _ in taken}:
             taken |= one
     return taken
 
 
-def _beside(
-    stated: frozenset[Place], classes: Sequence[frozenset[Place]], shapes: Mapping[str, Sequence[Size] | None]
-) -> frozenset[Place]:
-    """A letter that an operator states, and the leading letters of inputs that it leaves out."""
-    taken = stated
-    for name, shape in shapes.items():
-        one = next((one for one in classes if (name, 0) in one), frozenset[Place]()) if shape else frozenset[Place]()
-        if one and not {n for n, _ in one} & {n for n, _ in taken} and not isinstance(_size(shapes, (name, 0)), int):
-            taken |= one
-    return taken
+def _lone(shape: Sequence[Size]) -> int | None:
+    """The only open axis (a state of layers, batch, width)."""
+    opened = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
+    return opened[0] if len(opened) == 1 else None
+
+
+def _first(shape: Sequence[Size]) -> int | None:
+    """The first axis, if it is open."""
+    return 0 if shape and not isinstance(shape[0], int) else None
 
 
 def _size(shapes: Mapping[str, Sequence[Size] | None], place: Place) -> Size:
