@@ -392,7 +392,7 @@ def _products() -> Iterator[Call]:
     yield of("Gemm", rows, drawn(4, 3), f(1, -1, 2), alpha=-0.5, beta=2.0)
     yield of("Gemm", rows, drawn(3, 4), note="turned", transB=1)
     yield of("Gemm", drawn(3, 4), columns, note="behind", beta=-1.0)
-    yield of("Gemm", rows, drawn(4, 3), Data((2, 3)), note="bias fed", beta=-1.0)
+    yield of("Gemm", Data((9, 4)), drawn(4, 3), Data((9, 3)), note="bias fed", beta=-1.0)
     yield of("MatMul", Data(axis=2), drawn(4, 2))
     yield of("MatMul", drawn(2, 3), X, note="behind")
     yield Call("FusedMatMul", (Data(axis=2), drawn(4, 2)), domain=MS, attributes={"alpha": -2.0})
@@ -527,15 +527,19 @@ CORNERS = np.array([0, 0.25, 0.5, 1, 1.5, 2, 3, 7.25, 90, 1e-30, 2.0**-126, 1e30
 WHOLE_CORNERS = np.array([0, 1, 2, 3, 5, 10, 100])
 
 
+NON_NEGATIVE, POSITIVE = "NonNegative", "Positive"
+"""What may be known of the numbers of an operand."""
+
+
 def numbers(data: Data, state: str, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of an operand: of any sign, ``NonNegative``, or ``Positive`` and not too small."""
+    """Numbers of an operand: of any sign, or as its state says; positive ones are not too small."""
     if data.dtype is np.bool_:
         return rng.random(data.shape) < 0.5
     if data.most is not None:
         return rng.integers(0, data.most + 1, data.shape).astype(data.dtype)
     if data.floats:
         pool = np.concatenate([CORNERS, -CORNERS, -CORNERS[:9]])
-        pool = pool if not state else CORNERS if state == "NonNegative" else CORNERS[CORNERS >= 2.0**-126]
+        pool = pool if not state else CORNERS if state == NON_NEGATIVE else CORNERS[CORNERS >= 2.0**-126]
         # One number throughout as well, since few entries are enough to hide what others do.
         return _picked(pool, data, () if rng.random() < 0.25 else data.shape, rng)
     ends = np.iinfo(data.dtype)
@@ -555,19 +559,18 @@ def _picked(pool: np.ndarray, data: Data, shape: tuple[int, ...], rng: np.random
 
 
 def feeds(call: Call, states: Mapping[int, str], count: int) -> Iterator[dict[int, np.ndarray]]:
-    """Numbers for all operands: twos of the wrong sign throughout, in one place, and any numbers."""
+    """Numbers for all operands: the least throughout or in one place, and any numbers."""
     rng = np.random.default_rng(0)
     fed = call.fed
     for places in (slice(None), slice(1)):
-        yield {i: _twos(data, states.get(i, ""), places, rng) for i, data in fed.items()}
+        yield {i: _least(data, states.get(i, ""), places, rng) for i, data in fed.items()}
     for _ in range(count):
         yield {i: numbers(data, states.get(i, ""), rng) for i, data in fed.items()}
 
 
-def _twos(data: Data, state: str, places: slice, rng: np.random.Generator) -> np.ndarray:
+def _least(data: Data, state: str, places: slice, rng: np.random.Generator) -> np.ndarray:
     if not data.floats:
         return numbers(data, state, rng)
     made = np.full(data.shape, 2, data.dtype)
-    if not state:
-        made.reshape(-1)[places] = -2
+    made.reshape(-1)[places] = {"": -2, NON_NEGATIVE: 0, POSITIVE: 1}[state]
     return made
