@@ -116,7 +116,14 @@ def curve_of(call: Call, index: int) -> list[str]:
 
 
 UNKNOWN = (
-    *("Div: ,", "Div: spread", "Div: behind a constant", "Pow: ,", "Pow: spread", "Pow: behind a constant"),
+    *(
+        "Div: both fed",
+        "Div: spread",
+        "Div: behind a constant",
+        "Pow: both fed",
+        "Pow: spread",
+        "Pow: behind a constant",
+    ),
     "Pow: vector",
     *(
         f"{op}: float32 to {kind}"
@@ -135,6 +142,9 @@ def _wrong(curve: Curve, y: np.ndarray, lost: np.ndarray, close: float) -> Itera
     sure = ~near & ~np.isnan(told)
     if not np.allclose(told[sure], np.broadcast_to(y, told.shape)[sure], rtol=close, atol=close):
         yield f"{curve} is another function"
+    silent = np.broadcast_to(y == 0, told.shape)
+    if (np.isnan(told) & silent & np.roll(silent, 1, axis=0) & np.roll(silent, -1, axis=0)).any():
+        yield f"{curve} bends where it is zero"
     missing = np.broadcast_to(curve.missing, 4)
     if not np.array_equal(np.isnan(missing), np.isnan(lost)):
         yield f"{lost} is made of NaN, and not {missing}"

@@ -141,7 +141,10 @@ class Call:
 
         def results(fed: Mapping[int, np.ndarray]) -> list[np.ndarray]:
             with np.errstate(all="ignore"):
-                return [np.asarray(one) for one in session.run(None, {f"x{i}": array for i, array in fed.items()})]
+                return [
+                    np.asarray(one)
+                    for one in session.run(None, {f"x{i}": np.asarray(array) for i, array in fed.items()})
+                ]
 
         return results
 
@@ -211,7 +214,7 @@ def _entrywise() -> Iterator[Call]:
 
 def _of_several() -> Iterator[Call]:
     for op in ("Add", "Sub", "Mul", "Div", "Pow"):
-        yield of(op, X, X)
+        yield of(op, X, X, note="both fed")
         yield of(op, X, ROW, note="spread")
         yield of(op, X, f(2), note="two")
         yield of(op, X, f(1), note="one")
@@ -238,6 +241,7 @@ def _of_several() -> Iterator[Call]:
         ("0 and 6", 0, 6),
         ("both sides", -1, 0.5),
         ("below zero", None, -1),
+        ("up to zero", None, 0),
         ("all below zero", -2, -1),
         ("exchanged", 1, -1),
         ("open", -0.5, None),
@@ -387,7 +391,8 @@ def _products() -> Iterator[Call]:
     yield of("Conv", Data((2, 2, 3)), drawn(3, 2, 2), f(1, -1, 0.5))
     yield of("Conv", Data((2, 2, 3)), drawn(3, 2, 2), note="padded", pads=[1, 0])
     yield of("Conv", Data((2, 4, 3)), drawn(2, 2, 1), note="grouped", group=2)
-    yield of("ConvTranspose", Data((2, 2, 3)), drawn(2, 3, 2), f(1, -1, 0.5))
+    yield of("ConvTranspose", Data((2, 2, 3)), drawn(2, 3, 2), f(1, -1, 0.5), note="of two places")
+    yield of("ConvTranspose", Data((2, 2, 3)), drawn(2, 3, 1), note="of one place")
     rows, columns = Data((2, 4)), Data((4, 2), axis=0)
     yield of("Gemm", rows, drawn(4, 3), f(1, -1, 2), alpha=-0.5, beta=2.0)
     yield of("Gemm", rows, drawn(3, 4), note="turned", transB=1)
@@ -530,47 +535,50 @@ WHOLE_CORNERS = np.array([0, 1, 2, 3, 5, 10, 100])
 NON_NEGATIVE, POSITIVE = "NonNegative", "Positive"
 """What may be known of the numbers of an operand."""
 
+POOLS = {
+    "": np.concatenate([CORNERS, -CORNERS, -CORNERS[:9]]),
+    NON_NEGATIVE: CORNERS,
+    POSITIVE: CORNERS[CORNERS >= 2.0**-126],
+}
 
-def numbers(data: Data, state: str, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of an operand: of any sign, or as its state says; positive ones are not too small."""
+
+def numbers(data: Data, state: str, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Numbers of an operand, several times: of any sign, or as its state says; positive ones are not too small."""
+    shape = (count, *data.shape)
     if data.dtype is np.bool_:
-        return rng.random(data.shape) < 0.5
+        return rng.random(shape) < 0.5
     if data.most is not None:
-        return rng.integers(0, data.most + 1, data.shape).astype(data.dtype)
+        return rng.integers(0, data.most + 1, shape).astype(data.dtype)
     if data.floats:
-        pool = np.concatenate([CORNERS, -CORNERS, -CORNERS[:9]])
-        pool = pool if not state else CORNERS if state == NON_NEGATIVE else CORNERS[CORNERS >= 2.0**-126]
+        pool = POOLS[state].astype(data.dtype)
+        chosen = rng.integers(len(pool), size=shape)
         # One number throughout as well, since few entries are enough to hide what others do.
-        return _picked(pool, data, () if rng.random() < 0.25 else data.shape, rng)
+        chosen[::4] = rng.integers(len(pool), size=(len(chosen[::4]), *(1,) * len(data.shape)))
+        return pool[chosen]
     ends = np.iinfo(data.dtype)
     pool = np.concatenate([data.zero + WHOLE_CORNERS, data.zero - WHOLE_CORNERS, [ends.min, ends.max]])
-    # The least number of a type has no opposite.
-    least = {
-        "": ends.min if data.dtype not in (np.int32, np.int64) else ends.min + 1,
-        "NonNegative": data.zero,
-        "Positive": data.zero + 1,
-    }[state]
-    pool = pool[(pool >= least) & (pool <= ends.max)]
-    return _picked(pool, data, data.shape, rng)
-
-
-def _picked(pool: np.ndarray, data: Data, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    return np.broadcast_to(pool[rng.integers(len(pool), size=shape)], data.shape).astype(data.dtype)
+    # The least number of a large type has no opposite.
+    lowest = ends.min if data.dtype not in (np.int32, np.int64) else ends.min + 1
+    least = {"": lowest, NON_NEGATIVE: data.zero, POSITIVE: data.zero + 1}[state]
+    pool = pool[(pool >= least) & (pool <= ends.max)].astype(data.dtype)
+    return pool[rng.integers(len(pool), size=shape)]
 
 
 def feeds(call: Call, states: Mapping[int, str], count: int) -> Iterator[dict[int, np.ndarray]]:
-    """Numbers for all operands: the least throughout or in one place, and any numbers."""
+    """Numbers for all operands: the least throughout or in one place, small ones, and any numbers."""
     rng = np.random.default_rng(0)
     fed = call.fed
     for places in (slice(None), slice(1)):
         yield {i: _least(data, states.get(i, ""), places, rng) for i, data in fed.items()}
-    for _ in range(count):
-        yield {i: numbers(data, states.get(i, ""), rng) for i, data in fed.items()}
+    small = {i: np.full(data.shape, 2.0**-9, data.dtype) for i, data in fed.items() if data.floats}
+    drawn = {i: numbers(data, states.get(i, ""), rng, count) for i, data in fed.items()}
+    for draw in range(count):
+        yield {i: several[draw] for i, several in drawn.items()} | (small if draw == 0 else {})
 
 
 def _least(data: Data, state: str, places: slice, rng: np.random.Generator) -> np.ndarray:
     if not data.floats:
-        return numbers(data, state, rng)
+        return numbers(data, state, rng, 1)[0]
     made = np.full(data.shape, 2, data.dtype)
     made.reshape(-1)[places] = {"": -2, NON_NEGATIVE: 0, POSITIVE: 1}[state]
     return made

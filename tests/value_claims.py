@@ -29,7 +29,7 @@ from tests.operator_cases import CALLS, MARKS, NON_NEGATIVE, POSITIVE, Call, Dat
 Check = Callable[[Call], list[str]]
 """The disagreements over one call."""
 
-DRAWS = 12
+DRAWS = 16
 
 States = tuple[tuple[int, str], ...]
 """Operands, and what is known of their numbers."""
@@ -126,8 +126,7 @@ def least(call: Call, states: States) -> Sequence[float]:
         for i, one in enumerate(made):
             zero = call.zeros.get(i, 0)
             number = one.astype(np.float64) - (zero(made) if callable(zero) else zero)
-            with np.errstate(all="ignore"):
-                found[i] = min(found[i], float(np.nanmin(np.where(np.isnan(number), np.inf, number), initial=np.inf)))
+            found[i] = min(found[i], float(np.fmin.reduce(number, axis=None, initial=np.inf)))
     return found
 
 
@@ -140,8 +139,7 @@ WEAKER_SIGNS = {
     *NO_SIGNS.split(),
     "LeakyRelu: turned",
     "LeakyRelu: flat",
-    "Pow",
-    "Pow: two",
+    *("Pow: both fed", "Pow: spread", "Pow: two", "Pow: vector"),
     "Clip: 0 and 6, by attributes",
     "Clip: above zero, by attributes",
     "Cast: float32 to int8",
@@ -173,7 +171,7 @@ def _signed(
 ) -> Iterator[str]:
     found = read(call)
     for states in states_of(call, *marks):
-        vague = any(not state and _never_below(call.fed[i]) for i, state in states)
+        vague = call.op != "DequantizeLinear" and any(not state and _never_below(call.fed[i]) for i, state in states)
         with marked(call, states):
             claims = [claim(found.network, value) for value in found.results]
         for i, (claimed, lowest) in enumerate(zip(claims, least(call, states), strict=True)):
@@ -238,7 +236,8 @@ KNOWN: Mapping[str, tuple[Ends, Ends]] = {
 LOOSE = {
     "AveragePool: zeros count": "a window is not all border",
     "Conv: padded": "a window is not all border",
-    "ConvTranspose": "some results miss places of the kernel",
+    "ConvTranspose: of two places": "some results miss places of the kernel",
+    "ConvTranspose: of one place, both": "zero is taken for an entry as well",
     **{f"Reduce{op}: {note}": "channels come out mixed" for op in ("Max", "Mean", "Min") for note in ("all", "gone")},
 }
 """Calls whose bounds hold and are not reached."""
@@ -261,50 +260,46 @@ def ends(data: Data, known: Ends) -> tuple[np.ndarray, np.ndarray]:
 @cache
 def reached(call: Call, known: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """The least and the largest that the operator was seen to make of every entry of its results."""
-    extremes: list[tuple[np.ndarray, np.ndarray]] = []
-    for fed in _within(call, known):
-        for i, made in enumerate(call.run(fed)):
-            wide = made.astype(np.float64)
-            low, high = (np.where(np.isnan(wide), end, wide) for end in (np.inf, -np.inf))
-            if i == len(extremes):
-                extremes.append((low, high))
-            elif low.shape == extremes[i][0].shape:
-                extremes[i] = np.minimum(extremes[i][0], low), np.maximum(extremes[i][1], high)
-    return extremes
+    made = [call.run(fed) for fed in _within(call, known)]
+    several = [np.stack(results).astype(np.float64) for results in zip(*made, strict=True)]
+    return [(np.fmin.reduce(one), np.fmax.reduce(one)) for one in several]
 
 
 def _within(call: Call, known: str) -> Iterator[dict[int, np.ndarray]]:
     """Numbers between the bounds of operands: at corners, between corners, and one number that stands out."""
     rng = np.random.default_rng(3)
     fed = call.fed
-    places = [int(np.prod(data.shape[1:])) for data in fed.values() if data.floats] or [1]
-    for draw in range(CORNER_DRAWS * (3 if call.op in PRODUCTS else 1)):
-        yield {i: _drawn(call, i, known, rng, draw) for i in fed}
-    if known == "none":
-        for place, number in product(range(max(places)), (-1, 1)):
-            yield {i: _spike(data, place, number) if data.floats else numbers(data, "", rng) for i, data in fed.items()}
+    count = CORNER_DRAWS * (4 if call.op in PRODUCTS else 1)
+    drawn = {
+        i: _between(data, KNOWN[known][i != next(iter(fed))], rng, count, 1 + (i != next(iter(fed))))
+        if data.numbers
+        else numbers(data, "", rng, count)
+        for i, data in fed.items()
+    }
+    for draw in range(count):
+        yield {i: several[draw] for i, several in drawn.items()}
+    places = [int(np.prod(data.shape[1:])) for data in fed.values() if data.floats]
+    for place, number in product(range(max(places, default=0) if known == "none" else 0), (-1, 1)):
+        yield {i: _spike(data, place, number) if data.floats else drawn[i][0] for i, data in fed.items()}
 
 
-CORNER_DRAWS = 30
+CORNER_DRAWS = 24
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "FusedMatMul")
+WILD = np.array([-FAR, -90, -np.pi, -np.pi / 2, 0, np.pi / 2, np.pi, FAR])
 
 
-def _drawn(call: Call, index: int, known: str, rng: np.random.Generator, draw: int) -> np.ndarray:
-    data = call.fed[index]
-    if not data.numbers:
-        return numbers(data, "", rng)
-    first = next(iter(call.fed))
-    most = FAR if data.floats else min(FAR, np.iinfo(data.dtype).max)
-    least = -FAR if data.floats else max(-FAR, np.iinfo(data.dtype).min)
-    low, high = (
-        np.broadcast_to(np.clip(end, least, most), data.shape) for end in ends(data, KNOWN[known][index != first])
-    )
-    if draw < 4:  # all combinations of two operands
-        return (high if draw >> (index != first) & 1 else low).astype(data.dtype)
-    corners = np.stack([low, high, np.clip(0, low, high), low + rng.random(data.shape) * (high - low)])
-    made = np.take_along_axis(corners, rng.integers(2 if draw % 3 else 4, size=(1, *data.shape)), axis=0)[0]
-    wild = rng.choice([-FAR, -90, -np.pi, -np.pi / 2, 0, np.pi / 2, np.pi, FAR], data.shape)
-    made = np.where((high - low == 2 * FAR) & (rng.random() < 0.7), wild, made)
+def _between(data: Data, known: Ends, rng: np.random.Generator, count: int, turns: int) -> np.ndarray:
+    """Numbers between bounds, several times: first those at either bound, which change after so many."""
+    limits = (-FAR, FAR) if data.floats else (max(-FAR, np.iinfo(data.dtype).min), min(FAR, np.iinfo(data.dtype).max))
+    low, high = (np.broadcast_to(np.clip(end, *limits), data.shape) for end in ends(data, known))
+    corners = np.stack([low, high, np.clip(0, low, high), (low + high) / 2])
+    chosen = rng.integers(2, size=(count, *data.shape))
+    chosen[::3] += 2 * rng.integers(2, size=chosen[::3].shape)
+    for draw in range(4):  # all combinations of two operands
+        chosen[draw] = draw // turns % 2
+    made = np.take_along_axis(corners, chosen, axis=0)
+    wild = (high - low == 2 * FAR) & (rng.random((count, *(1,) * low.ndim)) < 0.7)
+    made = np.where(wild, WILD[rng.integers(len(WILD), size=made.shape)], made)
     return (made if data.floats else np.clip(np.rint(made), low, high)).astype(data.dtype)
 
 
@@ -341,13 +336,13 @@ def _bounded(call: Call, known: str) -> Iterator[str]:
         blind = known != "none" and found.node.op_type in BLIND
         for side, claim, seen_end in ((1, span.high, high), (-1, span.low, low)):
             axes = tuple(axis for axis, size in enumerate(claim.shape) if size == 1)
-            end, extreme = side * claim, np.asarray((side * seen_end).max(axis=axes, keepdims=True))
+            end, extreme = side * claim, np.fmax.reduce(side * seen_end, axis=axes, keepdims=True)
             margin = 1e-4 * np.maximum(1, np.abs(np.clip(end, -FAR, FAR)))
             if extreme.shape != end.shape:
                 yield f"{where} has shape {extreme.shape}, and bounds {end.shape}"
             elif (extreme > end + margin).any():
                 yield f"{where} reaches {side * extreme.ravel()}, beyond {claim.ravel()}"
-            elif blind or {call.name, call.op} & LOOSE.keys():
+            elif blind or {call.name, f"{call.name}, {known}"} & LOOSE.keys():
                 continue
             elif (np.where(np.isinf(end), FAR / 2000, end - 10 * margin) > extreme)[extreme > -np.inf].any():
                 yield f"{where} reaches {side * extreme.ravel()} only, and not {claim.ravel()}"
@@ -366,7 +361,7 @@ BOUNDED = """
 UNBOUNDED = {
     *({call.op for call in CALLS} - {*BOUNDED.split(), *BLIND}),
     *(call.name for call in CALLS if call.op in ("Cast", "CastLike") and "float" not in call.note.split(" to ")[-1]),
-    *("Div", "Div: behind a constant", "Div: spread", "LeakyRelu: turned", "Resize: cubic"),
+    *("Div: both fed", "Div: behind a constant", "Div: spread", "LeakyRelu: turned", "Resize: cubic"),
     *(call.name for call in CALLS if call.note.endswith("fed") and call.op in ("Clip", "Pad")),
     "Clip: minimum fed, below two",
 }
@@ -433,7 +428,7 @@ def lost(call: Call) -> Sequence[tuple[np.ndarray, np.ndarray]]:
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(3):
         fed = {
-            i: rng.uniform(0.3, 0.9, data.shape).astype(data.dtype) if data.floats else numbers(data, "", rng)
+            i: rng.uniform(0.3, 0.9, data.shape).astype(data.dtype) if data.floats else numbers(data, "", rng, 1)[0]
             for i, data in call.fed.items()
         }
         before = _nan(call.run(fed))
@@ -518,7 +513,9 @@ def _telling(call: Call) -> Iterator[str]:
 def _picking(call: Call) -> Iterator[str]:
     rng = np.random.default_rng(2)
     for i in (i for i, data in call.fed.items() if data.floats):
-        fed = {k: numbers(data, "", rng) for k, data in call.fed.items()} | {i: np.full(call.fed[i].shape, np.nan, "f")}
+        fed = {k: numbers(data, "", rng, 1)[0] for k, data in call.fed.items()} | {
+            i: np.full(call.fed[i].shape, np.nan, "f")
+        }
         made = _nan(call.run(fed))
         picked = next((way for way in (True, False) if np.array_equal(made, fed[0] == way)), None)
         if picked != (told := missing.PICKS.get(call.key, {}).get(i)):
