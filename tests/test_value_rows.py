@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
+import numpy as np
 import pytest
 
+import relu_audit
 from relu_audit.graph import bounds, dataless, inside, missing, nonzero, products, signs, steps, uniform
+from relu_audit.graph.checkpoint import open_checkpoint
+from relu_audit.graph.normalize import normalize
 from tests import curve_claims, inside_claims, value_claims
-from tests.operator_cases import CALLS, Call
+from tests.graphs import graph
+from tests.operator_cases import CALLS, MS, Call
+from tests.oracle import values
 from tests.value_claims import Check
 
 Key = tuple[str, str]
@@ -114,3 +122,76 @@ def test_numbers_of_activations_mean_what_the_row_says(op: str) -> None:
 
 def test_every_layer_and_number_is_tried() -> None:
     assert {op for _, op in (*inside.LAYERS, *inside.NUMBERED)} == {"MoE", "QMoE", "GroupNorm", "SkipGroupNorm"}
+
+
+# What is greater than zero by its own number --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int64])
+@pytest.mark.parametrize("factor", [1, 0.5, 0, -1, 1000])
+def test_a_constant_is_above_zero_if_it_is_a_normal_number(kind: Any, factor: float) -> None:
+    least = np.finfo(kind).smallest_normal if kind is not np.int64 else 2
+    number = np.full(3, np.float64(least) * factor).astype(kind)
+    model = graph("float[3] x", "float[3] y", "y = Identity (c)", {"c": number})
+    network = normalize(open_checkpoint(model))
+    with np.errstate(divide="ignore"):
+        divides = bool((number > 0).all() and (kind is np.int64 or (number >= np.finfo(kind).smallest_normal).all()))
+    assert nonzero.never_zero(network, network.model.graph.outputs[0]) == divides
+
+
+# What wrong rows had done ---------------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+NUMBERS: Mapping[str, np.ndarray] = {
+    "w": RNG.standard_normal((4, 6)).astype(np.float32),
+    "v": RNG.standard_normal((6, 3)).astype(np.float32),
+    "codes": RNG.integers(-90, 90, (4, 6)).astype(np.int8),
+    "s": np.float32(0.05),
+    "z": np.uint8(0),
+    "zi": np.int8(0),
+    "six": np.float32(6),
+    "minus": np.float32(-1),
+}  # type: ignore[assignment]
+BELOW: Mapping[str, tuple[str, int]] = {
+    "a Clip without a minimum": ("b = Clip (h, , six)", 18),
+    "a Clip to less than zero": ("r = Abs (h)\n b = Clip (r, , minus)", 18),
+    "codes without a zero point": ("i = QuantizeLinear (h, s, zi)\n b = DequantizeLinear (i, s)", 18),
+    "codes with a zero point of their own": (
+        "i, t, o = DynamicQuantizeLinear (h)\n b = DequantizeLinear (i, t, o)",
+        18,
+    ),
+    "a product of codes that makes none": (
+        f"k = QuantizeLinear (x, s, zi)\n b = {MS}.QGemm (k, s, zi, codes, s, zi)",
+        18,
+    ),
+    "a border below zero": ("r = Abs (h)\n b = Pad <pads = [0, 1, 0, -1], value = -1.0> (r)", 10),
+    "a cast that wraps around": (
+        "r = Abs (h)\n t = Mul (r, hundred)\n u = Cast <to = 2> (t)\n e = Cast <to = 3> (u)\n b = Cast <to = 1> (e)",
+        18,
+    ),
+}
+"""What makes numbers below zero, in front of codes that have none."""
+
+
+@pytest.mark.parametrize("name", BELOW)
+def test_codes_that_cut_off_what_is_below_zero_are_a_site(name: str) -> None:
+    made, opset = BELOW[name]
+    tail = "q = QuantizeLinear (b, s, z)\n d = DequantizeLinear (q, s, z)\n y = MatMul (d, v)"
+    body = f"h = MatMul (x, w)\n {made}\n {tail}"
+    numbers = {**NUMBERS, "hundred": np.float32(100)}
+    weights = {word: numbers[word] for word in set(re.findall(r"\w+", body)) & numbers.keys()}
+    model = graph("float[n, 4] x", "float[n, 3] y", body, weights, opset=opset)
+    (shown,) = values(model, [{"x": RNG.standard_normal((50, 4)).astype(np.float32)}], ["b"])
+    assert (shown["b"] < 0).any()
+    assert "q" in [site.tensor for site in relu_audit.sites(model).sites]
+
+
+def test_a_slope_that_is_rounded_to_zero_makes_a_rectifier() -> None:
+    body = (
+        "h = MatMul (x, w)\n t = Shape (h)\n c = ConstantOfShape <value = float[1] {0.5}> (t)\n"
+        "i = Cast <to = 7> (c)\n f = Cast <to = 1> (i)\n b = PRelu (h, f)\n y = MatMul (b, v)"
+    )
+    model = graph("float[n, 4] x", "float[n, 3] y", body, {name: NUMBERS[name] for name in ("w", "v")})
+    (shown,) = values(model, [{"x": RNG.standard_normal((50, 4)).astype(np.float32)}], ["h", "b"])
+    assert not shown["b"][shown["h"] < 0].any()
+    assert [site.op for site in relu_audit.sites(model).sites] == ["PRelu(0)"]
