@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from relu_audit.graph import condensed
 from relu_audit.graph.condensed import MANY, MOVERS, Blurred, Mover, Moving, Sizes
+from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import sizes
 from relu_audit.graph.products import TABLE as PRODUCTS
 from relu_audit.graph.products import Product, product, rows_of
@@ -30,6 +31,8 @@ def _without_nan(array: np.ndarray) -> np.ndarray:
 
 def _moved(mover: Mover, *, many: bool) -> Rule:
     def rule(at: Meeting) -> Span:
+        if at.output and at.node.op_type not in _SHARED_OUT:
+            raise Blurred  # the mask of a Dropout, the indices of a MaxPool
         values = [v for v in at.node.inputs if v is not None][: None if many else 1]
         spans = [at.span(i) for i in range(len(values))]
         true = tuple(_sizes(v, s) for v, s in zip(values, spans, strict=True))
@@ -41,6 +44,10 @@ def _moved(mover: Mover, *, many: bool) -> Rule:
         return Span(low, high)
 
     return rule
+
+
+_SHARED_OUT = ("Split",)
+"""Movers all of whose results are data; of the others it is the first one."""
 
 
 def _sizes(value: ir.Value, span: Span) -> Sizes:
@@ -63,6 +70,15 @@ def _pooled(at: Meeting) -> Span:
     if at.op.integer("count_include_pad", 0):
         return Span(np.minimum(span.low, 0), np.maximum(span.high, 0))
     return span
+
+
+def _resized(at: Meeting) -> Span:
+    """What lies beyond the image is a number of its own, if the operator may look there."""
+    span = _moved(MOVERS["Resize"], many=False)(at)
+    if at.op.text("coordinate_transformation_mode", "") != "tf_crop_and_resize":
+        return span
+    beyond = number(at.node, "extrapolation_value", 0.0)
+    return Span(np.minimum(span.low, beyond), np.maximum(span.high, beyond))
 
 
 def _padded(at: Meeting) -> Span:
@@ -121,7 +137,7 @@ def _leaky(at: Meeting) -> Span:
     slope = at.node.attributes["alpha"].as_float() if "alpha" in at.node.attributes else 0.01
     if slope < 0:
         raise Blurred
-    return _monotone(lambda x: np.where(x < 0, slope * x, x))(at)
+    return _monotone(lambda x: np.where(x < 0, _without_nan(slope * x), x))(at)
 
 
 def _sum(at: Meeting) -> Span:
@@ -329,6 +345,7 @@ _LOOKING: dict[tuple[str, str], Rule] = {
     **{("", op): _moved(mover, many=op in MANY) for op, mover in MOVERS.items()},
     ("", "AveragePool"): _pooled,
     ("", "Pad"): _padded,
+    ("", "Resize"): _resized,
     ("", "Relu"): _monotone(lambda x: np.maximum(x, 0)),
     ("", "Clip"): _clip,
     ("", "LeakyRelu"): _leaky,

@@ -192,7 +192,8 @@ def if_zero(name: str) -> Callable[[At], str]:
 
 def slopes(at: At) -> str:
     """The slopes of a PRelu; of several the zero, if it is among them."""
-    return "0" if at.curve(1).zero.any() else shown(at.curve(1)).text
+    slope = at.curve(1)
+    return at.written[1].text if slope.sloped.any() or not slope.zero.any() else "0"
 
 
 def bounds(at: At) -> str:
@@ -201,5 +202,5 @@ def bounds(at: At) -> str:
         ends = (at.number("min", -math.inf), at.number("max", math.inf))
         low, high = ("" if math.isinf(end) else f"{end:g}" for end in ends)
     else:
-        low, high = ("" if end is None else shown(end).text for end in (at.optional(1), at.optional(2)))
+        low, high = ("" if end is None else end.text for end in (*at.texts[1:3], None, None)[:2])
     return f"{low or '-inf'}, {high}" if high else low

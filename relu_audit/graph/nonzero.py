@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from relu_audit.graph import rectifiers
 from relu_audit.graph.normalize import Network
-from relu_audit.graph.signs import Sign, key, never_negative
+from relu_audit.graph.signs import Sign, below, key, never_negative
 from relu_audit.graph.spelt import Functions
 
 _MOVES = [
@@ -33,17 +33,17 @@ _MOVES = [
 
 _EVERY = range(1 << 10)
 
+LEAST, LEAST_HALF = 2.0**-126, 2.0**-14
+"""The smallest normal numbers: of float32, and of bfloat16 as well; of float16."""
+
 TABLE: Mapping[tuple[str, str], Sign] = {
     **{("", op): Sign(all_of=(0,)) for op in (*_MOVES, "Abs", "ReduceMax", "ReduceMin", "Sqrt")},
     **{("", op): Sign(all_of=_EVERY) for op in ("Concat", "Min")},
     ("", "Where"): Sign(all_of=(1, 2)),
     ("", "Max"): Sign(any_of=_EVERY),
-    ("", "Clip"): Sign(any_of=(0, 1), all_of=(2,)),
+    ("", "Clip"): Sign(any_of=(0, 1), all_of=(2,), unless=below("max", limit=LEAST)),
 }
-"""As in the table of signs, with greater than zero for never negative; where a row asks both, both must hold."""
-
-LEAST, LEAST_HALF = 2.0**-126, 2.0**-14
-"""The smallest normal numbers: of float32, and of bfloat16 as well; of float16."""
+"""As in the table of signs, with greater than zero for never negative."""
 
 _ADDS = {("", "Add"), ("", "Sum")}
 """Operators for which one such operand is enough, if no other is negative."""
@@ -81,11 +81,7 @@ def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool
     if key(node) in _CASTS:
         return _is_whole_to_float(node) and holds(0)
     row = TABLE.get(key(node))
-    if row is None:
-        return False
-    some = [index for index in row.any_of if index in given]
-    every = [index for index in row.all_of if index in given]
-    return (any(map(holds, some)) or not row.any_of) and all(map(holds, every)) and bool(some or every)
+    return row is not None and not (row.unless is not None and row.unless(node)) and row.inputs(node, holds)
 
 
 def _is_whole_to_float(node: ir.Node) -> bool:

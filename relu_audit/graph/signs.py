@@ -8,25 +8,64 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import Network
 
 
 @dataclass(frozen=True)
 class Sign:
-    """What an operator makes of signs.
+    """What an operator makes of signs. Where a row asks for inputs of both kinds, both have to be as they should.
 
     Attributes:
         always: Its result is never negative.
-        all_of: Inputs that all have to be free of negative numbers for the result to be.
+        all_of: Inputs that all have to be free of negative numbers for the result to be, as far as they are given.
         any_of: Inputs of which one that is free of negative numbers is enough.
-        unless: A text attribute, and the value with which none of this holds.
+        unless: Whether none of this holds of a node, for its attributes or types.
     """
 
     always: bool = False
     all_of: Sequence[int] = ()
     any_of: Sequence[int] = ()
-    unless: tuple[str, str] | None = None
+    unless: Callable[[ir.Node], bool] | None = None
 
+    def inputs(self, node: ir.Node, holds: Callable[[int], bool]) -> bool:
+        """Whether the inputs of a node are as the row asks.
+
+        Args:
+            node: The node.
+            holds: Whether an input is as it should be.
+        """
+        given = [index for index, value in enumerate(node.inputs) if value is not None]
+        some, every = ([index for index in asked if index in given] for asked in (self.any_of, self.all_of))
+        return bool(some or every) and all(map(holds, every)) and (not self.any_of or any(map(holds, some)))
+
+
+def below(*names: str, limit: float = 0.0) -> Callable[[ir.Node], bool]:
+    """Whether one of these attributes of a node is below a limit."""
+    return lambda node: any(number(node, name, limit) < limit for name in names)
+
+
+def _overshoots(node: ir.Node) -> bool:
+    """Whether a Resize makes numbers that do not lie between those of its image."""
+    mode = node.attributes.get("mode")
+    return (mode is not None and mode.as_string() == "cubic") or below("extrapolation_value")(node)
+
+
+def _wraps(node: ir.Node) -> bool:
+    """Whether a Cast may make a negative number of another one: where it does not fit, or where it is a code."""
+    source, made = None if node.inputs[0] is None else node.inputs[0].dtype, node.outputs[0].dtype
+    if source is None or made is None or source in _SIGNED_CODES:
+        return True
+    whole = source.is_integer() or source is ir.DataType.BOOL
+    return not made.is_floating_point() and not (whole and _most(made) >= _most(source))
+
+
+def _most(dtype: ir.DataType) -> float:
+    return 1 if dtype is ir.DataType.BOOL else float(dtype.max)
+
+
+_SIGNED_CODES = (ir.DataType.INT4, ir.DataType.INT8, ir.DataType.INT16)
+"""Numbers of these types may be codes, which are below zero where what they stand for is not."""
 
 _EVERY = range(1 << 10)
 _ALWAYS = [
@@ -35,7 +74,6 @@ _ALWAYS = [
     "Exp",
     "HardSigmoid",
     "Hardmax",
-    "OneHot",
     "ReduceL1",
     "ReduceL2",
     "ReduceSumSquare",
@@ -47,7 +85,6 @@ _ALWAYS = [
     "Shape",
     "Size",
     "NonZero",
-    "DynamicQuantizeLinear",
 ]
 
 _FIRST = [
@@ -68,7 +105,6 @@ _FIRST = [
     "Tile",
     "Identity",
     "Compress",
-    "Cast",
     "ReduceMean",
     "ReduceSum",
     "ReduceMax",
@@ -76,7 +112,6 @@ _FIRST = [
     "ReduceProd",
     "Dropout",
     "DepthToSpace",
-    "LRN",
     "SpaceToDepth",
     "Upsample",
     "Floor",
@@ -86,6 +121,7 @@ _FIRST = [
     "PRelu",
     "QuantizeLinear",
     "DequantizeLinear",
+    "DynamicQuantizeLinear",
 ]
 
 _FIRST_CONTRIB = [
@@ -105,10 +141,13 @@ TABLE: Mapping[tuple[str, str], Sign] = {
     **{("", op): Sign(always=True) for op in _ALWAYS},
     **{("", op): Sign(all_of=(0,)) for op in _FIRST},
     **{("", op): Sign(all_of=_EVERY) for op in _ALL},
-    ("", "Clip"): Sign(any_of=(0, 1)),
-    ("", "Pad"): Sign(all_of=(0, 2)),
+    ("", "Cast"): Sign(all_of=(0,), unless=_wraps),
+    ("", "Clip"): Sign(any_of=(0, 1), all_of=(2,), unless=below("max")),
+    ("", "LRN"): Sign(all_of=(0,), unless=below("alpha", "bias")),
+    ("", "OneHot"): Sign(all_of=(2,)),
+    ("", "Pad"): Sign(all_of=(0, 2), unless=below("value")),
     ("", "Where"): Sign(all_of=(1, 2)),
-    ("", "Resize"): Sign(all_of=(0,), unless=("mode", "cubic")),
+    ("", "Resize"): Sign(all_of=(0,), unless=_overshoots),
     ("", "Max"): Sign(any_of=_EVERY),
     **{(_MS, op): Sign(all_of=(0,)) for op in _FIRST_CONTRIB},
     **{(_MS, op): Sign(always=True) for op in ("QLinearSigmoid", "QLinearSoftmax")},
@@ -155,10 +194,7 @@ def least_is_zero(network: Network, node: ir.Node, index: int) -> bool:
     """Whether the zero point at an input is the least code of its type, so that no code stands for less than zero."""
     value = node.inputs[index] if index < len(node.inputs) else None
     if value is None:
-        # Without one it is 0, and the codes are uint8 unless an attribute says otherwise (QuantizeLinear, opset 21).
-        attribute = node.attributes.get("output_dtype")
-        named = 0 if attribute is None else int(attribute.as_int())
-        return named == 0 or ir.DataType(named).name.startswith("UINT")
+        return _unsigned(node, index)
     zero = network.constant(value)
     if zero is None or (value.dtype is None and zero.dtype.kind not in "iu"):
         return False
@@ -167,6 +203,18 @@ def least_is_zero(network: Network, node: ir.Node, index: int) -> bool:
         return False
     bits = int(name.removeprefix("U").removeprefix("INT"))
     return bool(np.all(zero == (0 if name.startswith("U") else -(1 << (bits - 1)))))
+
+
+def _unsigned(node: ir.Node, index: int) -> bool:
+    """Whether codes without a zero point at an input, so that it is 0, have a type without negative numbers."""
+    if index > len(node.inputs) or node.inputs[index - 1] is None:
+        return False  # nor a scale: what a QGemm makes are no codes
+    if node.op_type == "QuantizeLinear":
+        attribute = node.attributes.get("output_dtype")
+        named = 0 if attribute is None else int(attribute.as_int())
+        return named == 0 or ir.DataType(named).name.startswith("UINT")
+    codes = node.inputs[0]  # of the same type as those that are made
+    return codes is not None and codes.dtype is not None and codes.dtype.name.startswith("UINT")
 
 
 def never_negative(network: Network, value: ir.Value | None, rectified: Judge, depth: int = 0) -> bool:
@@ -191,19 +239,9 @@ def never_negative(network: Network, value: ir.Value | None, rectified: Judge, d
     row = TABLE.get(key(node), Sign())
     if row.always or rectified(node) or _floored(network, node):
         return True
-
-    if row.unless is not None and row.unless[0] in node.attributes:
-        attribute = node.attributes[row.unless[0]]
-        if attribute.type is ir.AttributeType.STRING and attribute.as_string() == row.unless[1]:
-            return False
-
-    def free(index: int) -> bool:
-        # What is left out is zero: the value of a padding, say.
-        return node.inputs[index] is None or never_negative(network, node.inputs[index], rectified, depth + 1)
-
-    all_of = [i for i in row.all_of if i < len(node.inputs)]
-    any_of = [i for i in row.any_of if i < len(node.inputs)]
-    return (bool(all_of) and all(map(free, all_of))) or any(map(free, any_of))
+    if row.unless is not None and row.unless(node):
+        return False
+    return row.inputs(node, lambda index: never_negative(network, node.inputs[index], rectified, depth + 1))
 
 
 def _floored(network: Network, node: ir.Node) -> bool:

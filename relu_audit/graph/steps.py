@@ -58,10 +58,18 @@ def _same(at: At) -> Curve:
 
 
 def _cast(at: At) -> Curve:
-    to = at.node.attributes.get("to")
-    if at.curve().sloped.any() and (to is None or not ir.DataType(to.as_int()).is_floating_point()):
-        raise UnknownError  # it is rounded, or becomes a truth value
-    return at.curve()
+    """The same number, unless it is rounded, wraps around or becomes a truth value."""
+    made, to, x = at.node.outputs[0].dtype, at.node.attributes.get("to"), at.curve()
+    kind = ir.DataType(to.as_int()) if to is not None else made
+    if kind is None or (not kind.is_floating_point() and not _are_whole(x, 1 if kind is ir.DataType.BOOL else 127)):
+        raise UnknownError
+    return x
+
+
+def _are_whole(curve: Curve, most: int) -> bool:
+    """Whether a function makes nothing but whole numbers, no larger than all types of numbers hold."""
+    numbers = np.append(curve.pieces[:, 0], curve.missing)
+    return not curve.sloped.any() and bool(((numbers == np.rint(numbers)) & (numbers >= 0) & (numbers <= most)).all())
 
 
 def _clip(at: At) -> Curve:
@@ -78,7 +86,7 @@ def _leaky(at: At, slope: Curve | float) -> Curve:
     """The slope where it is negative."""
     x = at.curve()
     below = pieces.times(x, slope) if isinstance(slope, Curve) else pieces.scaled(x, slope)
-    return pieces.choose(pieces.above(x), x, below)
+    return pieces.choose(pieces.above(x, or_equal=True), x, below)
 
 
 def _threshold(at: At) -> Curve:
@@ -207,7 +215,7 @@ def _erf(x: Floats) -> Floats:
 STEPS: Mapping[tuple[str, str], Step] = {
     ("", "Identity"): Step(_same, formulas.passed),
     ("", "Cast"): Step(_cast, formulas.passed),
-    ("", "CastLike"): Step(_same, formulas.passed, reads=_first),
+    ("", "CastLike"): Step(_cast, formulas.passed, reads=_first),
     ("", "Relu"): Step(lambda at: _leaky(at, 0.0), formulas.call(), activation=True),
     ("", "LeakyRelu"): Step(
         lambda at: _leaky(at, at.number("alpha", 0.01)),
