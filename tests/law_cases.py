@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -147,13 +148,17 @@ ALSO_WITH_A_LIVING_PARTNER = {"Mul": 3, "Div": 3}
 """Units that go although what they meet lives."""
 
 
+SUMS = dict.fromkeys(("Add", "Mean", "Sub", "Sum"), ("residual-partner-alive",))
+"""What units stay for, where their partner lives."""
+
+
 def elementwise(op: str) -> list[Pattern]:
     """An operator of several operands: what they meet is dead in one case, and lives in the other."""
     body = PAIRED.get(op, f"q = {op} (p, p2)")
     alone = ALSO_WITH_A_LIVING_PARTNER.get(op, 0)
     return [
         rows(f"dead_units_meet_in_{op}", body, removed=6, partner=DEAD),
-        rows(f"living_units_meet_in_{op}", body, removed=alone, partner=()),
+        rows(f"living_units_meet_in_{op}", body, removed=alone, partner=(), kept=SUMS.get(op, ())),
     ]
 
 
@@ -183,7 +188,7 @@ def known(*names: str) -> list[Pattern]:
 
 def joined(op: str, options: str = "", *, opset: int = 18, more: str = "", **weights: np.ndarray) -> list[Pattern]:
     """An operator along the units, none of which may go, and along positions, where those that are zero may."""
-    units = f"u = Add (p, one)\n s = {op} {options.replace('AXIS', '1')} (u{more})\n q = Mul (s, p)"
+    units = f"u = Neg (p)\n s = {op} {options.replace('AXIS', '1')} (u{more})\n q = Mul (s, p)"
     image = f"m = Mul (r, small)\n s = {op} {options.replace('AXIS', '3')} (m{more})\n k = Mul (s, r)\n l = Mul (k, large)"
     return [
         rows(f"units_joined_by_{op}_{opset}", units, removed=0, kept=["combined-axis"], opset=opset, **weights),
@@ -243,6 +248,8 @@ CODES: Weights = {
     "z8": np.arange(8, dtype=np.uint8),
     "s3": np.array([1, 0.5, 2], np.float32),
     "z3": np.array([0, 1, -1], np.int8),
+    "tiny": np.float32(2**-6),
+    "fine": np.float32(2**-8),
     "sy": np.float32(64),
     "zy": np.uint8(128),
 }
@@ -291,6 +298,47 @@ def picked_on_an_axis_of_units() -> Pattern:
         return graph(f"{X}, float[n, 8, 8, 2] g", IMAGE, body, held)
 
     _named("places_among_the_units", build)
+    return Pattern(build, {"r": DEAD}, 0)
+
+
+def gated(name: str, op: str) -> Pattern:
+    """Channels that live, up to where silent ones are multiplied by them: they need not be computed either."""
+
+    def build(some: Numbers) -> onnx.ModelProto:
+        body = f"{STEM} g = Conv <pads = [1, 1, 1, 1]> (x, w2, b2)\n k = {op} (g)\n m = Mul (r, k)\n q = Round (m)\n"
+        return graph(X, IMAGE, body + "y = Conv (q, w1)", used(body + "w1", some.stem() | some.layer(2, 8, 2, 3, 3) | some.layer(1, 3, 8, 1, 1)))
+
+    _named(name, build)
+    return Pattern(build, {"r": DEAD}, 3, shapes={"w2": (5, 2, 3, 3)})
+
+
+def range_of_an_unread_unit() -> Pattern:
+    """No weight reads unit 0, which lives: the range of all codes is often its own."""
+
+    def build(some: Numbers) -> onnx.ModelProto:
+        weight = some.weights(8, 3).astype(np.int8)
+        weight[0] = 1
+        held = {"w0": some.weights(6, 8), "b0": some.bias(8, DEAD) + np.eye(8, dtype=np.float32)[0] * 64}
+        held |= {"w1": weight, "s1": np.float32(1), "z1": np.int8(1)}
+        return graph(FLAT, MATRIX, f"{DENSE} y = {MS}.DynamicQuantizeMatMul (r, w1, s1, z1)", held)
+
+    _named("range_of_an_unread_unit", build)
+    return Pattern(build, {"r": DEAD}, 3, exact=False)
+
+
+def blocks(name: str) -> Pattern:
+    """Weights that are quantized in blocks of two, along the units that read them."""
+
+    def build(some: Numbers) -> onnx.ModelProto:
+        body = (
+            f"{DENSE} c = QuantizeLinear <axis = 0, block_size = 2> (w1, sb, zb)\n"
+            "d = DequantizeLinear <axis = 0, block_size = 2> (c, sb, zb)\n y = Gemm (r, d)"
+        )
+        held = {"w0": some.weights(6, 8), "b0": some.bias(8, DEAD), "w1": some.weights(8, 3)}
+        scale = some.rng.choice([0.5, 1.0], (4, 3)).astype(np.float32)
+        return graph(FLAT, MATRIX, body, held | {"sb": scale, "zb": np.zeros((4, 3), np.int8)}, opset=21, ir=10)
+
+    _named(name, build)
     return Pattern(build, {"r": DEAD}, 0)
 
 
@@ -349,7 +397,7 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             ),
             rows(
                 f"units_joined_by_{op}_of_old",
-                f"n = Unsqueeze <axes = [2]> (p)\n u = Add (n, one)\n s = {op} <axis = 1> (u)\n m = Mul (s, n)\n"
+                f"n = Unsqueeze <axes = [2]> (p)\n u = Neg (n)\n s = {op} <axis = 1> (u)\n m = Mul (s, n)\n"
                 "q = Squeeze <axes = [2]> (m)",
                 removed=0,
                 kept=["combined-axis"],
@@ -378,7 +426,7 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             removed=0,
             kept=["combined-axis"],
         ),
-        images("channels_normalised_apart", "k = MeanVarianceNormalization (r)\n m = Mul (k, r)\n q = Round (m)"),
+        gated("channels_normalised_apart_and_gated", "MeanVarianceNormalization"),
     ],
     ("", "GroupNormalization"): [
         *known("group_normalisation"),
@@ -430,13 +478,15 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ("", "RNN"): recurrent("RNN", 1),
     ("", "QuantizeLinear"): [
         quantized("codes_with_a_scale_for_each", "cq = QuantizeLinear (r, s8, z8)\n q = DequantizeLinear (cq, s8, z8)\n y = Conv (q, w1)", shapes={"s8": (5,), "z8": (5,)}),
+        blocks("codes_in_blocks"),
     ],
     ("", "DequantizeLinear"): [
+        blocks("numbers_in_blocks"),
         quantized("decoded_with_a_scale_for_each", "q = DequantizeLinear (rq, s8, z8)\n y = Conv (q, w1)", shapes={"s8": (5,), "z8": (5,)}),
     ],
     ("", "Conv"): [
         *known("conv2d_chain", "norm_after_then_unpadded", "depthwise_after_with_bias", "constant_that_grows_with_the_image_multiplies"),
-        linear_twice("convolutions_that_are_one", "h = Conv (x, w0, b0)", "y = Conv (r, w1)", {"w0": (4, 2, 3, 3), "w1": (3, 4, 1, 1)}, X, IMAGE),
+        linear_twice("convolutions_that_are_one", "h = Conv (x, w0, b0)", "y = Conv (r, w1)", {"w0": (4, 2, 1, 1), "w1": (3, 4, 1, 1)}, X, IMAGE),
     ],
     ("", "ConvTranspose"): [
         *known("conv_transpose_reads", "conv_transpose_writes", "norm_after_then_conv_transpose"),
@@ -498,7 +548,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ],
     ("", "Gather"): known("gather_of_channels"),
     ("", "Pad"): [
-        *known("pad_with_channels", "channels_reflected_at_their_edge"),
+        replace(PATTERNS["pad_with_channels"], shapes={"w1": (3, 5, 3, 3)}),
+        *known("channels_reflected_at_their_edge"),
         images(
             "filled_as_the_size_of_the_image_says",
             "d = Shape (r)\n e = Slice (d, two, three)\n g = Concat <axis = 0> (o2, e, o4, e, o1)\n q = Pad (r, g)",
@@ -509,6 +560,12 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ("", "Size"): known("divided_by_how_many_there_are"),
     (MS, "QLinearAdd"): [
         *known("quantised_residual_sum"),
+        quantized(
+            "codes_added_to_living_codes",
+            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n"
+            f"aq = {MS}.QLinearAdd (rq, s, z, gq, s, zy, s, zy)\n q = DequantizeLinear (aq, s, zy)\n y = Conv (q, w1)",
+            removed=0, kept=["residual-partner-alive"], w2=Numbers(10).weights(8, 2, 1, 1),
+        ),
     ],
     (MS, "QLinearLeakyRelu"): [quantized("codes_of_a_leaky_rectifier", f"aq = {MS}.QLinearLeakyRelu <alpha = 0.5> (rq, s, z, s, o)\n" + FROM_CODES)],
     (MS, "QLinearSigmoid"): known("codes_gated_by_their_own_mean"),
@@ -516,38 +573,59 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     (MS, "QLinearWhere"): known("codes_chosen_from_others"),
     (MS, "QLinearMul"): [
         *known("codes_gated_by_their_own_mean"),
-        quantized("codes_gated_by_codes", f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, sy, zy)\n aq = {MS}.QLinearMul (rq, s, z, gq, sy, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)", w2=Numbers(10).weights(8, 2, 1, 1)),
-        quantized("codes_that_gate_codes", f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, sy, zy)\n aq = {MS}.QLinearMul (gq, sy, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)", w2=Numbers(10).weights(8, 2, 1, 1)),
+        quantized("codes_gated_by_codes", f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)", w2=Numbers(10).weights(8, 2, 1, 1)),
+        quantized("codes_that_gate_codes", f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)", w2=Numbers(10).weights(8, 2, 1, 1)),
     ],
     (MS, "QGemm"): known("products_of_codes_with_a_scale_for_each_unit", "product_of_codes_behind_a_rectifier_with_a_zero_point", "products_of_codes_one_of_which_is_the_zero_point"),
     (MS, "QLinearConcat"): known("codes_side_by_side", "codes_beside_a_dead_layer"),
     (MS, "MatMulIntegerToFloat"): known("codes_found_out_for_a_product_in_floats"),
-    (MS, "DynamicQuantizeMatMul"): known("codes_found_out_within_a_product"),
-    (MS, "QLinearSoftmax"): known("codes_of_a_softmax_over_positions", "codes_of_a_softmax_over_units"),
+    (MS, "DynamicQuantizeMatMul"): [*known("codes_found_out_within_a_product"), range_of_an_unread_unit()],
+    (MS, "QLinearSoftmax"): [
+        *known("codes_of_a_softmax_over_positions", "codes_of_a_softmax_over_units"),
+        quantized(
+            "codes_of_a_softmax_over_units_that_gates_them",
+            f"aq = {MS}.QLinearSoftmax <axis = 1, opset = 13> (rq, tiny, z, fine, o)\n k = DequantizeLinear (aq, fine, o)\n"
+            "m = Mul (k, r)\n y = Gemm (m, v1)",
+            removed=0, kept=["combined-axis"], stem=DENSE, x=FLAT, y=MATRIX,
+        ),
+        quantized(
+            "codes_of_a_softmax_of_old_over_units",
+            f"n = Unsqueeze (rq, axes)\n aq = {MS}.QLinearSoftmax <axis = 1, opset = 11> (n, tiny, z, fine, o)\n"
+            "a = Squeeze (aq, axes)\n k = DequantizeLinear (a, fine, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
+            removed=0, kept=["combined-axis"], stem=DENSE, x=FLAT, y=MATRIX, axes=whole(2),
+        ),
+    ],
     (MS, "QLinearAveragePool"): [quantized("pooled_codes", f"aq = {MS}.QLinearAveragePool <kernel_shape = [2, 2], strides = [2, 2]> (rq, s, z, s, o)\n" + FROM_CODES)],
 }
 
 
-def pooled_beside_living(op: str, options: str = "") -> Pattern:
-    """Silent channels that are added to living ones: the others are computed, and as many zeros as the image is large."""
+def pooled_silence(op: str, options: str = "") -> Pattern:
+    """A layer that is silent as a whole, in an image of open size: what comes out of the windows is written down."""
 
     def build(some: Numbers) -> onnx.ModelProto:
-        body = (
-            f"{STEM} p = {op} <kernel_shape = [3, 3], pads = [1, 1, 1, 1]{options}> (r)\n m = Mul (p, nine)\n"
-            "k = Conv <pads = [1, 1, 1, 1]> (x, w2, b2)\n a = Sub (m, k)\n y = Conv <pads = [1, 1, 1, 1]> (a, w3, b3)"
-        )
-        held = some.stem() | some.layer(2, 8, 2, 3, 3) | some.layer(3, 3, 8, 3, 3) | {"nine": np.float32(9)}
-        return graph(OPEN, IMAGE, body, held)
+        codes = op.startswith(MS)
+        read = "rq = QuantizeLinear (r, s, z)\n" if codes else ""
+        operands = "rq, s, z, s, o" if codes else "r"
+        body = f"{STEM} {read} p = {op} <kernel_shape = [2, 2], strides = [2, 1]{options}> ({operands})\n"
+        body += "d = DequantizeLinear (p, s, o)\n y = Add (d, one)" if codes else "y = Add (p, one)"
+        return graph(OPEN, "float[n, 8, a, b] y", body, used(body, NUMBERS | CODES | some.stem(range(8))))
 
-    _named(f"channels_beside_living_behind_{op}", build)
-    return Pattern(build, {"r": DEAD}, 3, exact=op != "AveragePool")
+    _named(f"silence_behind_{op}", build)
+    return Pattern(build, {"r": tuple(range(8))}, 8)
 
 
-WINDOWS = {op: pooled_beside_living(op, options) for op, options in (("MaxPool", ""), ("AveragePool", ""), ("LpPool", ", p = 1"))}
+WINDOWS: Mapping[Key, Pattern] = {
+    ("", "MaxPool"): pooled_silence("MaxPool"),
+    ("", "AveragePool"): pooled_silence("AveragePool"),
+    ("", "LpPool"): pooled_silence("LpPool", ", p = 1"),
+    (MS, "QLinearAveragePool"): pooled_silence(f"{MS}.QLinearAveragePool"),
+}
+
+ABSENT: Mapping[str, str] = {pattern.name: op for (_, op), pattern in WINDOWS.items()}
+"""Operators that have nothing left to do."""
 
 OPTIONS: Mapping[str, Mapping[str, bool]] = {
-    **{one.name: {"scatter": True} for one in WINDOWS.values()},
-    **{name: {"merge_linear": True} for name in ("convolutions_that_are_one", "products_that_are_one", "matrices_that_are_one")},
+    name: {"merge_linear": True} for name in ("convolutions_that_are_one", "products_that_are_one", "matrices_that_are_one")
 }
 """How patterns are pruned."""
 
@@ -562,7 +640,7 @@ NODES: Mapping[str, int] = {
 """How many nodes more there are afterwards, at most."""
 
 CASES: Mapping[Key, Sequence[Pattern]] = {
-    key: [*made.get(key, ()), *SPECIAL.get(key, ()), *([WINDOWS[key[1]]] if key[1] in WINDOWS else [])]
+    key: [*made.get(key, ()), *SPECIAL.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
     for made in [{("", op): entry_by_entry(op) for op in ENTRY_BY_ENTRY} | {("", op): elementwise(op) for op in ELEMENTWISE}]
     for key in [*made, *(key for key in SPECIAL if key not in made)]
 }

@@ -10,7 +10,7 @@ import onnx
 
 import relu_audit
 from relu_audit.records import Audit
-from tests.law_cases import NODES, OPTIONS
+from tests.law_cases import ABSENT, CASES, NODES, OPTIONS
 from tests.prune_checks import Feed, feeds, rows_audited, session, weights
 from tests.prune_kit import Pattern
 
@@ -18,9 +18,13 @@ OPEN_SIZE = 9
 """The length of open axes in the last feed; in the others it is another."""
 
 
+PATTERNS = {pattern.name: pattern for patterns in CASES.values() for pattern in patterns}
+
+
 @cache
-def _fed(pattern: Pattern) -> tuple[onnx.ModelProto, Audit, Sequence[Feed], Sequence[Sequence[np.ndarray]]]:
+def _fed(name: str) -> tuple[onnx.ModelProto, Audit, Sequence[Feed], Sequence[Sequence[np.ndarray]]]:
     """The model, its audit, what it is fed and what it makes of that."""
+    pattern = PATTERNS[name]
     model = pattern.model
     shown = [feed for seed in (0, 1) for feed in feeds(model, pattern.data(seed))]
     shown += [larger] if (larger := _larger(model, shown[-1])) is not None else []
@@ -48,7 +52,7 @@ def run(model: onnx.ModelProto, fed: Sequence[Feed]) -> list[list[np.ndarray]]:
 
 def against(pattern: Pattern) -> str:
     """What is wrong with the pruning of a pattern; empty where nothing is."""
-    model, audit, shown, before = _fed(pattern)
+    model, audit, shown, before = _fed(pattern.name)
     options = OPTIONS.get(pattern.name, {})
     try:
         pruned = relu_audit.prune(model, audit, data=pattern.data(0), align=1, verify=False, **options)
@@ -79,6 +83,8 @@ def _left(pattern: Pattern, audit: Audit, pruned: relu_audit.Pruned) -> str:
 def _grown(pattern: Pattern, before: onnx.ModelProto, after: onnx.ModelProto) -> str:
     most = NODES.get(pattern.name)
     more = len(after.graph.node) - len(before.graph.node)
+    if ABSENT.get(pattern.name) in {node.op_type for node in after.graph.node}:
+        return f"{ABSENT[pattern.name]} is still there"
     return f"{more} nodes more" if most is not None and more > most else ""
 
 
