@@ -21,6 +21,9 @@ ROWS = "h = Gemm (x, w0, b0)\n r = Relu (h)\n p = Mul (r, small)\n"
 BESIDE = "g = Gemm (x, w2, b2)\n e = Relu (g)\n p2 = Mul (e, small)\n"
 """Units ``p`` and, beside them, ``p2``: multiples of 1 / 64 from zero up to one."""
 
+ASLEEP = "l0 = Abs (asleep)\n l1 = Mul (l0, far)\n l2 = Floor (l1)\n g = MatMul (l2, w2)\n e = Abs (g)\n p2 = Mul (e, small)\n"
+"""The same in place of units that are zero unless inputs are much larger than the audit's: no law makes them constant."""
+
 READ = "t = Mul (q, large)\n i = Round (t)\n y = Gemm (i, w1)"
 """Whatever the operator makes, the next layer reads whole numbers, so that no sum is rounded."""
 
@@ -28,6 +31,7 @@ NUMBERS: Weights = {
     "small": np.float32(1 / 64),
     "large": np.float32(64),
     "zero": np.float32(0),
+    "far": np.float32(2**-12),
     "half": np.float32(0.5),
     "one": np.float32(1),
     "one_i": np.int32(1),
@@ -49,6 +53,7 @@ def rows(
     *,
     removed: int = 3,
     partner: Sequence[int] | None = None,
+    asleep: bool = False,
     read: str = READ,
     opset: int = 18,
     kept: Sequence[str] = (),
@@ -58,11 +63,12 @@ def rows(
 
     def build(some: Numbers) -> onnx.ModelProto:
         held = NUMBERS | {"w0": some.weights(6, 8), "b0": some.bias(8, DEAD), "w1": some.weights(8, 3)}
-        beside = "" if partner is None else BESIDE
+        beside = ASLEEP if asleep else "" if partner is None else BESIDE
         if partner is not None:
             held |= {"w2": some.weights(6, 8), "b2": some.bias(8, partner)}
         text = f"{ROWS} {beside} {body}\n {read}"
-        return graph(FLAT, "float[n, k] y", text, used(text, held | weights), opset=opset, ir=10 if opset > 18 else 8)
+        inputs = f"{FLAT}, float[n, 6] asleep" if asleep else FLAT
+        return graph(inputs, "float[n, k] y", text, used(text, held | weights), opset=opset, ir=10 if opset > 18 else 8)
 
     _named(name, build)
     return Pattern(build, {"r": DEAD}, removed, kept=frozenset(kept))
@@ -159,6 +165,7 @@ def elementwise(op: str) -> list[Pattern]:
     return [
         rows(f"dead_units_meet_in_{op}", body, removed=6, partner=DEAD),
         rows(f"living_units_meet_in_{op}", body, removed=alone, partner=(), kept=SUMS.get(op, ())),
+        rows(f"sleeping_numbers_meet_in_{op}", body, removed=alone, partner=(), asleep=True),
     ]
 
 

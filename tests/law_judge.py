@@ -17,6 +17,8 @@ from tests.prune_kit import Pattern
 OPEN_SIZE = 9
 """The length of open axes in the last feed; in the others it is another."""
 
+WAKE = np.float32(2**13)
+"""How many times larger an input named ``asleep`` is in one feed, so that what is made of it wakes up."""
 
 PATTERNS = {pattern.name: pattern for patterns in CASES.values() for pattern in patterns}
 
@@ -27,6 +29,7 @@ def _fed(name: str) -> tuple[onnx.ModelProto, Audit, Sequence[Feed], Sequence[Se
     pattern = PATTERNS[name]
     model = pattern.model
     shown = [feed for seed in (0, 1) for feed in feeds(model, pattern.data(seed))]
+    shown += [{**shown[-1], "asleep": shown[-1]["asleep"] * WAKE}] if "asleep" in shown[-1] else []
     shown += [larger] if (larger := _larger(model, shown[-1])) is not None else []
     return model, rows_audited(model, pattern.data(0)), shown, run(model, shown)
 
