@@ -333,6 +333,23 @@ def range_of_an_unread_unit() -> Pattern:
     return Pattern(build, {"r": DEAD}, 3, exact=False)
 
 
+def unread(name: str, body: str, *shape: int, **weights: np.ndarray) -> Pattern:
+    """All factors of unit 0, which lives, are the zero point of their codes; those of unit 2 are the code zero."""
+
+    def build(some: Numbers) -> onnx.ModelProto:
+        factors = some.weights(*shape).astype(np.int8)
+        by_unit = factors if len(shape) == 2 else factors.swapaxes(0, 1)
+        by_unit[0], by_unit[2] = 3, 0
+        stem, x, y = (DENSE, FLAT, MATRIX) if len(shape) == 2 else (STEM, X, IMAGE)
+        first = {"w0": some.weights(6, 8), "b0": some.bias(8, DEAD)} if len(shape) == 2 else some.stem()
+        text = f"{stem} rq = QuantizeLinear (r, s, z)\n {body}"
+        held = NUMBERS | CODES | first | {"f1": factors, "w3": np.int8(3), "e3": np.full(3, 3, np.int8)}
+        return graph(x, y, text, used(text, held | weights))
+
+    _named(name, build)
+    return Pattern(build, {"r": DEAD}, 3, also={"r": (0,)})
+
+
 def blocks(name: str) -> Pattern:
     """Weights that are quantized in blocks of two, along the units that read them."""
 
@@ -511,18 +528,22 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ],
     ("", "ConvInteger"): [
         *known("codes_found_out_for_a_convolution"),
+        unread("integers_that_no_factor_counts", "i = ConvInteger (rq, f1, z, w3)\n y = Cast <to = 1> (i)", 3, 8, 1, 1),
         quantized("depthwise_integers", "i = ConvInteger <group = 8> (rq, d1, z, wz)\n q = Cast <to = 1> (i)\n y = Conv (q, w1)"),
     ],
     ("", "MatMulInteger"): [
         *known("codes_found_out_for_a_product"),
+        unread("integer_products_that_no_factor_counts", "i = MatMulInteger (rq, f1, z, e3)\n y = Cast <to = 1> (i)", 8, 3),
         quantized("integer_products_with_a_zero_point", "i = MatMulInteger (rq, m1, z, z3)\n y = Cast <to = 1> (i)", stem=DENSE, x=FLAT, y=MATRIX),
     ],
     ("", "QLinearConv"): [
         *known("quantised_operators", "codes_in_groups_at_different_positions"),
+        unread("codes_that_no_factor_counts", "aq = QLinearConv (rq, s, z, f1, ws, w3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)", 3, 8, 1, 1),
         quantized("depthwise_codes", "aq = QLinearConv <group = 8> (rq, s, z, d1, ws, wz, s, o)\n" + FROM_CODES),
     ],
     ("", "QLinearMatMul"): [
         *known("quantised_matrix_product"),
+        unread("products_of_codes_that_no_factor_counts", "aq = QLinearMatMul (rq, s, z, f1, s3, e3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)", 8, 3),
         quantized("codes_by_a_matrix_with_a_scale_for_each", "aq = QLinearMatMul (rq, s, z, m1, s3, z3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)", stem=DENSE, x=FLAT, y=MATRIX),
         quantized("codes_made_by_a_matrix_with_a_scale_for_each", "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)", stem=DENSE, x=FLAT, y=MATRIX, n1=Numbers(6).weights(6, 8).astype(np.int8), z8i=np.arange(8, dtype=np.int8), shapes={"n1": (6, 5), "s8": (5,), "z8i": (5,)}),
     ],
