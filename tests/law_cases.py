@@ -164,8 +164,7 @@ def elementwise(op: str) -> list[Pattern]:
     alone = ALSO_WITH_A_LIVING_PARTNER.get(op, 0)
     return [
         rows(f"dead_units_meet_in_{op}", body, removed=6, partner=DEAD),
-        rows(f"living_units_meet_in_{op}", body, removed=alone, partner=(), kept=SUMS.get(op, ())),
-        rows(f"sleeping_numbers_meet_in_{op}", body, removed=alone, partner=(), asleep=True),
+        rows(f"sleeping_numbers_meet_in_{op}", body, removed=alone, partner=(), asleep=True, kept=SUMS.get(op, ())),
     ]
 
 
@@ -673,3 +672,9 @@ CASES: Mapping[Key, Sequence[Pattern]] = {
     for key in [*made, *(key for key in SPECIAL if key not in made)]
 }
 """The cases of every row."""
+
+EARLIER: Mapping[Key, Sequence[Pattern]] = {
+    key: [pattern for pattern in CASES[key] if pattern.name.endswith("_of_old") or pattern.name.startswith("flattened")]
+    for key in (("", "Softmax"), ("", "LogSoftmax"), ("", "Hardmax"))
+}
+"""The cases of laws that held before an opset."""
