@@ -217,6 +217,15 @@ def _moved(mover: Mover) -> Rule:
     return rule
 
 
+def _averaged(stage: _Stage) -> Path:
+    """An average that counts zeros beyond a border is less of a line there than elsewhere."""
+    op = stage.at.op
+    borders = any(op.integers("pads") or ()) or op.text("auto_pad", "NOTSET").startswith("SAME")
+    if op.integer("count_include_pad", 0) and (borders or op.integer("ceil_mode", 0)):
+        raise Blurred
+    return _moved(MOVERS["AveragePool"])(stage)
+
+
 def _other(stage: _Stage) -> Span:
     """The bounds of the second operand, with its rank that of the first."""
     other = 1 - stage.index
@@ -336,6 +345,7 @@ _FOLLOWED = [op for op in MOVERS if op not in MANY]
 
 RULES: Mapping[tuple[str, str], Rule] = {
     **{("", op): _moved(MOVERS[op]) for op in _FOLLOWED},
+    ("", "AveragePool"): _averaged,
     ("", "Add"): _added,
     ("", "Sum"): _added,
     ("", "Sub"): _subtracted,

@@ -262,6 +262,19 @@ def _over_image(at: Moving, arrays: Sequence[np.ndarray]) -> np.ndarray:
     return at.merge(arrays[0], tuple(range(2, arrays[0].ndim)))
 
 
+def _resized(at: Moving, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """As above, unless images or channels are repeated as well; what is read beyond a border is a number of its own."""
+    (array,), wanted = arrays, at.op.shapes[0]
+    if any(array.shape[axis] > 1 and (wanted is None or wanted[axis] != at.sizes[0][axis]) for axis in (0, 1)):
+        raise Blurred
+    made = _over_image(at, arrays)
+    if at.op.text("coordinate_transformation_mode", "") != "tf_crop_and_resize":
+        return made
+    value = at.op.node.attributes.get("extrapolation_value")
+    outside = np.full_like(made, 0.0 if value is None else value.as_float())
+    return at.merge(np.concatenate([made, outside], 2), (2,))
+
+
 def _over_axes(at: Moving, arrays: Sequence[np.ndarray]) -> np.ndarray:
     axes = at.op.integers("axes", 1)
     if axes is None and at.op.given(1):
@@ -290,9 +303,8 @@ MOVERS: dict[str, Mover] = {
     "Split": _split,
     "Expand": _expand,
     "Tile": _tile,
-    **dict.fromkeys(
-        ("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Resize", "Upsample"), _over_image
-    ),
+    **dict.fromkeys(("MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"), _over_image),
+    **dict.fromkeys(("Resize", "Upsample"), _resized),
     **dict.fromkeys(_REDUCTIONS, _over_axes),
 }
 """What every entry of a result comes from, or lies between, for operators that make nothing new."""

@@ -183,7 +183,7 @@ class _Follower(ABC):
             if atoms is not None and len(atoms) == size:
                 constant &= self._constant(atoms)
                 if index in absorbing:
-                    zero |= self.known[atoms] & (self.number[atoms] == self.ground.zero(node, index))
+                    zero |= self.known[atoms] & self._zero(self.number[atoms], self.ground.zero(node, index))
             elif value not in self.whole and value not in self.ground.measured:
                 constant &= self._summed(node, index, output, axis, size)
         number = np.full(size, np.nan)
@@ -278,6 +278,10 @@ class _Follower(ABC):
     def _agreed(self, sides: Sequence[np.ndarray]) -> np.ndarray:
         """The number that all have; NaN where they do not have one."""
 
+    @abstractmethod
+    def _zero(self, numbers: np.ndarray, zero: float) -> Bools:
+        """Which numbers of an operand are zero, which its codes write as the given number."""
+
 
 class _Finder(_Follower):
     """What is constant, once it is known what may be."""
@@ -321,6 +325,9 @@ class _Finder(_Follower):
     def _agreed(self, sides: Sequence[np.ndarray]) -> np.ndarray:
         return np.where(np.all([side == sides[0] for side in sides], axis=0), sides[0], np.nan)
 
+    def _zero(self, numbers: np.ndarray, zero: float) -> Bools:
+        return numbers == zero
+
 
 class _Structure(_Follower):
     """What may be constant by structure alone, before anything is read: all of it is taken for zeros, which go far."""
@@ -341,3 +348,6 @@ class _Structure(_Follower):
 
     def _agreed(self, sides: Sequence[np.ndarray]) -> np.ndarray:
         return np.where(np.any([np.isnan(side) for side in sides], axis=0), np.nan, 0.0)
+
+    def _zero(self, numbers: np.ndarray, zero: float) -> Bools:
+        return (numbers == zero) | (numbers == 0)

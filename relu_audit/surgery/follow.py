@@ -66,7 +66,8 @@ def _pin_varying(facts: Facts, node: ir.Node, moved: Moved) -> None:
         made = facts.atoms.along(node.outputs[route.output], route.output_axis)
         whole = np.array_equal(route.source, route.target) and atoms is not None and len(route.source) == len(atoms)
         if not (whole and made is not None and len(made) == len(route.target)):
-            facts.pin(atoms, "shape", f"where {named(node)} cuts or fills depends on the size of the data")
+            for pinned in (atoms, made):  # entries that are filled in have no operand's to hold them
+                facts.pin(pinned, "shape", f"where {named(node)} cuts or fills depends on the size of the data")
 
 
 def _pin_unrouted(facts: Facts, node: ir.Node, law: Law, moved: Moved, data: Sequence[int]) -> None:
