@@ -28,6 +28,8 @@ SUSPECT = 100
 MOST_AT_ONCE = 1 << 28
 """Bytes of such a member that are read at once, at most."""
 
+_METHODS = {zipfile.ZIP_BZIP2: "BZIP2", zipfile.ZIP_LZMA: "LZMA"}
+
 OpenArchive = Callable[[Path], zipfile.ZipFile]
 
 
@@ -108,7 +110,7 @@ def _column(path: Path, opener: OpenArchive, info: zipfile.ZipInfo) -> Column:
     if info.flag_bits & 1:
         raise damaged(where, "is encrypted", "Write it with numpy.savez.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        method = zipfile.compressor_names.get(info.compress_type, f"method {info.compress_type}")
+        method = _METHODS.get(info.compress_type, f"method {info.compress_type}")
         raise damaged(where, f"is compressed by {method}, which numpy does not write", "Write it with numpy.savez.")
     dense = DENSEST if info.compress_type == zipfile.ZIP_DEFLATED else 1
     if info.file_size > info.compress_size * dense:
