@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -17,8 +18,6 @@ from relu_audit.report.saved import check_keys, read, unreadable
 
 SHOWN = 100
 """Characters of a value that an error shows."""
-
-Entries = tuple[object, ...]
 
 
 class SiteDocument(SiteAudit, frozen=True, kw_only=True):
@@ -120,19 +119,20 @@ def _difference(stated: object, computed: object, where: str) -> str:
     """Where two records differ first."""
     if stated == computed:
         return ""
-    if isinstance(stated, msgspec.Struct) and isinstance(computed, msgspec.Struct):
-        inside = f"{where}." if where else ""
-        pairs = ((name, getattr(stated, name), getattr(computed, name)) for name in stated.__struct_fields__)
-        return next(filter(None, (_difference(one, other, inside + name) for name, one, other in pairs)), where)
-    if isinstance(stated, tuple) and isinstance(computed, tuple):
-        pairs = enumerate(zip(cast("Entries", stated), cast("Entries", computed), strict=False))
-        found = (_difference(one, other, f"{where}[{place}]") for place, (one, other) in pairs)
-        return next(filter(None, found), f"{where} has not as many entries as it should")
-    return f"{where} is {_shown(stated)} in place of {_shown(computed)}"
+    parts, others = _parts(stated), _parts(computed)
+    if parts is None or others is None:
+        return f"{where.lstrip('.')} is {str(stated)[:SHOWN]} in place of {str(computed)[:SHOWN]}"
+    found = (_difference(part, others[name], where + name) for name, part in parts.items() if name in others)
+    return next(filter(None, found), f"{where.lstrip('.')} has not as many entries as it should")
 
 
-def _shown(value: object) -> str:
-    return str(value)[:SHOWN]
+def _parts(value: object) -> dict[str, object] | None:
+    """Fields of a record or entries of a list, by how they are written behind its name; None for anything else."""
+    if isinstance(value, msgspec.Struct):
+        return {f".{name}": getattr(value, name) for name in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return {f"[{place}]": entry for place, entry in enumerate(cast("Iterable[object]", value))}
+    return None
 
 
 class _Judged(msgspec.Struct, frozen=True):
