@@ -189,6 +189,13 @@ OF_AUDIT: tuple[Check[Audit], ...] = (
         "is more than the samples, or none of them",
         lambda one: one.data.distinct is None or min(one.data.samples, 1) <= one.data.distinct <= one.data.samples,
     ),
+    Check(
+        "data.distinct",
+        "is less than the distinct samples of every layer",
+        lambda one: (
+            one.data.distinct is None or not one.sites or one.data.distinct >= min(it.distinct or 0 for it in one.sites)
+        ),
+    ),
     Check("data.inputs", "names an input twice", lambda one: are_once([it.name for it in one.data.inputs])),
     Check("runtime.batch_size", "is no number of samples from 1 on", lambda one: 0 < one.runtime.batch_size < LARGEST),
     Check("sites", "names a layer twice", lambda one: are_once([(it.scope, it.tensor) for it in one.sites])),
@@ -225,7 +232,8 @@ OF_AUDIT: tuple[Check[Audit], ...] = (
 
 def contradiction(audit: Audit) -> str:
     """What an audit says that no audit can say: the field and what is wrong with it. Empty if there is nothing."""
-    return next(_contradictions(audit), "")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return next(_contradictions(audit), "")
 
 
 def _contradictions(audit: Audit) -> Iterator[str]:
