@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relu_audit.cli import config
-from relu_audit.cli.options import Axis, Pair, SampleAxis, option
+from relu_audit.cli.options import Axis, Pair, SampleAxis, Whole, option
 
 if TYPE_CHECKING:
     from relu_audit.observe.stream import Progress
@@ -63,10 +63,10 @@ batch_axis_option = option(
 )
 
 _RUNNING = (
-    option("--limit", type=click.IntRange(min=1), metavar="N", help="Use at most N samples."),
+    option("--limit", type=Whole(min=1), metavar="N", help="Use at most N samples."),
     option(
         "--batch-size",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="N",
         help="Samples per run.  [default: by the size of the activations]",
     ),
@@ -96,7 +96,7 @@ _RUNNING = (
     option("--provider", default="cpu", show_default=True, metavar="NAME", help="onnxruntime execution provider."),
     option(
         "--threads",
-        type=click.IntRange(min=0, max=256),
+        type=Whole(min=0, max=256),
         default=0,
         show_default=True,
         metavar="N",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from relu_audit.cli.command import TABLES
-from relu_audit.cli.options import Share, option
+from relu_audit.cli.options import Share, Whole, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,7 +29,7 @@ _OPTIONS = (
     option("--max-rare", type=Share(), metavar="SHARE", help="Gate: fail above this share of rare units."),
     option(
         "--allow-faulty",
-        type=click.IntRange(min=0),
+        type=Whole(min=0),
         metavar="N",
         help="Gate: fail above so many units with NaN or infinity.  [default: 0, once there is any limit]",
     ),
@@ -46,7 +46,7 @@ _OPTIONS = (
     ),
     option(
         "--min-samples",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         default=256,
         show_default=True,
         help="Gate: fewest samples on which it decides.",

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_DIGITS = 15
+"""Digits of a whole number, at most: every reader of JSON keeps as many."""
+
+LONGEST_NUMBER = 100
+"""Characters of a number with a fraction, at most."""
+
+MOST_SHARES = 20
+"""Shares in a list, at most."""
+
+SHOWN = 60
+"""Characters of a wrong value that a message shows."""
+
+_WHOLE = re.compile(rf"[+-]?[0-9]{{1,{MOST_DIGITS}}}")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+
 
 def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
     """A click option that can also be set by an environment variable: RELU_AUDIT_ and the option's name."""
     variable = "RELU_AUDIT_" + name.split("/")[0].removeprefix("--").replace("-", "_").upper()
     return click.option(name, *more, envvar=variable, **settings)
+
+
+class Whole(click.IntRange):
+    """A whole number in ASCII digits, of at most :data:`MOST_DIGITS`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number; Python would also read ``1_000``, digits of other scripts, and 2.7 as 2."""
+        number = whole(str(value))
+        if number is None:
+            self.fail(f"'{cut(value)}' is no whole number; write 256", param, ctx)
+        return int(super().convert(number, param, ctx))
 
 
 class Share(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
@@ -25,14 +52,13 @@ class Share(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ol
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a percentage or a fraction; anything outside 0 to 1 is refused, since 5 could mean either."""
         text = str(value).strip()
-        try:
-            # In decimal, so that 0.7% is the very number that 0.007 is.
-            number = float(Decimal(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1))
-        except (InvalidOperation, ValueError):
-            self.fail(f"'{value}' is no share; write 5% or 0.05", param, ctx)
-        if not 0 <= number <= 1:
-            self.fail(f"'{value}' is not between 0 and 1; write 5% or 0.05", param, ctx)
-        return number
+        # In decimal, so that 0.7% is the very number that 0.007 is.
+        number = _decimal(text.removesuffix("%").rstrip())
+        if number is None:
+            self.fail(f"'{cut(value)}' is no share; write 5% or 0.05", param, ctx)
+        if not 0 <= number <= (100 if text.endswith("%") else 1):
+            self.fail(f"'{cut(value)}' is not between 0 and 1; write 5% or 0.05", param, ctx)
+        return float(number / 100 if text.endswith("%") else number) + 0.0
 
 
 class Shares(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
@@ -45,16 +71,27 @@ class Shares(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - o
         if isinstance(value, tuple):
             return cast("tuple[float, ...]", value)
         parts = [part.strip() for part in str(value).split(",")]
-        if any(_above_one(part) for part in parts):
+        if len(parts) > MOST_SHARES:
+            self.fail(f"'{cut(value)}' are {len(parts):,} shares; at most {MOST_SHARES} make sense", param, ctx)
+        if any((number := _decimal(part)) is not None and number > 1 for part in parts):
             parts = [part if part.endswith("%") else f"{part}%" for part in parts]
         return tuple(Share().convert(part, param, ctx) for part in parts)
 
 
-def _above_one(text: str) -> bool:
-    try:
-        return Decimal(text) > 1
-    except InvalidOperation:
-        return False
+def whole(text: str) -> int | None:
+    """A whole number in ASCII digits; None for any other text."""
+    return int(text) if _WHOLE.fullmatch(text.strip()) else None
+
+
+def _decimal(text: str) -> Decimal | None:
+    """A number in ASCII digits, of a length that a person writes; None for any other text."""
+    return Decimal(text) if len(text) <= LONGEST_NUMBER and _NUMBER.fullmatch(text) else None
+
+
+def cut(value: object) -> str:
+    """What was given, as far as a message bears it."""
+    text = str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}\N{HORIZONTAL ELLIPSIS}"
 
 
 class Pair(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
@@ -66,7 +103,7 @@ class Pair(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
         """Split at the last equals sign."""
         name, equals, rest = str(value).rpartition("=")
         if not (equals and name and rest):
-            self.fail(f"'{value}' is not of the form NAME=VALUE", param, ctx)
+            self.fail(f"'{cut(value)}' is not of the form NAME=VALUE", param, ctx)
         return name, rest
 
 
@@ -80,10 +117,10 @@ class SampleAxis(click.ParamType):  # pyright: ignore[reportMissingTypeArgument]
         name, number = Pair().convert(value, param, ctx)
         if number.strip().lower() == "none":
             return name, None
-        try:
-            return name, int(number)
-        except ValueError:
-            self.fail(f"'{number}' is no axis; write INPUT=0, or INPUT=none", param, ctx)
+        axis = whole(number)
+        if axis is None:
+            self.fail(f"'{cut(number)}' is no axis; write INPUT=0, or INPUT=none", param, ctx)
+        return name, axis
 
 
 class Axis(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - older clicks have no argument to give
@@ -94,7 +131,7 @@ class Axis(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         """Split at the last equals sign and read the number."""
         name, number = Pair().convert(value, param, ctx)
-        try:
-            return name, int(number)
-        except ValueError:
-            self.fail(f"'{number}' is no axis; write TENSOR=1", param, ctx)
+        axis = whole(number)
+        if axis is None:
+            self.fail(f"'{cut(number)}' is no axis; write TENSOR=1", param, ctx)
+        return name, axis

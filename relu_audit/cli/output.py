@@ -106,14 +106,15 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
             slug="output",
             hint="Give one of them a file name.",
         )
-    seen = {Path(path).resolve(): f"'{path}', which is read," for path in inputs if os.path.lexists(path)}
+    # os.path: pathlib raises where a link leads to itself
+    seen = {Path(os.path.realpath(path)): f"'{path}', which is read," for path in inputs if os.path.lexists(path)}
     for option, target in targets.items():
         if not target:
             raise UsageError(f"the file name of {option} is empty", slug="output", hint="Name a file.")
         try:
             path = Path(target).resolve()
             path.is_dir()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # the last for a link that leads to itself
             raise UsageError(
                 f"{option} '{target[:60]}' is no name a file can have: {error}",
                 slug="output",

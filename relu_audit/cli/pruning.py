@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from relu_audit.cli.options import option
+from relu_audit.cli.options import Whole, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "align": option(
         "--align",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         default=8,
         show_default=True,
         metavar="N",

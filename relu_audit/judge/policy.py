@@ -11,6 +11,9 @@ import msgspec
 from relu_audit.errors import UsageError
 from relu_audit.records import LayerLimit, Policy, Waiver
 
+MOST = 10**15
+"""Largest whole number that an option takes: every reader of JSON keeps as many digits."""
+
 WaiverLike = Waiver | Mapping[str, Any]
 """A waiver, or its fields by name."""
 
@@ -81,22 +84,29 @@ def in_range(whole: Mapping[str, tuple[object, int]], shares: Mapping[str, objec
         UsageError: ``option-range``.
     """
     for name, value in {**{name: value for name, (value, _) in whole.items()}, **shares}.items():
-        if value is not None and not isinstance(value, int | float):
+        kind = int if name in whole else int | float
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
             raise UsageError(
-                f"{name} is a {type(value).__name__}; it must be a number",
+                f"{name} is a {type(value).__name__}; it must be a {'whole ' if name in whole else ''}number",
                 slug="option-range",
-                hint="Write 0.05 for 5 %.",
+                hint="Write 256." if name in whole else "Write 0.05 for 5 %.",
             )
     for name, (number, least) in whole.items():
-        if isinstance(number, int | float) and number < least:
-            raise UsageError(f"{name} is {number}; it must be at least {least}", slug="option-range")
+        if isinstance(number, int) and not least <= number <= MOST:
+            bound = f"at least {least}" if number < least else f"at most {MOST:,}"
+            raise UsageError(f"{name} is {_shown(number)}; it must be {bound}", slug="option-range")
     for name, fraction in shares.items():
         if isinstance(fraction, int | float) and not 0 <= fraction <= 1:
             raise UsageError(
-                f"{name} is {fraction:g}; it must lie between 0 and 1",
+                f"{name} is {_shown(fraction)}; it must lie between 0 and 1",
                 slug="option-range",
                 hint="It is a fraction: 0.05 is 5 %.",
             )
+
+
+def _shown(number: float) -> str:
+    """A number as a message bears it: Python spells out no whole number of thousands of digits."""
+    return f"{number:.15g}" if abs(number) < 1e300 else "far too large" if number > 0 else "far too small"
 
 
 def _waiver(given: WaiverLike, today: datetime.date) -> Waiver:

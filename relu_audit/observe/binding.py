@@ -12,7 +12,7 @@ from relu_audit.errors import DataError
 from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.graph.layout import Size
 from relu_audit.observe.casts import cast
-from relu_audit.observe.tables import Column, Table
+from relu_audit.observe.columns import Column, Table
 
 Feeding = Literal["samples", "rows", "repeated"]
 
@@ -79,7 +79,7 @@ def bind(table: Table, inputs: Sequence[GraphInput], keys: Mapping[str, str]) ->
 
     Raises:
         DataError: ``data-name`` for an array that is not there, ``data-shape`` for arrays that do not fit,
-            ``input-kind`` for an input that is no tensor.
+            ``data-empty`` for samples without a number, ``input-kind`` for an input that is no tensor.
     """
     fed = [one for one in inputs if not one.optional or keys.get(one.name, one.name) in table.columns]
     check_inputs(fed)
@@ -100,6 +100,13 @@ def bind(table: Table, inputs: Sequence[GraphInput], keys: Mapping[str, str]) ->
             f"{table.name}: the arrays hold different numbers of samples ({each})",
             slug="data-shape",
             hint="Every input needs one entry per sample.",
+        )
+    sampled = [b for b in bound if b.count]
+    if sampled and all(0 in b.column.shape for b in sampled):
+        raise DataError(
+            f"{table.name} holds no numbers: array '{sampled[0].key}' has shape {_show(sampled[0].column.shape)}",
+            slug="data-empty",
+            hint="A sample needs at least one number.",
         )
     return tuple(bound)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from relu_audit.graph.inputs import GraphInput, check_inputs
+from relu_audit.observe.columns import Source, Table
 from relu_audit.observe.noise import open_noise
-from relu_audit.observe.tables import Source, Table, open_source
+from relu_audit.observe.tables import open_source
 
 
 class Calibration:

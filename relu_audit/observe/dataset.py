@@ -15,9 +15,12 @@ from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.observe.binding import Bound, bind, check_keys
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.casts import check_finite
+from relu_audit.observe.columns import Table
 from relu_audit.observe.distinct import Distinct
-from relu_audit.observe.tables import Table
 from relu_audit.records import DataInfo, InputInfo, as_text
+
+MOST_EMPTY = 1000
+"""Pieces of data in a row that may hold no sample: an endless loader without samples would never end."""
 
 NEAR = 16
 """Samples at the beginning from which trials take theirs."""
@@ -97,13 +100,7 @@ class Dataset:
         self._seen: dict[str, Bound] = {}
         self._data = data.read_as(inputs) if isinstance(data, Calibration) else Calibration(data, inputs)
         self._source = self._data.source
-        for index in count():
-            table = self._data.look(index)
-            if table is None:
-                raise self._empty()
-            self._first, self._bound = table, self._bind(table)
-            if _count(self._bound):
-                break
+        self._first, self._bound = self._first_with_samples()
         self._only_count = _count(self._bound) if self._source.single else None
         self._run_is_sample = run_is_sample
         names = counted or [frozenset(i.name for i in self._inputs)]
@@ -159,8 +156,11 @@ class Dataset:
         Raises:
             DataError: ``data-nan``, ``data-range``, ``data-damaged``, ``data-shape``, ``data-empty``.
         """
+        empty = 0
         for table in self._data.tables():
             bound = self._bound if table is self._first else self._bind(table)
+            empty = 0 if _count(bound) else empty + 1
+            self._refuse_endless(empty)
             if _count(bound) and _one_by_one(bound) != self.one_by_one:
                 raise DataError(
                     f"{table.name} holds samples in another way than {self._first.name}: one in arrays along the batch "
@@ -266,6 +266,26 @@ class Dataset:
                 for b in self._seen.values()
             ),
         )
+
+    def _first_with_samples(self) -> tuple[Table, tuple[Bound, ...]]:
+        for index in count():
+            self._refuse_endless(index)
+            table = self._data.look(index)
+            if table is None:
+                break
+            bound = self._bind(table)
+            if _count(bound):
+                return table, bound
+        raise self._empty()
+
+    def _refuse_endless(self, empty: int) -> None:
+        """Refuse data that may yield pieces without samples for ever."""
+        if empty >= MOST_EMPTY:
+            raise DataError(
+                f"{self._source.name} gave {empty:,} pieces in a row without a sample",
+                slug="data-empty",
+                hint="Yield only pieces that hold samples.",
+            )
 
     def _bind(self, table: Table) -> tuple[Bound, ...]:
         bound = bind(table, self._inputs, self._keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,19 @@ import onnx_ir as ir
 
 from relu_audit.errors import DataError
 from relu_audit.graph.inputs import GraphInput
-from relu_audit.observe.tables import ArrayColumn, Column, Source, Table
+from relu_audit.observe.columns import ArrayColumn, Column, Source, Table
 
 OPEN_SIZE = 16
 """Length of an axis whose size the model leaves open."""
+
+MOST_SAMPLES = 10_000_000
+"""Samples that are made up, at most: an audit of them is never enough for a gate."""
+
+MOST_DIGITS = 20
+"""Digits of their number, at most."""
+
+MOST_NUMBERS = 1 << 28
+"""Numbers that are made up at once, at most."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,10 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
     """Made-up data for every input, from ``random:N``; always marked as such.
 
     Raises:
-        DataError: ``data-kind`` without a number, ``data-shape`` if an input's shape is not in the file.
+        DataError: ``data-kind`` without a number, or with one beyond :data:`MOST_SAMPLES`; ``data-shape`` if an input's
+            shape is not in the file, or too large.
     """
-    number = text.partition(":")[2]
-    if not (number.isascii() and number.isdigit() and int(number)):
-        raise DataError(
-            f"'{text}' does not say how many samples to make up", slug="data-kind", hint="Write for example random:256."
-        )
+    number = _number(text)
     batched = any(i.batch_axis is not None for i in inputs)
     columns: dict[str, Column] = {}
     for seed, wanted in enumerate(one for one in inputs if not one.optional):
@@ -59,15 +66,34 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
                 f"input '{wanted.name}' takes text, which cannot be made up", slug="data-kind", hint="Give real data."
             )
         sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
+        if batched and wanted.batch_axis:
+            sizes[wanted.batch_axis] = number
+        if math.prod(sizes[1:] if wanted.batch_axis == 0 else sizes) > MOST_NUMBERS:
+            raise DataError(
+                f"input '{wanted.name}' would need {MOST_NUMBERS:,} made-up numbers and more at once",
+                slug="data-shape",
+                hint="Make up fewer samples, or give real data.",
+            )
         dtype = np.dtype(wanted.dtype.numpy())
         if wanted.batch_axis == 0:
-            columns[wanted.name] = NoiseColumn((int(number), *sizes[1:]), dtype, seed)
+            columns[wanted.name] = NoiseColumn((number, *sizes[1:]), dtype, seed)
         elif not batched:
-            columns[wanted.name] = NoiseColumn((int(number), *sizes), dtype, seed)
+            columns[wanted.name] = NoiseColumn((number, *sizes), dtype, seed)
         else:
-            if wanted.batch_axis is not None:
-                sizes[wanted.batch_axis] = int(number)
             (noise,) = NoiseColumn((1, *sizes), dtype, seed).blocks(1)
             columns[wanted.name] = ArrayColumn(noise[0])
     table = Table(text, columns)
     return Source(text, lambda: iter([table]), single=True, synthetic=True)
+
+
+def _number(text: str) -> int:
+    """Samples to make up."""
+    digits = text.partition(":")[2]
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS else 0
+    if not 0 < number <= MOST_SAMPLES:
+        raise DataError(
+            f"'{text[:60]}' does not say how many samples to make up, from 1 to {MOST_SAMPLES:,}",
+            slug="data-kind",
+            hint="Write for example random:256.",
+        )
+    return number

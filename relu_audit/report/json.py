@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import msgspec
 
 from relu_audit.errors import RecordError
+from relu_audit.judge.consistency import contradiction
 from relu_audit.judge.evidence import rate_below
 from relu_audit.judge.gate import gate
-from relu_audit.judge.verdict import judged
-from relu_audit.records import CAUSES, GATE_RULES, SCHEMA, Audit, Gate, Record, SiteAudit, Summary
+from relu_audit.records import GATE_RULES, SCHEMA, Audit, Gate, Record, SiteAudit, Summary
+from relu_audit.report.saved import check_keys, read, unreadable
+
+SHOWN = 100
+"""Characters of a value that an error shows."""
 
 
 class SiteDocument(SiteAudit, frozen=True, kw_only=True):
@@ -66,25 +70,25 @@ def load(source: str | bytes | os.PathLike[str]) -> Audit:
         RecordError: ``audit-unreadable``; ``audit-schema`` for a version this program does not know;
             ``audit-inconsistent`` if something derived does not follow from the counts in the file.
     """
-    text, name = _text(source)
+    text, name = read(source)
     try:
         head = msgspec.json.decode(text, type=_Head)
         if head.schema != SCHEMA:
             raise RecordError(
-                f"{name} has the format '{head.schema}'; this program reads '{SCHEMA}'",
+                f"{name} has the format '{head.schema[:100]}'; this program reads '{SCHEMA}'",
                 slug="audit-schema",
                 hint="Read it with the version of relu-audit that wrote it.",
             )
         document = msgspec.json.decode(text, type=Document)
-    except msgspec.DecodeError as error:
-        raise RecordError(
-            f"{name} is not an audit: {error}", slug="audit-unreadable", hint="Write one with relu-audit --json FILE."
-        ) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise unreadable(name, error) from error
+    check_keys(text, name)
     audit = _plain(document)
     judged_alike = head.gate.rules == GATE_RULES
-    if not _follows(audit, judged_alike) or _document(audit) != document:
+    wrong = contradiction(audit) or _not_derived(audit, document, judged_alike=judged_alike)
+    if wrong:
         raise RecordError(
-            f"{name} says things that do not follow from its own counts",
+            f"{name} says things that do not follow from its own counts: {wrong}",
             slug="audit-inconsistent",
             hint="It was edited by hand or damaged. Run the audit again.",
         )
@@ -98,46 +102,37 @@ def schema() -> str:
     return msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=2).decode() + "\n"
 
 
-def _follows(audit: Audit, judged_alike: bool) -> bool:
-    """Whether everything in the record follows from its counts; the gate's word, if it judged by today's rules."""
-    return all(_site_follows(site, audit) for site in audit.sites) and (not judged_alike or audit.gate == _gate(audit))
-
-
 def _gate(audit: Audit) -> Gate:
     return gate(audit.policy, audit.data, audit.sites, audit.skipped, partial=audit.partial, baseline=audit.baseline)
 
 
-def _site_follows(site: SiteAudit, audit: Audit) -> bool:
-    per_unit = ("fired_samples", "fired_positions", "first_fired", "mean", "peak", "trough", "pre_peak")
-    return (
-        all(len(getattr(site, name)) == site.units for name in per_unit)
-        and all(0 <= fired <= site.samples for fired in site.fired_samples)
-        and all(
-            (first is None) == (not fired) for first, fired in zip(site.first_fired, site.fired_samples, strict=True)
-        )
-        and all(0 <= fired <= site.positions for fired in site.fired_positions)
-        and all(first is None or first < audit.data.samples for first in site.first_fired)
-        and (site.per_run or all(p >= s for p, s in zip(site.fired_positions, site.fired_samples, strict=True)))
-        and all(a is None or b is None or a <= b for a, b in zip(site.trough, site.peak, strict=True))
-        and site.tensors[:1] == (site.tensor,)
-        and list(site.exempt) == sorted({*site.exempt} & {*range(site.units)})
-        and _causes_follow(site)
-        and site.samples <= audit.data.samples
-        and judged(site, audit.policy) == site
-    )
+def _not_derived(audit: Audit, document: Document, *, judged_alike: bool) -> str:
+    """The first field that can be computed from others, and is not what they make of it; empty if there is none.
+
+    The gate's word counts if it judged by today's rules.
+    """
+    gated = msgspec.structs.replace(audit, gate=_gate(audit)) if judged_alike else audit
+    return _difference(document, _document(gated), "")
 
 
-def _causes_follow(site: SiteAudit) -> bool:
-    """Whether every dead unit has one cause and one margin, and no other unit has any."""
-    causes = site.causes
-    if causes is None:
-        return True
-    named = sorted(unit for name in CAUSES for unit in getattr(causes, name))
-    return (
-        named == list(site.dead)
-        and len(causes.margin) == len(named)
-        and {*causes.proven, *causes.near_zero} <= {*named}
-    )
+def _difference(stated: object, computed: object, where: str) -> str:
+    """Where two records differ first."""
+    if stated == computed:
+        return ""
+    parts, others = _parts(stated), _parts(computed)
+    if parts is None or others is None:
+        return f"{where.lstrip('.')} is {str(stated)[:SHOWN]} in place of {str(computed)[:SHOWN]}"
+    found = (_difference(part, others[name], where + name) for name, part in parts.items() if name in others)
+    return next(filter(None, found), f"{where.lstrip('.')} has not as many entries as it should")
+
+
+def _parts(value: object) -> dict[str, object] | None:
+    """Fields of a record or entries of a list, by how they are written behind its name; None for anything else."""
+    if isinstance(value, msgspec.Struct):
+        return {f".{name}": getattr(value, name) for name in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return {f"[{place}]": entry for place, entry in enumerate(cast("Iterable[object]", value))}
+    return None
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -170,15 +165,3 @@ def _plain(document: Document) -> Audit:
 
 def _fields(record: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {name: getattr(record, name) for name in kind.__struct_fields__}
-
-
-def _text(source: str | bytes | os.PathLike[str]) -> tuple[bytes, str]:
-    if isinstance(source, bytes):
-        return source, "the audit"
-    path = Path(source)
-    try:
-        return path.read_bytes(), path.name
-    except OSError as error:
-        raise RecordError(
-            f"cannot read '{source}': {error.strerror}", slug="audit-unreadable", hint="Check the path's spelling."
-        ) from error
