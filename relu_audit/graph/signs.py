@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.postorder import settled
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Sign:
     unless: tuple[str, str] | None = None
 
 
-_EVERY = range(1 << 10)
+_EVERY = range(1 << 31)
 _ALWAYS = [
     "Abs",
     "Acos",
@@ -140,8 +141,7 @@ ZERO_POINTS: Mapping[tuple[str, str], int] = {
 _READ_AT: Mapping[tuple[str, str], int] = {("", "DequantizeLinear"): 2, (_MS, "DequantizeLinear"): 2}
 """The same for operators that read codes."""
 
-_DEEPEST = 200
-"""Operators that are looked back through; behind more, nothing is claimed."""
+_NOTHING = Sign()
 
 Judge = Callable[[ir.Node], bool]
 
@@ -169,41 +169,71 @@ def least_is_zero(network: Network, node: ir.Node, index: int) -> bool:
     return bool(np.all(zero == (0 if name.startswith("U") else -(1 << (bits - 1)))))
 
 
-def never_negative(network: Network, value: ir.Value | None, rectified: Judge, depth: int = 0) -> bool:
+def never_negative(
+    network: Network, value: ir.Value | None, rectified: Judge, known: dict[ir.Value, bool] | None = None
+) -> bool:
     """Whether a value is free of negative numbers by the operators that made it.
 
     Args:
         network: The graph.
         value: The value, or the codes that stand for it.
         rectified: Whether a node is a rectifier in some spelling.
-        depth: Operators already looked back through.
+        known: What was found before, by the same judge of rectifiers, where it is kept.
     """
-    if value is None or depth > _DEEPEST:
+    if value is None:
         return False
-    constant = network.constant(value)
-    if constant is not None:
-        return bool(np.all(constant >= 0))
-    if value.dtype is ir.DataType.BOOL:
-        return True
-    node = value.producer()
-    if node is None:
-        return False
-    row = TABLE.get(key(node), Sign())
-    if row.always or rectified(node) or _floored(network, node):
-        return True
+    found = {} if known is None else known
 
-    if row.unless is not None and row.unless[0] in node.attributes:
-        attribute = node.attributes[row.unless[0]]
-        if attribute.type is ir.AttributeType.STRING and attribute.as_string() == row.unless[1]:
+    def decided(one: ir.Value) -> bool | None:
+        """What the value itself and its node tell; None where it depends on the node's operands."""
+        constant = network.constant(one)
+        if constant is not None:
+            return bool(np.all(constant >= 0))
+        if one.dtype is ir.DataType.BOOL:
+            return True
+        node = one.producer()
+        if node is None:
             return False
+        row = TABLE.get(key(node), _NOTHING)
+        if row.always or rectified(node) or _floored(network, node):
+            return True
+        return False if _is_excepted(row, node) or not (row.all_of or row.any_of) else None
 
-    def free(index: int) -> bool:
+    def needed(one: ir.Value) -> list[ir.Value]:
+        told, node = decided(one), one.producer()
+        if told is None and node is not None:
+            return [operand for i in asked(TABLE[key(node)], node) if (operand := node.inputs[i]) is not None]
+        found[one] = bool(told)
+        return []
+
+    def judged(one: ir.Value) -> bool:
+        node = one.producer()
+        row = _NOTHING if node is None else TABLE[key(node)]
+        operands = () if node is None else node.inputs
         # What is left out is zero: the value of a padding, say.
-        return node.inputs[index] is None or never_negative(network, node.inputs[index], rectified, depth + 1)
+        free = [True if operand is None else found.get(operand, False) for operand in operands]
+        every = [free[i] for i in among(row.all_of, operands)]
+        return (bool(every) and all(every)) or any(free[i] for i in among(row.any_of, operands))
 
-    all_of = [i for i in row.all_of if i < len(node.inputs)]
-    any_of = [i for i in row.any_of if i < len(node.inputs)]
-    return (bool(all_of) and all(map(free, all_of))) or any(map(free, any_of))
+    return settled(value, found, needed, judged)
+
+
+def among(indices: Sequence[int], operands: Sequence[object]) -> list[int]:
+    """Those of a row's indices that a node has operands for."""
+    return [i for i in range(len(operands)) if i in indices]
+
+
+def asked(row: Sign, node: ir.Node) -> list[int]:
+    """The operands that a row asks of."""
+    return [i for i in range(len(node.inputs)) if i in row.all_of or i in row.any_of]
+
+
+def _is_excepted(row: Sign, node: ir.Node) -> bool:
+    """Whether a node has the attribute with which its row does not hold."""
+    if row.unless is None or row.unless[0] not in node.attributes:
+        return False
+    attribute = node.attributes[row.unless[0]]
+    return attribute.type is ir.AttributeType.STRING and attribute.as_string() == row.unless[1]
 
 
 def _floored(network: Network, node: ir.Node) -> bool:
