@@ -77,7 +77,9 @@ def _evaluated(node: ir.Node, operands: list[np.ndarray | None], opset: int) -> 
     from onnx.reference import ReferenceEvaluator  # it takes a while, and few models need it
 
     values = [
-        None if one is None else ir.Value(name=f"i{i}", type=ir.TensorType(ir.Tensor(one).dtype))
+        None
+        if one is None
+        else ir.Value(name=f"i{i}", type=ir.TensorType(ir.Tensor(one).dtype), shape=ir.Shape(one.shape))
         for i, one in enumerate(operands)
     ]
     # The operators of onnxruntime's own domain that make constants are those of the format under an older name.
