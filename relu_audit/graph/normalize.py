@@ -15,6 +15,7 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
+from relu_audit.graph.expansion import depths
 from relu_audit.graph.folding import computed
 from relu_audit.graph.fused import unfuse
 from relu_audit.graph.kinds import mark_kinds, tensors_alone
@@ -170,7 +171,8 @@ def _inline(model: ir.Model) -> None:
     """Put functions in the place of their calls.
 
     Raises:
-        ModelError: ``function`` for what cannot be inlined, as a function of another opset than the model's.
+        ModelError: ``function`` for what cannot be inlined, as a function of another opset than the model's;
+            ``expansion`` for what would be too much.
     """
     _tag_calls(model)
     for function in model.functions.values():
@@ -219,12 +221,7 @@ def _tag_calls(model: ir.Model) -> None:
 
     A node inside nested calls inherits from each, so the keys are numbered by how deep the caller lies.
     """
-    functions = model.functions
-    called = {name: {node.op_identifier() for node in f.all_nodes()} & set(functions) for name, f in functions.items()}
-    depth = dict.fromkeys(functions, 1)
-    for _ in functions:  # a function lies deeper than all that call it
-        for name, callees in called.items():
-            depth.update({callee: max(depth[callee], depth[name] + 1) for callee in callees})
+    functions, depth = model.functions, depths(model)
     graphs = [(0, model.graph), *((depth[name], function) for name, function in functions.items())]
     for level, graph in graphs:
         for node in graph.all_nodes():
