@@ -1,6 +1,6 @@
 """How many nodes a model has once its functions stand in the place of their calls, counted before they do.
 
-A few functions of which each calls the next one twice are two kilobytes in a file and more nodes than any machine holds.
+Thirty functions, each of which calls the next one twice, are two kilobytes in a file and more nodes than a machine holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Name = ir.OperatorIdentifier
 
 
 def depths(model: ir.Model) -> Mapping[_Name, int]:
-    """How deep each function lies: one more than the deepest function that calls it, and 1 for what only the graph calls.
+    """How deep each function lies: one more than the deepest function that calls it, and 1 if only the graph calls it.
 
     Args:
         model: The model, whose functions are not inlined yet.
