@@ -62,7 +62,7 @@ def attend() -> None:
 
 
 def dismiss() -> None:
-    """From here on a signal ends the process at once, unless one has come already: nothing is left to be put in order."""
+    """From here on a first signal ends the process at once: nothing is left to be put in order."""
     for one in ATTENDED:
         handler = signal.getsignal(one)
         if isinstance(handler, _Raising) and not handler.raised:

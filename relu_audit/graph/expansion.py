@@ -1,6 +1,6 @@
 """How many nodes a model has once its functions stand in the place of their calls, counted before they do.
 
-Thirty functions, each of which calls the next one twice, are two kilobytes in a file and more nodes than a machine holds.
+Thirty functions, each of which calls the next one twice, are two kilobytes in a file and no machine holds their nodes.
 """
 
 from __future__ import annotations
