@@ -56,6 +56,7 @@ class Opened:
             ranks: Ranks seen at run time, by position, where the file does not tell them.
         """
         checkpoint, network = _graph(self.model, self.carried, self.network.rules)
+        checkpoint.check(self.checkpoint)
         inputs = graph_inputs(network, batch_axes)
         census = locate(network, inputs, self.unit_axes, ranks)
         return Opened(self.model, self.unit_axes, self.carried, checkpoint, network, self.readings, inputs, census)

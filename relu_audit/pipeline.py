@@ -141,11 +141,13 @@ def audit(
         calibration = Calibration(data, opened.inputs)
         fed = settle(opened, calibration, ran_by, stated, Sight(near_misses, batch_size, inputs, limit))
     opened = fed.opened
+    opened.checkpoint.check()
     opened.checkpoint.forget_pages()
     notes = [*_rounding(opened.census), *fed.notes]
     streamed = stream(
         fed.session, fed.observed, fed.dataset.batches(fed.size), fed.dataset.expected, on_progress or _ignore
     )
+    opened.checkpoint.check()
     shown = fed.info()
     notes += fed.remarks()
     sites = tuple(

@@ -119,7 +119,9 @@ class Carried:
         made.graph.output[0].ClearField("type")
         numbers = np.arange(1, 5, dtype=np.float32)
         made.graph.initializer.append(helper.make_tensor("w", dtype, [4], numbers))
-        made.graph.node.insert(0, helper.make_node("Constant", [], ["k"], value=helper.make_tensor("k", dtype, [], [0.5])))
+        made.graph.node.insert(
+            0, helper.make_node("Constant", [], ["k"], value=helper.make_tensor("k", dtype, [], [0.5]))
+        )
         return made
 
 

@@ -61,7 +61,10 @@ SIZES: Mapping[str, Sequence[Sizes]] = {
         Sizes("k = Shape (s)\n y = ConstantOfShape <value = int64[1] {7}> (k)"),
         Sizes("y = ConstantOfShape <value = int64[1] {-1}> (n)", {"n": whole(4)}),
     ],
-    "Cast": [Sizes("k = Cast <to = 6> (s)\n y = Cast <to = 7> (k)"), Sizes("k = Cast <to = 1> (s)\n y = Cast <to = 7> (k)")],
+    "Cast": [
+        Sizes("k = Cast <to = 6> (s)\n y = Cast <to = 7> (k)"),
+        Sizes("k = Cast <to = 1> (s)\n y = Cast <to = 7> (k)"),
+    ],
     "Identity": [Sizes("y = Identity (s)")],
     "Squeeze": [Sizes("k = Gather (s, o)\n y = Squeeze (k, z)", {"o": whole(2), "z": whole(0)})],
     "Unsqueeze": [Sizes("k = Gather (s, o)\n y = Unsqueeze (k, z)", {"o": np.int64(2), "z": whole(0)})],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
@@ -28,10 +27,17 @@ class Exit(IntEnum):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
-    # Pipelines end a job with SIGTERM; what was seen so far is worth as much as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _forgive_characters()
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    from relu_audit import interrupts
+
+    try:
+        # Pipelines end a job with SIGTERM; what was seen so far is worth as much as after Ctrl-C.
+        interrupts.attend()
+        _forgive_characters()
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        interrupts.dismiss()
+    except KeyboardInterrupt:
+        _say("interrupted before any data was seen", "")
+        code = Exit.INCONCLUSIVE
     # The process ends: to search all that was ever imported for garbage would take a quarter of a second.
     gc.freeze()
     sys.exit(code)

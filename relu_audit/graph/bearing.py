@@ -8,7 +8,7 @@ the rows' numbers along. What else is added, as the other side of a residual sum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -95,6 +95,14 @@ Rule = Callable[[_Stage], Path]
 
 
 @dataclass(frozen=True)
+class _Search:
+    """One look back: the rank of the pre-activation, and what was found so many operators behind it."""
+
+    rank: int
+    known: dict[tuple[ir.Value, int], Path | str] = field(default_factory=dict["tuple[ir.Value, int]", "Path | str"])
+
+
+@dataclass(frozen=True)
 class Bearings:
     """Finds what bears the units of a graph.
 
@@ -110,11 +118,16 @@ class Bearings:
 
     def of(self, source: ir.Value, rank: int) -> Path | Lost:
         """The path from a pre-activation of some rank back to the product that bears its units; of several the last."""
-        found = self._path(source, rank, 0)
+        found = self._path(source, _Search(rank), 0)
         return found if isinstance(found, Path) else Lost(found or "no weight upstream bears its units")
 
-    def _path(self, value: ir.Value, rank: int, depth: int) -> Path | str:
+    def _path(self, value: ir.Value, search: _Search, depth: int) -> Path | str:
         """The path, or why there is none; empty where no weight takes part."""
+        if (value, depth) not in search.known:
+            search.known[value, depth] = self._looked_for(value, search, depth)
+        return search.known[value, depth]
+
+    def _looked_for(self, value: ir.Value, search: _Search, depth: int) -> Path | str:
         node = value.producer()
         if node is None or value in self.network.weights:
             return ""
@@ -122,17 +135,17 @@ class Bearings:
             return "too many operators stand between it and its weights"
         made = product(self.network, node)
         if made is not None:
-            return self._born(made, rank)
+            return self._born(made, search.rank)
         rule = RULES.get(key(node))
         if rule is None:
             return f"{node.op_type} stands between it and its weights"
-        return self._through(node, node.outputs.index(value), rule, rank, depth)
+        return self._through(node, node.outputs.index(value), rule, search, depth)
 
-    def _through(self, node: ir.Node, output: int, rule: Rule, rank: int, depth: int) -> Path | str:
+    def _through(self, node: ir.Node, output: int, rule: Rule, search: _Search, depth: int) -> Path | str:
         moving = [i for i, v in enumerate(node.inputs) if v is not None and v not in self.network.weights]
         if key(node)[1] in MANY and len(moving) > 1:
             return f"{node.op_type} stands between it and its weights"
-        found = {i: self._path(value, rank, depth + 1) for i in moving if (value := node.inputs[i]) is not None}
+        found = {i: self._path(value, search, depth + 1) for i in moving if (value := node.inputs[i]) is not None}
         paths = {i: path for i, path in found.items() if isinstance(path, Path)}
         if not paths:
             return next((why for why in found.values() if isinstance(why, str) and why), "")

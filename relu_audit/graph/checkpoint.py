@@ -7,16 +7,17 @@ import logging
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from relu_audit.errors import ModelError, UsageError
+from relu_audit.graph.beside import external_files, read_beside, take_in, unfilled, view
+from relu_audit.graph.files import Opened, changed, mapped, open_file
 from relu_audit.graph.maps import take_map_types
 from relu_audit.graph.ordering import sort_nodes
 from relu_audit.graph.parameters import parameters
@@ -43,6 +44,8 @@ class Checkpoint:
         folder: Where its weight files lie; None in memory.
         data: The serialized model, mapped where it is a file.
         external: The weight files it names, by location as the model gives it.
+        files: All files of it, as they were; none in memory.
+        outside: Names of the initializers that lie in weight files.
         maps: Types of the graph's inputs and outputs that are maps, by name; in the graph they have no type.
         sparse: Sparse weights that the file has; in the graph they are dense.
         producer: Producer name and version as the file gives them.
@@ -56,6 +59,8 @@ class Checkpoint:
     folder: Path | None
     data: memoryview
     external: Mapping[str, Path]
+    files: tuple[Opened, ...]
+    outside: frozenset[str]
     maps: Mapping[str, onnx.TypeProto]
     sparse: int
     producer: str
@@ -68,17 +73,48 @@ class Checkpoint:
 
         Args:
             files: The hashes of its weight files by location, where they are known.
+
+        Raises:
+            ModelError: ``model-changed``.
         """
-        hashes = files or {at: _hash(path) for at, path in self.external.items()}
+        self.check()
+        hashes = files or {at: self._hash(path) for at, path in self.external.items()}
+        own = hashlib.sha256(self.data).hexdigest()
+        self.check()
         return ModelInfo(
             name=self.name,
-            sha256=hashlib.sha256(self.data).hexdigest(),
+            sha256=own,
             external=tuple(ExternalFile(location=at, sha256=hashes[at]) for at in self.external),
             producer=self.producer,
             ir_version=self.ir_version,
             opsets=dict(self.opsets),
             parameters=self.parameters,
         )
+
+    def check(self, earlier: Checkpoint | None = None) -> None:
+        """Refuse files that are not what they were.
+
+        Args:
+            earlier: The same model as it was opened before, if it was.
+
+        Raises:
+            ModelError: ``model-changed``.
+        """
+        for file in self.files:
+            file.check()
+        if earlier is not None and (found := set(self.files) - set(earlier.files)):
+            raise changed(min(file.path for file in found))
+
+    def bytes_of(self, path: Path) -> memoryview | None:
+        """The bytes of one of its files; None for a large one."""
+        return next(file.data for file in self.files if file.path == path)
+
+    def _hash(self, path: Path) -> str:
+        held = self.bytes_of(path)
+        if held is not None:
+            return hashlib.sha256(held).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def check_audited(self, audited: ModelInfo) -> None:
         """Refuse an audit of another model: its units are not the ones here.
@@ -110,9 +146,9 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         ModelError: ``model-not-found``, ``not-onnx``, ``no-opset``, ``invalid-model``, ``external-data``.
     """
     if isinstance(source, onnx.ModelProto):
-        data, name, folder = memoryview(source.SerializeToString()), "<memory>", None
+        data, name, folder, files = memoryview(source.SerializeToString()), "<memory>", None, ()
     elif isinstance(source, bytes):
-        data, name, folder = memoryview(source), "<memory>", None
+        data, name, folder, files = memoryview(source), "<memory>", None, ()
     elif not isinstance(source, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(
             f"a {type(source).__name__} is no ONNX model",
@@ -122,9 +158,11 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     else:
         # Absolute first: onnx-ir switches its containment checks off for a bare file name.
         path = Path(source).absolute()
-        data, name, folder = _mapped(path), as_text(path.name), path.parent
+        own, data = _read(path)
+        name, folder, files = as_text(path.name), path.parent, (own,)
     proto, weights = _parse(data, name)
-    external = dict(_external_files(proto, name, folder))
+    external = dict(external_files(proto, name, folder))
+    beside = {location: read_beside(path, name) for location, path in external.items()}
     maps = take_map_types(proto)
     try:
         for tensor in tensors(proto):
@@ -136,7 +174,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
         model = ir.from_proto(proto)
         for value in model.graph.initializers.values():
             if value.name in weights and value.const_value is not None:
-                value.const_value = _view(value.const_value, weights[value.name])
+                value.const_value = view(value.const_value, weights[value.name])
     except Exception as error:  # onnx-ir raises many kinds on a malformed graph
         raise ModelError(
             f"{name} is not a valid ONNX graph: {_first_line(error)}",
@@ -146,12 +184,15 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     _check_arity(model, name)
     if folder is not None:
         ir.external_data.set_base_dir(model.graph, folder)  # pyright: ignore[reportUnknownMemberType]
+    outside = frozenset(take_in(model, {location: file.data for location, file in beside.items()}, name))
     return Checkpoint(
         model=model,
         name=name,
         folder=folder,
         data=data,
         external=external,
+        files=(*files, *beside.values()),
+        outside=outside,
         maps=maps,
         sparse=sparse,
         producer=f"{proto.producer_name} {proto.producer_version}".strip(),
@@ -195,29 +236,16 @@ def _check_arity(model: ir.Model, name: str) -> None:
             )
 
 
-def _mapped(path: Path) -> memoryview:
+def _read(path: Path) -> tuple[Opened, memoryview]:
     try:
-        with path.open("rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b"")
+        file = open_file(path)
+        return file, mapped(file)
     except FileNotFoundError as error:
         raise ModelError(
             f"there is no model file '{path}'", slug="model-not-found", hint="Check the path's spelling."
         ) from error
     except OSError as error:
         raise ModelError(f"cannot read '{path}': {error.strerror}", slug="model-not-found") from error
-
-
-def _view(tensor: ir.TensorProtocol, data: memoryview) -> ir.TensorProtocol:
-    """The tensor whose values were left in the file, as an array over them."""
-    if tensor.dtype.bitwidth < 8:
-        packed = onnx.TensorProto(data_type=int(tensor.dtype), dims=tensor.shape.numpy(), name=tensor.name or "")
-        packed.raw_data = bytes(data)
-        return ir.from_proto(packed)
-    needed = math.prod(tensor.shape.numpy()) * tensor.dtype.bitwidth // 8
-    if len(data) != needed:
-        raise _unfilled(tensor.name or "", len(data), needed)
-    array = np.frombuffer(data, tensor.dtype.numpy()).reshape(tensor.shape.numpy())
-    return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
 
 
 def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memoryview]]:
@@ -238,100 +266,12 @@ def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memo
     return proto, weights
 
 
-def _external_files(proto: onnx.ModelProto, name: str, folder: Path | None) -> Iterator[tuple[str, Path]]:
-    """Check every reference out of the file before anything follows it; yield each weight file once."""
-    ends: dict[str, int] = {}
-    for tensor in tensors(proto):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            entry = {pair.key: pair.value for pair in tensor.external_data}
-            location = entry.get("location", "")
-            ends[location] = max(_end(tensor, entry, name), ends.get(location, 0))
-    for location, end in sorted(ends.items()):
-        if folder is None:
-            raise ModelError(
-                f"the model keeps weights in '{location}', beside a file, but was given as bytes",
-                slug="external-data",
-                hint="Pass the path of the .onnx file instead.",
-            )
-        path = _contained(folder, location, name)
-        if path.stat().st_size < end:
-            raise ModelError(
-                f"'{path.name}' has {path.stat().st_size} bytes, but {name} reads up to byte {end}; it is cut short",
-                slug="external-data",
-                hint="Copy or download it again.",
-            )
-        yield location, path
-
-
-def _end(tensor: onnx.TensorProto, entry: dict[str, str], name: str) -> int:
-    """The byte behind a tensor's data in its file; of its type and shape's length where the entry gives none."""
-    try:
-        bits = ir.DataType(tensor.data_type).bitwidth
-        length = entry.get("length", "") or (math.prod(tensor.dims) * bits + 7) // 8
-        start, count = int(entry.get("offset", "0") or 0), int(length)
-    except (ValueError, TypeError) as error:
-        raise _senseless(tensor, name) from error
-    if start < 0 or count < 0:
-        raise _senseless(tensor, name)
-    return start + count
-
-
-def _senseless(tensor: onnx.TensorProto, name: str) -> ModelError:
-    return ModelError(
-        f"{name} says where the weight '{tensor.name}' lies in words that make no sense",
-        slug="external-data",
-        hint="The file is damaged; copy or export it again.",
-    )
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
 
 
 def _check_length(tensor: onnx.TensorProto) -> None:
     needed = (math.prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth + 7) // 8
     if len(tensor.raw_data) != needed:
-        raise _unfilled(tensor.name, len(tensor.raw_data), needed)
-
-
-def _unfilled(name: str, given: int, needed: int) -> ValueError:
-    return ValueError(f"the weight '{name}' has {given} bytes and its shape needs {needed}")
-
-
-def _contained(folder: Path, location: str, name: str) -> Path:
-    """The weight file, if it lies inside the model's folder and is the only name of its data."""
-    path = folder / location
-    try:
-        inside = bool(location) and path.resolve().is_relative_to(folder.resolve())
-        exists = path.is_file()
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{name} keeps weights in a file whose name no file can have",
-            slug="external-data",
-            hint="The model is damaged; copy or export it again.",
-        ) from error
-    if not inside:
-        raise ModelError(
-            f"{name} wants to read '{location}', which lies outside the model's folder",
-            slug="external-data",
-            hint="Weights are read from beside the model only. Move the file there, or distrust the model.",
-        )
-    if not exists:
-        raise ModelError(
-            f"{name} keeps weights in '{location}', and that file is missing",
-            slug="external-data",
-            hint=f"Put it into '{folder}'.",
-        )
-    if path.stat().st_nlink > 1:
-        raise ModelError(
-            f"'{location}' is a hard link, which onnxruntime and onnx refuse to read weights from",
-            slug="external-data",
-            hint="Copy the file: cp A B && mv B A.",
-        )
-    return path
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+        raise unfilled(tensor.name, len(tensor.raw_data), needed)

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from relu_audit.graph.folding import within
 from relu_audit.graph.kinds import is_tensor
 from relu_audit.graph.normalize import Network
 
@@ -25,11 +26,18 @@ LARGEST = 1 << 28
 """Elements of a constant that is still computed; an initializer itself may have any number."""
 
 
-def numbers(network: Network, value: ir.Value | None, depth: int = 0) -> np.ndarray | None:
+def numbers(network: Network, value: ir.Value | None) -> np.ndarray | None:
     """The numbers of a value that no input of the graph takes part in; None for any other, and where they are lacking.
 
     An initializer's array is a view of the file wherever that is possible.
     """
+    return _numbers(network, value, {}, 0)
+
+
+def _numbers(
+    network: Network, value: ir.Value | None, known: dict[ir.Value, np.ndarray | None], depth: int
+) -> np.ndarray | None:
+    """The numbers of a value; those that several nodes read are kept meanwhile."""
     if value is None or value not in network.weights or not is_tensor(value) or depth > _DEEPEST:
         return None
     if value.const_value is not None:
@@ -40,11 +48,17 @@ def numbers(network: Network, value: ir.Value | None, depth: int = 0) -> np.ndar
         return small
     if not node.inputs and "value" in node.attributes:
         return node.attributes["value"].as_tensor().numpy()
-    operands = [None if one is None else numbers(network, one, depth + 1) for one in node.inputs]
+    if value in known:
+        return known[value]
+    operands = [None if one is None else _numbers(network, one, known, depth + 1) for one in node.inputs]
     missing = any(one is not None and found is None for one, found in zip(node.inputs, operands, strict=True))
     if missing or sum(0 if one is None else one.size for one in operands) > LARGEST:
-        return None
-    return _run(network, node, operands, node.outputs.index(value))
+        found = None
+    else:
+        found = _run(network, node, operands, node.outputs.index(value))
+    if len(value.uses()) > 1:
+        known[value] = found
+    return found
 
 
 def _run(network: Network, node: ir.Node, operands: list[np.ndarray | None], output: int) -> np.ndarray | None:
@@ -63,7 +77,9 @@ def _evaluated(node: ir.Node, operands: list[np.ndarray | None], opset: int) -> 
     from onnx.reference import ReferenceEvaluator  # it takes a while, and few models need it
 
     values = [
-        None if one is None else ir.Value(name=f"i{i}", type=ir.TensorType(ir.Tensor(one).dtype))
+        None
+        if one is None
+        else ir.Value(name=f"i{i}", type=ir.TensorType(ir.Tensor(one).dtype), shape=ir.Shape(one.shape))
         for i, one in enumerate(operands)
     ]
     # The operators of onnxruntime's own domain that make constants are those of the format under an older name.
@@ -72,5 +88,8 @@ def _evaluated(node: ir.Node, operands: list[np.ndarray | None], opset: int) -> 
     given = [value for value in values if value is not None]
     graph = ir.Graph(given, results, nodes=[copy], opset_imports={"": opset}, name="one_node")
     proto: onnx.ModelProto = ir.to_proto(ir.Model(graph, ir_version=8))
+    fed = {f"i{i}": one for i, one in enumerate(operands) if one is not None}
+    if not within(proto, fed, LARGEST):
+        raise ValueError(f"a {node.op_type} makes too much")
     evaluator: Any = ReferenceEvaluator(proto)
-    return evaluator.run(None, {f"i{i}": one for i, one in enumerate(operands) if one is not None})
+    return evaluator.run(None, fed)

@@ -82,7 +82,11 @@ def contents(checkpoint: Checkpoint, names: Collection[str]) -> Contents:
         if LEAST <= np.count_nonzero(negative) <= negative.size - LEAST:
             signs[name] = hashlib.sha256(f"{shape} ".encode() + np.packbits(negative).tobytes()).hexdigest()
     for location, path in checkpoint.external.items():
-        _read(path, files[location], spans[location])
+        held = checkpoint.bytes_of(path)
+        if held is None:
+            _read(path, files[location], spans[location])
+        else:
+            files[location].update(held)
     return Contents(_finished(files), _finished(weights), signs)
 
 

@@ -37,8 +37,9 @@ def _quantized(functions: Functions, node: ir.Node, index: int) -> list[Reading]
     if _spelt_behind(functions, codes):
         return []
     row = signs.TABLE.get(signs.key(node), signs.Sign())
-    operands = [node.inputs[i] for i in (*row.all_of, *row.any_of) if i < len(node.inputs)]
-    if row.always or (operands and all(signs.never_negative(network, value, rectified) for value in operands)):
+    operands = [node.inputs[i] for i in signs.asked(row, node)]
+    known = functions.once("never negative", dict[ir.Value, bool])
+    if row.always or (operands and all(signs.never_negative(network, value, rectified, known) for value in operands)):
         return []
     zero = node.inputs[index] if index < len(node.inputs) else None
     scale = node.inputs[index - 1] if index <= len(node.inputs) else None  # without one, QGemm gives no codes

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import onnx_ir as ir
 
@@ -19,7 +20,7 @@ from relu_audit.graph.axes import AxisRule
 from relu_audit.graph.bodies import Sliced
 from relu_audit.graph.channels import Follower
 from relu_audit.graph.extents import Element, Extent
-from relu_audit.graph.layout import Axis, Factor, Kind, axis_size
+from relu_audit.graph.layout import Axis, Factor, Kind, Letter, axis_size
 from relu_audit.graph.moves import Operation
 from relu_audit.graph.origins import Made, Origin, origin
 from relu_audit.graph.scopes import bodies
@@ -196,19 +197,25 @@ class Independence:
         for index, term in enumerate(terms[: len(op.inputs)]):
             if node.inputs[index] is not None and not fitting(term, op.inputs[index]):
                 return _unproved("has an operand of a shape that the axis table does not cover", node)
-        places: dict[str, list[tuple[int, Axis]]] = {}
-        for index, (term, layout) in enumerate(zip(terms, op.inputs, strict=False)):
-            for symbol, axis in [] if layout is None else matched(term, layout):
-                places.setdefault(symbol, []).append((index, axis))
+        places: list[list[tuple[str, Axis]]] = [
+            [] if layout is None else list(matched(term, layout))
+            for term, layout in zip(terms, op.inputs, strict=False)
+        ]
+        wide: dict[str, set[tuple[Letter, ...]]] = {}  # the letters that meet on a symbol
+        for symbol, axis in chain.from_iterable(places):
+            if axis_size(axis) != 1:
+                wide.setdefault(symbol, set()).add(tuple(factor.letter for factor in axis))
         for index, state in enumerate(inputs):
             if state.standing < Standing.APART or state.scalar:
                 continue
-            own = [symbol for symbol, found in places.items() if any(i == index and _letters(a) for i, a in found)]
+            own = {symbol for symbol, axis in places[index] if _letters(axis)} if index < len(places) else set[str]()
             if len(own) != 1:
                 return _unproved("has an operand of a shape that the axis table does not cover", node)
-            if not leaves(own[0], results):
+            (symbol,) = own
+            if not leaves(symbol, results):
                 return State(Standing.MIXED, "sums over the samples", _name(node))
-            if any(axis_size(axis) != 1 and not _same(axis, places[own[0]], index) for _, axis in places[own[0]]):
+            axis = next(axis for at, axis in places[index] if at == symbol)
+            if wide.get(symbol, set()) - {tuple(factor.letter for factor in axis)}:
                 return _unproved("sets the samples' axis beside an axis that is not known to hold samples", node)
             found = self._within(node, op, row) if index == 0 else None
             if found is not None:
@@ -381,8 +388,3 @@ def _name(node: ir.Node) -> str:
 
 def _letters(axis: Axis) -> list[Factor]:
     return [factor for factor in axis if factor.letter.kind is Kind.BATCH]
-
-
-def _same(axis: Axis, places: Sequence[tuple[int, Axis]], index: int) -> bool:
-    own = next(a for i, a in places if i == index)
-    return axis == own or [f.letter for f in axis] == [f.letter for f in own]

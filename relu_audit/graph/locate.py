@@ -17,6 +17,7 @@ from relu_audit.graph.dataless import without_data
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.layout import Kind, Layout
 from relu_audit.graph.limits import Limits, limits
+from relu_audit.graph.lineage import Lineages
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.placing import Pattern, Placing, place
 from relu_audit.graph.readings import Rectifies, StaysAlive, Unclear
@@ -131,6 +132,7 @@ def locate(
             _note_rank(step.node, reading.source, (ranks or {}).get(step.position))
     layouts = channels.follow(network, network.rules, {i.name: i.batch_axis for i in inputs})
     position = {step.node: step.position for step in walk(network.model.graph)}
+    lineages = Lineages(network, position, layouts)
     found: list[_Found] = []
     alive: list[Alive] = []
     skipped: list[Skipped] = []
@@ -166,7 +168,7 @@ def locate(
                     skipped.append(named.skipped(spelling, slug="bounds-not-by-unit", detail=detail))
                     continue
                 this = _Found(step=step, reading=reading, placing=placing, limits=bound)
-                this.lineage = _lineage(network, this, position, layouts) or this.lineage
+                this.lineage = lineages.of(step.node, reading, placing.order) or this.lineage
                 found.append(this)
             case None:
                 pass
@@ -257,63 +259,6 @@ def _sites(found: Sequence[_Found]) -> Iterator[Located]:
 
 def _read_axis(network: Network, step: Step, layout: Layout | None) -> channels.Reading | None:
     return None if layout is None else channels.read_at(network, network.rules, step.node.outputs[0], len(layout))
-
-
-def _lineage(
-    network: Network, found: _Found, position: Mapping[ir.Node, int], layouts: Mapping[ir.Value, Layout]
-) -> object | None:
-    """What a rectifier computes from, back to the weight its units are born at; None where that is no single path.
-
-    Two rectifiers of the same lineage are one layer applied in two places. Where something that is computed as well
-    is added on the way, as in the steps of a recurrence, the path follows the units.
-    """
-    if found.placing.order is None:
-        return None
-    path: list[object] = [(found.node.op_type, found.reading.spelling)]
-    node, joined = found.node, False
-    base = found.reading.base
-    start = None if base is None else base.producer()
-    if base is not None and start is not None and start in position:
-        path += [_identity(network, between, by_name=False) for between in found.reading.nodes]
-        path.append(base.index())
-        node = start
-    while position[node] != found.placing.order:
-        if node is not found.node:
-            path.append(_identity(network, node))
-        moving = [v for v in node.inputs if v is not None and v not in network.weights]
-        if len(moving) > 1:
-            moving = [v for v in moving if _bears(layouts.get(v), found.placing.order)]
-            joined = True
-        producer = moving[0].producer() if len(moving) == 1 else None
-        if producer is None or producer not in position:
-            return None
-        path.append(moving[0].index())  # the halves of a Split are two layers
-        node = producer
-    # Two rectifiers behind one product to which different things are added are two layers.
-    path.append(found.step.position if joined and len(node.outputs[0].uses()) > 1 else None)
-    return (*path, _identity(network, node))
-
-
-def _bears(layout: Layout | None, order: int) -> bool:
-    return any(f.letter.kind is Kind.BORN and f.letter.order == order for axis in layout or () for f in axis)
-
-
-def _identity(network: Network, node: ir.Node, *, by_name: bool = True) -> object:
-    """What sets a node apart: its operator and parameters, those that are initializers by name where that is wanted."""
-    parameters: list[object] = []
-    for value in node.inputs:
-        if value is None or value not in network.weights:
-            parameters.append(None)
-        elif value.const_value is not None and (by_name or network.constant(value) is None):
-            parameters.append(value.name)
-        else:
-            constant, producer = network.constant(value), value.producer()
-            if constant is not None:
-                parameters.append((constant.shape, constant.tobytes()))
-            else:
-                parameters.append(value.name if producer is None else _identity(network, producer))
-    attributes = tuple(sorted((name, str(attribute.value)) for name, attribute in node.attributes.items()))
-    return (node.domain, node.op_type, attributes, tuple(parameters))
 
 
 def _not_a_rectifier(wanted: Iterable[str], tensors: Iterable[str]) -> UsageError:

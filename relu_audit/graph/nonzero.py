@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 from relu_audit.graph import rectifiers
 from relu_audit.graph.normalize import Network
-from relu_audit.graph.signs import Sign, below, key, never_negative
+from relu_audit.graph.postorder import settled
+from relu_audit.graph.signs import Sign, asked, below, key, never_negative
 from relu_audit.graph.spelt import Functions
 
 _MOVES = [
@@ -31,7 +32,7 @@ _MOVES = [
     "Unsqueeze",
 ]
 
-_EVERY = range(1 << 10)
+_EVERY = range(1 << 31)
 
 LEAST, LEAST_HALF = 2.0**-126, 2.0**-14
 """The smallest normal numbers: of float32, and of bfloat16 as well; of float16."""
@@ -51,37 +52,44 @@ _ADDS = {("", "Add"), ("", "Sum")}
 _CASTS = {("", "Cast"), ("", "CastLike")}
 """Operators that keep a whole number greater than zero where they make a float of it; a small float may become zero."""
 
-_DEEPEST = 200
-"""Operators that are looked back through; behind more, nothing is claimed."""
 
-
-def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool:
+def never_zero(functions: Functions, value: ir.Value | None) -> bool:
     """Whether a value is greater than zero by the operators that made it.
 
     Args:
-        network: The graph.
+        functions: What the nodes of the graph make.
         value: The value.
-        depth: Operators already looked back through.
     """
-    if value is None or depth > _DEEPEST:
+    if value is None:
         return False
-    constant = network.constant(value)
+    known = functions.once("never zero", dict[ir.Value, bool])
+    return settled(value, known, lambda one: _asked(functions.network, one), lambda one: _holds(functions, one, known))
+
+
+def _asked(network: Network, value: ir.Value) -> list[ir.Value]:
+    """The operands on which it depends whether a value is greater than zero."""
+    node = value.producer()
+    if node is None or network.constant(value) is not None:
+        return []
+    if key(node) in _ADDS:
+        return [operand for operand in node.inputs if operand is not None]
+    indices = range(1) if key(node) in _CASTS else asked(TABLE.get(key(node), Sign()), node)
+    return [operand for i in indices if (operand := node.inputs[i]) is not None]
+
+
+def _holds(functions: Functions, value: ir.Value, known: Mapping[ir.Value, bool]) -> bool:
+    constant, node = functions.network.constant(value), value.producer()
     if constant is not None:
         return _large_enough(constant)
-    node = value.producer()
     if node is None:
         return False
-
-    def holds(index: int) -> bool:
-        return never_zero(network, node.inputs[index], depth + 1)
-
-    given = [index for index, operand in enumerate(node.inputs) if operand is not None]
+    holds = [operand is not None and known.get(operand, False) for operand in node.inputs]
     if key(node) in _ADDS:
-        return any(map(holds, given)) and all(not_negative(network, node.inputs[index]) for index in given)
+        return any(holds) and all(not_negative(functions, operand) for operand in node.inputs if operand is not None)
     if key(node) in _CASTS:
-        return _is_whole_to_float(node) and holds(0)
+        return _is_whole_to_float(node) and holds[0]
     row = TABLE.get(key(node))
-    return row is not None and not (row.unless is not None and row.unless(node)) and row.inputs(node, holds)
+    return row is not None and not (row.unless is not None and row.unless(node)) and row.inputs(node, holds.__getitem__)
 
 
 def _is_whole_to_float(node: ir.Node) -> bool:
@@ -97,7 +105,7 @@ def _large_enough(numbers: np.ndarray) -> bool:
     return bool(numbers.size) and bool(np.all(numbers.astype(np.float64) >= least))
 
 
-def not_negative(network: Network, value: ir.Value | None) -> bool:
+def not_negative(functions: Functions, value: ir.Value | None) -> bool:
     """Whether a value is free of negative numbers by the operators that made it."""
-    functions = Functions(network)
-    return never_negative(network, value, lambda node: rectifiers.never_negative(functions, node))
+    known = functions.once("never negative", dict[ir.Value, bool])
+    return never_negative(functions.network, value, lambda node: rectifiers.never_negative(functions, node), known)

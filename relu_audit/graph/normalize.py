@@ -15,10 +15,12 @@ import onnx_ir.passes.common as passes
 
 from relu_audit.errors import ModelError
 from relu_audit.graph.checkpoint import Checkpoint
+from relu_audit.graph.expansion import depths
 from relu_audit.graph.folding import computed
 from relu_audit.graph.fused import unfuse
 from relu_audit.graph.kinds import mark_kinds, tensors_alone
 from relu_audit.graph.layout import Size
+from relu_audit.graph.postorder import postorder
 from relu_audit.graph.ranks import complete
 from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.scopes import NAME, SCOPE, bodies, walk
@@ -69,34 +71,55 @@ class Network:
 
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """The numbers of a small constant; None for anything else."""
-        while value is not None and value in self.weights:
-            if value.const_value is not None:
-                return value.const_value.numpy() if value.const_value.size <= SHAPE_ELEMENTS else None
-            node = value.producer()
-            if node is None:
-                return None
-            if node.op_type == "Constant":
-                tensor = node.attributes["value"].as_tensor() if "value" in node.attributes else None
-                return None if tensor is None or tensor.size > SHAPE_ELEMENTS else tensor.numpy()
-            if node.op_type in _CASTS:
-                number, dtype = self.constant(node.inputs[0]), value.dtype
-                return None if number is None or dtype is None else number.astype(dtype.numpy())
-            if node.op_type != "Identity":
-                return self._computed(value, node)
-            value = node.inputs[0]
-        return None
-
-    def _computed(self, value: ir.Value, node: ir.Node) -> np.ndarray | None:
-        """A small constant that a node computes from small ones."""
-        if value not in self._folded:
-            self._folded[value] = None
-            operands = [self.constant(operand) for operand in node.inputs]
-            known = all(a is not None or operand is None for a, operand in zip(operands, node.inputs, strict=True))
-            if known and node.domain in ("", "ai.onnx"):
-                results = computed(node, operands, self.opsets.get("", 0)) or []
-                for output, result in zip(node.outputs, results, strict=False):
-                    self._folded[output] = result if result.size <= SHAPE_ELEMENTS else None
+        if value is None or value not in self.weights:
+            return None
+        if _maker(value) is None:
+            return _stored(value)
+        for each in postorder([value], self._unfolded):
+            self._fold(each)
         return self._folded[value]
+
+    def _unfolded(self, value: ir.Value) -> list[ir.Value]:
+        """The constants from which a constant has yet to be computed."""
+        node = None if value in self._folded else _maker(value)
+        return [] if node is None else [one for one in node.inputs if one is not None and one in self.weights]
+
+    def _fold(self, value: ir.Value) -> None:
+        """Note a small constant that a node computes from small ones, which are known."""
+        node = None if value in self._folded else _maker(value)
+        if node is None:
+            return
+        self._folded[value] = None
+        operands = [
+            None if one is None or one not in self.weights else self._folded[one] if _maker(one) else _stored(one)
+            for one in node.inputs
+        ]
+        if not all(a is not None or operand is None for a, operand in zip(operands, node.inputs, strict=True)):
+            return
+        first = operands[0] if operands else None
+        if node.op_type in _CASTS:
+            if first is not None and value.dtype is not None:
+                self._folded[value] = first.astype(value.dtype.numpy())
+        elif node.op_type == "Identity":
+            self._folded[value] = first
+        elif node.domain in ("", "ai.onnx"):
+            results = computed(node, operands, self.opsets.get("", 0)) or []
+            for output, result in zip(node.outputs, results, strict=False):
+                self._folded[output] = result if result.size <= SHAPE_ELEMENTS else None
+
+
+def _maker(value: ir.Value) -> ir.Node | None:
+    """The node that computes a constant from others; None for one that the file holds."""
+    node = value.producer()
+    return None if value.const_value is not None or node is None or node.op_type == "Constant" else node
+
+
+def _stored(value: ir.Value) -> np.ndarray | None:
+    """The numbers of a small constant that the file holds."""
+    node, tensor = value.producer(), value.const_value
+    if tensor is None and node is not None and "value" in node.attributes:
+        tensor = node.attributes["value"].as_tensor()
+    return None if tensor is None or tensor.size > SHAPE_ELEMENTS else tensor.numpy()
 
 
 def normalize(checkpoint: Checkpoint, rules: Table = BUILT_IN) -> Network:
@@ -148,7 +171,8 @@ def _inline(model: ir.Model) -> None:
     """Put functions in the place of their calls.
 
     Raises:
-        ModelError: ``function`` for what cannot be inlined, as a function of another opset than the model's.
+        ModelError: ``function`` for what cannot be inlined, as a function of another opset than the model's;
+            ``expansion`` for what would be too much.
     """
     _tag_calls(model)
     for function in model.functions.values():
@@ -197,12 +221,7 @@ def _tag_calls(model: ir.Model) -> None:
 
     A node inside nested calls inherits from each, so the keys are numbered by how deep the caller lies.
     """
-    functions = model.functions
-    called = {name: {node.op_identifier() for node in f.all_nodes()} & set(functions) for name, f in functions.items()}
-    depth = dict.fromkeys(functions, 1)
-    for _ in functions:  # a function lies deeper than all that call it
-        for name, callees in called.items():
-            depth.update({callee: max(depth[callee], depth[name] + 1) for callee in callees})
+    functions, depth = model.functions, depths(model)
     graphs = [(0, model.graph), *((depth[name], function) for name, function in functions.items())]
     for level, graph in graphs:
         for node in graph.all_nodes():

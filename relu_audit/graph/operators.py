@@ -109,3 +109,6 @@ GLOBAL_POOL = (
     "GlobalMaxPool",
 )
 """Images seen as a whole."""
+
+CONTRACTING = ("Einsum",)
+"""Operators that may take as long as the product of all their operands' sizes, whatever the size of the result."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import onnx_ir as ir
 
@@ -25,6 +25,9 @@ Place = tuple[str, int]
 """An axis of an input, by the input's name."""
 
 _BATCH_NAME = re.compile(r"(^|[^a-z])(batch|batches|batch_?size|bs|n|b|samples?|num_samples)($|[^a-z])", re.IGNORECASE)
+
+MOST_READINGS = 32
+"""Readings that are proved, at most; those that are preferred come first."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,10 @@ def candidates(network: Network, rules: Rules) -> tuple[Candidate, ...]:
     shapes = {value.name or "": sizes(value) for value in values}
     follower = followed(network, rules, {})
     classes = _classes(follower, shapes)
-    found: list[Mapping[str, int | None]] = []
-    for axes in _readings(follower, shapes, classes):
-        if axes not in found:
-            found.append(axes)
+    # Each reading has a proof that visits the whole graph.
+    found = {tuple(axes.items()): axes for axes in islice(_readings(follower, shapes, classes), MOST_READINGS)}
     watched = _watched(network)
-    return tuple(_with_proof(network, rules, axes, watched) for axes in found)
+    return tuple(_with_proof(network, rules, axes, watched) for axes in found.values())
 
 
 def readings(network: Network, rules: Rules, stated: Mapping[str, int | None]) -> tuple[Candidate, ...]:
@@ -202,19 +203,19 @@ def _leading(shapes: Mapping[str, Sequence[Size] | None], classes: Sequence[froz
 
     Beside open axes a fixed one of more than one entry is a table; if all are fixed and disagree, none is a batch.
     """
-    heads = [next(one for one in classes if (name, 0) in one) for name, shape in shapes.items() if shape]
+    of_place = _by_place(classes)
+    heads = list(dict.fromkeys(of_place[name, 0] for name, shape in shapes.items() if shape))
     is_open = any(not isinstance(size, int) for shape in shapes.values() for size in shape or ())
     lengths = {_size(shapes, place) for one in heads for place in one if place[1] == 0}
-    taken: frozenset[Place] = frozenset()
+    taken = _Taken()
     for one in heads:
         found = {_size(shapes, place) for place in one}
         fixed = [size for size in found if isinstance(size, int)]
         table = any(size != 1 for size in fixed) and (is_open or len(lengths - {1}) > 1)
         single = all(len(shapes[name] or ()) == 1 for name, _ in one) and not any(isinstance(s, str) for s in found)
-        names = [name for name, _ in taken | one]
-        if len(set(names)) == len(names) and not table and not (single and fixed):
-            taken |= one
-    return taken
+        if len({name for name, _ in one}) == len(one) and not table and not (single and fixed):
+            taken.add(one)
+    return taken.places()
 
 
 def _completed(
@@ -231,12 +232,12 @@ def _completed(
         shapes: Axis sizes of the inputs.
         axis_of: The axis of such an input that may hold samples; None if it has none.
     """
+    found, of_place = _Taken(taken), _by_place(classes)
     for name, shape in shapes.items():
         axis = axis_of(shape or ())
-        one = next((one for one in classes if axis is not None and (name, axis) in one), frozenset[Place]())
-        if one and not {n for n, _ in one} & {n for n, _ in taken}:
-            taken |= one
-    return taken
+        if axis is not None:
+            found.add(of_place[name, axis])
+    return found.places()
 
 
 def _lone(shape: Sequence[Size]) -> int | None:
@@ -248,6 +249,26 @@ def _lone(shape: Sequence[Size]) -> int | None:
 def _first(shape: Sequence[Size]) -> int | None:
     """The first axis, if it is open."""
     return 0 if shape and not isinstance(shape[0], int) else None
+
+
+def _by_place(classes: Sequence[frozenset[Place]]) -> Mapping[Place, frozenset[Place]]:
+    return {place: one for one in classes for place in one}
+
+
+class _Taken:
+    """Letters that are taken for the samples', no two of which are on one input."""
+
+    def __init__(self, places: frozenset[Place] = frozenset()) -> None:
+        self._names = dict(sorted(places, reverse=True))
+
+    def add(self, one: frozenset[Place]) -> None:
+        """Take a letter as well, unless an input that it is on has one already."""
+        if self._names.keys().isdisjoint(name for name, _ in one):
+            self._names.update(sorted(one, reverse=True))
+
+    def places(self) -> frozenset[Place]:
+        """All axes of inputs that have one of the letters."""
+        return frozenset(self._names.items())
 
 
 def _size(shapes: Mapping[str, Sequence[Size] | None], place: Place) -> Size:
@@ -265,11 +286,13 @@ def _named(shapes: Mapping[str, Sequence[Size] | None], place: Place) -> bool:
 def _classes(follower: Follower, shapes: Mapping[str, Sequence[Size] | None]) -> list[frozenset[Place]]:
     """The axes of the inputs, those together that meet in the graph or go by one symbol in the file."""
     places = [(name, axis) for name, shape in shapes.items() for axis in range(len(shape or ()))]
-    joined = {place: frozenset({place}) for place in places}
+    joined = {place: [place] for place in places}
 
     def join(a: Place, b: Place) -> None:
-        both = joined[a] | joined[b]
-        joined.update(dict.fromkeys(both, both))
+        small, large = sorted((joined[a], joined[b]), key=len)
+        if small is not large:
+            large += small
+            joined.update(dict.fromkeys(small, large))
 
     by_name: dict[str, Place] = {}
     for place in places:
@@ -280,7 +303,7 @@ def _classes(follower: Follower, shapes: Mapping[str, Sequence[Size] | None]) ->
         own = [place for axis in axes if (place := _own(axis)) in joined]
         for a, b in pairwise(own):
             join(a, b)
-    return list(dict.fromkeys(joined[place] for place in places))
+    return [frozenset(one) for one in {id(joined[place]): joined[place] for place in places}.values()]
 
 
 def _own(axis: Axis) -> Place:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.postorder import settled
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _most(dtype: ir.DataType) -> float:
 _SIGNED_CODES = (ir.DataType.INT4, ir.DataType.INT8, ir.DataType.INT16)
 """Numbers of these types may be codes, which are below zero where what they stand for is not."""
 
-_EVERY = range(1 << 10)
+_EVERY = range(1 << 31)
 _ALWAYS = [
     "Abs",
     "Acos",
@@ -179,8 +180,7 @@ ZERO_POINTS: Mapping[tuple[str, str], int] = {
 _READ_AT: Mapping[tuple[str, str], int] = {("", "DequantizeLinear"): 2, (_MS, "DequantizeLinear"): 2}
 """The same for operators that read codes."""
 
-_DEEPEST = 200
-"""Operators that are looked back through; behind more, nothing is claimed."""
+_NOTHING = Sign()
 
 Judge = Callable[[ir.Node], bool]
 
@@ -217,31 +217,57 @@ def _unsigned(node: ir.Node, index: int) -> bool:
     return codes is not None and codes.dtype is not None and codes.dtype.name.startswith("UINT")
 
 
-def never_negative(network: Network, value: ir.Value | None, rectified: Judge, depth: int = 0) -> bool:
+def never_negative(
+    network: Network, value: ir.Value | None, rectified: Judge, known: dict[ir.Value, bool] | None = None
+) -> bool:
     """Whether a value is free of negative numbers by the operators that made it.
 
     Args:
         network: The graph.
         value: The value, or the codes that stand for it.
         rectified: Whether a node is a rectifier in some spelling.
-        depth: Operators already looked back through.
+        known: What was found before, by the same judge of rectifiers, where it is kept.
     """
-    if value is None or depth > _DEEPEST:
+    if value is None:
         return False
-    constant = network.constant(value)
-    if constant is not None:
-        return bool(np.all(constant >= 0))
-    if value.dtype is ir.DataType.BOOL:
-        return True
-    node = value.producer()
-    if node is None:
-        return False
-    row = TABLE.get(key(node), Sign())
-    if row.always or rectified(node) or _floored(network, node):
-        return True
-    if row.unless is not None and row.unless(node):
-        return False
-    return row.inputs(node, lambda index: never_negative(network, node.inputs[index], rectified, depth + 1))
+    found = {} if known is None else known
+
+    def decided(one: ir.Value) -> bool | None:
+        """What the value itself and its node tell; None where it depends on the node's operands."""
+        constant = network.constant(one)
+        if constant is not None:
+            return bool(np.all(constant >= 0))
+        if one.dtype is ir.DataType.BOOL:
+            return True
+        node = one.producer()
+        if node is None:
+            return False
+        row = TABLE.get(key(node), _NOTHING)
+        if row.always or rectified(node) or _floored(network, node):
+            return True
+        excepted = row.unless is not None and row.unless(node)
+        return False if excepted or not (row.all_of or row.any_of) else None
+
+    def needed(one: ir.Value) -> list[ir.Value]:
+        told, node = decided(one), one.producer()
+        if told is None and node is not None:
+            return [operand for i in asked(TABLE[key(node)], node) if (operand := node.inputs[i]) is not None]
+        found[one] = bool(told)
+        return []
+
+    def judged(one: ir.Value) -> bool:
+        node = one.producer()
+        if node is None:
+            return False
+        operands = node.inputs
+        return TABLE[key(node)].inputs(node, lambda index: found.get(operands[index], False))
+
+    return settled(value, found, needed, judged)
+
+
+def asked(row: Sign, node: ir.Node) -> list[int]:
+    """The operands that a row asks of."""
+    return [i for i in range(len(node.inputs)) if i in row.all_of or i in row.any_of]
 
 
 def _floored(network: Network, node: ir.Node) -> bool:

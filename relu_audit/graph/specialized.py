@@ -18,6 +18,9 @@ GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 MOST = 1000
 """Copies of functions, at most: a function that calls itself with ever larger graphs has no end."""
 
+LARGEST = 1 << 28
+"""Bytes of such copies: graphs that are given on may hold each other twice, and again twice."""
+
 _Key = tuple[str, str, str]
 
 _OVERLOAD = "relu_audit.overload"
@@ -33,6 +36,7 @@ def bind_graphs(model: onnx.ModelProto) -> None:
     takers = {_key(function): function for function in model.functions if any(_references(function))}
     plain = [function for function in model.functions if _key(function) not in takers]
     made: dict[tuple[object, ...], onnx.FunctionProto] = {}
+    size = 0
     pending: list[Scope] = [model.graph, *plain]
     while pending:
         for node in _nodes(pending.pop()):
@@ -46,6 +50,9 @@ def bind_graphs(model: onnx.ModelProto) -> None:
                 if len(made) == MOST:
                     raise ValueError(f"its functions take more than {MOST} graphs")
                 made[kind] = _with_graphs(takers[key], graphs)
+                size += made[kind].ByteSize()
+                if size > LARGEST:
+                    raise ValueError(f"its functions take graphs of more than {LARGEST:,} bytes in all")
                 made[kind].overload = f"{node.overload}relu_audit_{len(made)}"
                 pending.append(made[kind])
             node.overload = made[kind].overload

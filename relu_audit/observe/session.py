@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort  # noqa: TID251 - this is the importer
 
+from relu_audit import interrupts
 from relu_audit.errors import RunError, UsageError
 from relu_audit.graph.precision import in_float32
 
@@ -120,13 +121,18 @@ class Session:
         Raises:
             RunError: ``run`` with what onnxruntime says.
         """
+        options: Any = _ORT.RunOptions()
+        options.log_severity_level = 4
         if self._carried:
             feeds = {name: a.astype(np.float32) if a.dtype in self._carried else a for name, a in feeds.items()}
         try:
             if self._half:
                 feeds = {name: _ort_value(array) if name in self._half else array for name, array in feeds.items()}
-            arrays = self._session.run(list(fetch), dict(feeds))
+            with interrupts.stoppable(options):
+                arrays = self._session.run(list(fetch), dict(feeds), options)
         except Exception as error:  # as above
+            if options.terminate:
+                raise KeyboardInterrupt from error
             raise RunError(
                 f"onnxruntime could not run the model on this data: {_plain(error)}",
                 slug="run",

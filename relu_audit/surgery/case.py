@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import onnx_ir as ir
@@ -132,7 +132,6 @@ def open_case(
     checkpoint = open_checkpoint(model)
     checkpoint.check_audited(audit.model)
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
-    outside = frozenset(_outside(checkpoint.model))
     network = normalize(checkpoint, rules)
     _refuse_learning(network)
     listed = unlist(network.model)
@@ -158,7 +157,7 @@ def open_case(
         on=tuple(pair for tensor, pair in always_on(audit, census) if tensor not in spared),
         declared=declared,
         initializers=initializers,
-        outside=outside | {copy for copy, name in shared.copies.items() if name in outside},
+        outside=checkpoint.outside | {copy for copy, name in shared.copies.items() if name in checkpoint.outside},
         listed=listed,
         shared=shared,
         engine=engine,
@@ -206,11 +205,3 @@ def _note_changes(network: Network, checkpoint: Checkpoint, engine: Engine) -> N
         network.note(f"{what} written as dense, as all weights are")
     for dtype in engine.carried:
         network.note(f"{dtype.name.lower()} was computed in float32: {engine.provider} has no kernels for it")
-
-
-def _outside(model: ir.Model) -> Iterator[str]:
-    """Names of the initializers that lie beside the file."""
-    for graph in model.graphs():
-        for name, value in graph.initializers.items():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                yield name

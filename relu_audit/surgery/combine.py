@@ -37,7 +37,7 @@ def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
         return
     facts.signatures[node] = read
     held = _joined(ground, facts, law, read)
-    told = law.zeros if not law.least or not_negative(ground.network, node.inputs[0]) else None
+    told = law.zeros if not law.least or not_negative(ground.functions, node.inputs[0]) else None
     summed = _first_axes(ground, facts, node, told)
     loose = {x for p in read.places for x in p.letters if x[0] != "~" and (not law.only or x in law.only)} - held
     for letter in sorted(loose & set(read.sizes)):

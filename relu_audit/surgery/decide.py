@@ -74,7 +74,8 @@ def decide(
         mixes = sums(ground, facts, constants)
         solution = solve(facts, mixes, align, still_read, gone)
         reasons.append(Reasons(ground, facts, constants, solution))
-        relied = tuple(_only(one, _relied_on(ground, one, solution, mixes)) for one in silent)
+        carriers = [label for each in mixes for label in each.carriers(solution.label, solution.removed)]
+        relied = tuple(_only(one, _relied_on(ground, one, solution, carriers)) for one in silent)
         if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):
             return Decision(facts, constants, reasons, mixes, solution, silent, first, zero)
         silent = relied
@@ -90,12 +91,11 @@ def _gone(facts: Facts, before: Decision) -> Bools:
     return found
 
 
-def _relied_on(ground: Ground, one: Silent, solution: Solution, mixes: Sequence[Sum]) -> Bools:
-    """Which entries of a rectifier have to be silent."""
+def _relied_on(ground: Ground, one: Silent, solution: Solution, carriers: Sequence[int]) -> Bools:
+    """Which entries of a rectifier have to be silent: those that go, and those whose classes carry others."""
     atoms = ground.atoms.along(one.value, one.axis)
     if atoms is None or len(atoms) != len(one.units):
         return np.zeros(len(one.units), bool)
-    carriers = [label for each in mixes for label in each.carriers(solution.label, solution.removed)]
     return solution.removed[atoms] | np.isin(solution.label[atoms], carriers)
 
 

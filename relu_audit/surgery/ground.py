@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,7 @@ from relu_audit.graph.moves import Operation
 from relu_audit.graph.nonzero import never_zero
 from relu_audit.graph.normalize import SHAPE_ELEMENTS, Network, sizes
 from relu_audit.graph.scopes import bodies, walk
+from relu_audit.graph.spelt import Functions
 from relu_audit.surgery.atoms import Atoms
 from relu_audit.surgery.laws import Law, law
 from relu_audit.surgery.ranges import extrema
@@ -54,6 +56,11 @@ class Ground:
     levels: dict[tuple[ir.Value, int], np.ndarray] = field(default_factory=dict["tuple[ir.Value, int]", "np.ndarray"])
     traces: Traces = field(default_factory=Traces)
 
+    @cached_property
+    def functions(self) -> Functions:
+        """What the nodes of the graph make."""
+        return Functions(self.network)
+
     @property
     def opset(self) -> int:
         """The version of the operator set of ONNX."""
@@ -76,7 +83,7 @@ class Ground:
     def absorbing(self, node: ir.Node) -> range:
         """The operands whose zeros win over all others."""
         rule = self.law(node)
-        if rule is None or (rule.divisor is not None and not never_zero(self.network, node.inputs[rule.divisor])):
+        if rule is None or (rule.divisor is not None and not never_zero(self.functions, node.inputs[rule.divisor])):
             return range(0)
         return rule.absorbs
 

@@ -113,22 +113,24 @@ class _Solver:
         self.axes = [(self.label[each[0][1]], each) for each in _different(facts, self.label)]
 
     def run(self) -> Solution:
-        while self._put_back_needed() or self._put_back_in_groups() or self._put_back_lengths():
-            pass
+        # What stays asks for what lies before it: from the second pass on the whole of a graph is one pass.
+        order: Sequence[Sum] = self.sums
+        while self._put_back_needed(order) or self._put_back_in_groups() or self._put_back_lengths():
+            order = tuple(reversed(self.sums))
         return Solution(self.label, self.out[self.label], self.kept, self.pinned)
 
     def _put_back(self, label: int, why: Kept) -> None:
         self.out[label] = False
         self.kept.setdefault(label, why)
 
-    def _put_back_needed(self) -> bool:
+    def _put_back_needed(self, order: Sequence[Sum]) -> bool:
         changed = False
         for need in self.facts.needs:
             missing = ~self.out[self.label[need.results]] & self.out[self.label[need.terms]]
             for atom in need.terms[missing].tolist():
                 self._put_back(int(self.label[atom]), Kept(NEEDED, atom, None))
                 changed = True
-        for one in self.sums:
+        for one in order:
             mix = one.mix
             gone = self.out[self.label[mix.terms]] & ~one.free
             if not gone.any():
