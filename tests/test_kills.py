@@ -31,7 +31,7 @@ from tests.graphs import mlp
 DATA = {"x": np.random.default_rng(0).integers(-4, 5, (400, 6)).astype(np.float32)}
 
 FORKS = """
-import json, os, sys
+import json, os, signal, sys
 import relu_audit.cli, relu_audit.cli.root, relu_audit.pipeline, relu_audit.pruning, relu_audit.report.formats
 import relu_audit.report.html, relu_audit.report.pruning_html, relu_audit.report.junit, relu_audit.report.sarif
 import onnxruntime, rich.console
@@ -49,6 +49,7 @@ def kill_at(number, signal):
                 os.kill(os.getpid(), signal)
     sys.addaudithook(hook)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that it is ignored
 print("ready", flush=True)
 for line in sys.stdin:
     job = json.loads(line)

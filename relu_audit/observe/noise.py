@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from relu_audit.observe.tables import ArrayColumn, Column, Source, Table
 
 OPEN_SIZE = 16
 """Length of an axis whose size the model leaves open."""
+
+LARGEST = 1 << 31
+"""Bytes of float32 noise that are made up at a time, at most."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
     """Made-up data for every input, from ``random:N``; always marked as such.
 
     Raises:
-        DataError: ``data-kind`` without a number, ``data-shape`` if an input's shape is not in the file.
+        DataError: ``data-kind`` without a number, ``data-shape`` if an input's shape is not in the file, or too large.
     """
     number = text.partition(":")[2]
-    if not (number.isascii() and number.isdigit() and int(number)):
+    if not (number.isascii() and number.isdigit() and len(number) < 18 and int(number)):
         raise DataError(
             f"'{text}' does not say how many samples to make up", slug="data-kind", hint="Write for example random:256."
         )
@@ -59,15 +63,26 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
                 f"input '{wanted.name}' takes text, which cannot be made up", slug="data-kind", hint="Give real data."
             )
         sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
+        if wanted.batch_axis:
+            sizes[wanted.batch_axis] = int(number)
+        _check_size(wanted.name, sizes[1:] if wanted.batch_axis == 0 else sizes)
         dtype = np.dtype(wanted.dtype.numpy())
         if wanted.batch_axis == 0:
             columns[wanted.name] = NoiseColumn((int(number), *sizes[1:]), dtype, seed)
         elif not batched:
             columns[wanted.name] = NoiseColumn((int(number), *sizes), dtype, seed)
         else:
-            if wanted.batch_axis is not None:
-                sizes[wanted.batch_axis] = int(number)
             (noise,) = NoiseColumn((1, *sizes), dtype, seed).blocks(1)
             columns[wanted.name] = ArrayColumn(noise[0])
     table = Table(text, columns)
     return Source(text, lambda: iter([table]), single=True, synthetic=True)
+
+
+def _check_size(name: str, sizes: Sequence[int]) -> None:
+    """Refuse to make up what memory cannot hold."""
+    if math.prod(sizes) * np.dtype(np.float32).itemsize > LARGEST or min(sizes, default=0) < 0:
+        raise DataError(
+            f"input '{name}' has the shape {list(sizes)}, and data of that size cannot be made up",
+            slug="data-shape",
+            hint="Give real data.",
+        )
