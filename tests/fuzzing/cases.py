@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-
-import numpy as np
 
 from tests.fuzzing import fields, inputs, surgery
 from tests.fuzzing.seeds import Seed, corpus, seeds
@@ -99,7 +96,7 @@ def _real(name: str, rng: Random) -> Case:
 def _data(name: str, rng: Random) -> Case:
     seed = rng.choice(seeds())
     files, way = {"m.onnx": seed.model}, rng.randrange(4)
-    key, given = rng.choice([*seed.data.items()])
+    given = rng.choice([*seed.data.values()])
     if way == 0:
         files[data := "d.npz"] = inputs.npz(seed.data, rng)
     elif way == 1:
@@ -107,7 +104,9 @@ def _data(name: str, rng: Random) -> Case:
     elif way == 2:
         data = "folder"
         for i in range(rng.randrange(4)):
-            files[f"folder/{i}.npy"] = inputs.npy(inputs.array(given[:1], rng) if rng.random() < 0.3 else given[:1], rng)
+            files[f"folder/{i}.npy"] = inputs.npy(
+                inputs.array(given[:1], rng) if rng.random() < 0.3 else given[:1], rng
+            )
         files[f"folder/{rng.choice(('x.txt', 'b.npz', '.hidden', 'input_0.pb', 'c.NPY'))}"] = inputs.npz(seed.data, rng)
     else:
         files["load.py"], data, files["m.onnx"] = inputs.loader(rng).encode(), "load.py:feeds", seeds()[0].model
@@ -139,7 +138,9 @@ def _options(name: str, rng: Random) -> Case:
 def _audit(name: str, rng: Random) -> Case:
     files, way = {"a.json": inputs.audit(rng), "m.onnx": seeds()[0].model, "d.npz": seeds()[0].npz()}, rng.randrange(6)
     if way == 0:
-        return Case(name, {**files, "b.json": inputs.audit(rng)}, ("compare", "a.json", "b.json", "--json", "o"), ("o",))
+        return Case(
+            name, {**files, "b.json": inputs.audit(rng)}, ("compare", "a.json", "b.json", "--json", "o"), ("o",)
+        )
     if way == 1:
         arguments = ("m.onnx", "--data", "d.npz", "--baseline", "a.json", "--json", "o", "--threads", "1")
         return Case(name, files, arguments, ("o",))

@@ -10,7 +10,23 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 NAMES = (
-    *("", " ", "x", "y", "w", "r", "r0", "/", "..", "../../x", "a/b\\c", "\x00", "\x1b[31m", "\n::error::x", "##vso[x]y"),
+    *(
+        "",
+        " ",
+        "x",
+        "y",
+        "w",
+        "r",
+        "r0",
+        "/",
+        "..",
+        "../../x",
+        "a/b\\c",
+        "\x00",
+        "\x1b[31m",
+        "\n::error::x",
+        "##vso[x]y",
+    ),
     *("{stem}", "%s%n", "<b>", "`", "é☃", "\u202e", "\U0001f600", "L" * 400, "=1", "-", "--json", "none", "ai.onnx"),
 )
 
@@ -39,10 +55,7 @@ def mutate(message: Message, rng: Random) -> None:
     kind = rng.choice(kinds)  # else weights' dimensions and nodes' attributes are all that is ever met
     target = rng.choice([one for one in found if type(one).__name__ == kind])
     present = [field for field, _ in target.ListFields()]
-    if present and rng.random() < 0.85:
-        field = rng.choice(present)
-    else:
-        field = rng.choice(target.DESCRIPTOR.fields)
+    field = rng.choice(present) if present and rng.random() < 0.85 else rng.choice(target.DESCRIPTOR.fields)
     if _many(field):
         _mutate_list(target, field, found, rng)
     elif field.message_type is not None:

@@ -56,8 +56,11 @@ class Runner:
         self.folder, self.seconds = folder, seconds
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("RELU_AUDIT")},
-            **{"PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder), "TMPDIR": str(folder / "case/tmp")},
-            **{"GITHUB_STEP_SUMMARY": "", "COLUMNS": "120"},
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "case/tmp"),
+            "GITHUB_STEP_SUMMARY": "",
+            "COLUMNS": "120",
         }
         command = [sys.executable, "-m", "tests.fuzzing.forks", fault]
         self._process = subprocess.Popen(
@@ -127,7 +130,7 @@ def serve(lines: Iterable[str], fault: str) -> Iterator[dict[str, Any]]:
                 code = 0
             except SystemExit as leaving:
                 code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-            except BaseException:  # noqa: BLE001 - what the interpreter does with it
+            except BaseException:
                 sys.excepthook(*sys.exc_info())
                 code = 1
             for stream in sys.stdout, sys.stderr:
@@ -193,7 +196,7 @@ def _onnxruntime_alone() -> None:
             shape = [size if isinstance(size, int) else 2 for size in given.shape]
             feeds[given.name] = np.ones(shape, kind.get(given.type, "f4"))
         session.run(None, feeds)
-    except Exception:  # noqa: BLE001, S110 - a refusal is no crash
+    except Exception:  # noqa: S110 - a refusal is no crash
         pass
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzzing.fields import FLOATS, INTEGERS, NAMES, damaged
+from tests.fuzzing.fields import INTEGERS, NAMES, damaged
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,11 +48,15 @@ def array(given: np.ndarray, rng: Random) -> np.ndarray:
     return changed
 
 
-def npy(given: np.ndarray, rng: Random) -> bytes:
-    """A file of an array: its header lies, perhaps, or its bytes do."""
+def _plain(given: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, given, allow_pickle=given.dtype.hasobject)
-    data = file.getvalue()
+    return file.getvalue()
+
+
+def npy(given: np.ndarray, rng: Random) -> bytes:
+    """A file of an array: its header lies, perhaps, or its bytes do."""
+    data = _plain(given)
     way = rng.randrange(4)
     if way == 0:
         return data
@@ -66,9 +70,8 @@ def npy(given: np.ndarray, rng: Random) -> bytes:
         header = header.replace(repr(given.dtype.str), repr(kind))
     body = data[data.index(b"\n") + 1 :]
     padded = header.encode() + b" " * (-(10 + len(header) + 1) % 64) + b"\n"
-    return b"\x93NUMPY" + rng.choice((b"\x01\x00", b"\x01\x00", b"\x03\x00", b"\x09\x09")) + len(padded).to_bytes(
-        2, "little"
-    ) + padded + body
+    version = rng.choice((b"\x01\x00", b"\x01\x00", b"\x03\x00", b"\x09\x09"))
+    return b"\x93NUMPY" + version + len(padded).to_bytes(2, "little") + padded + body
 
 
 def npz(given: dict[str, np.ndarray], rng: Random) -> bytes:
@@ -78,11 +81,12 @@ def npz(given: dict[str, np.ndarray], rng: Random) -> bytes:
     with zipfile.ZipFile(file, "w", kind) as archive:
         for name, content in given.items():
             name = f"{name}.npy" if rng.random() < 0.9 else rng.choice(NAMES).replace("\x00", "") or "no name"
-            archive.writestr(name, npy(array(content, rng) if rng.random() < 0.6 else content, rng))
+            content = array(content, rng) if rng.random() < 0.5 else content
+            archive.writestr(name, npy(content, rng) if rng.random() < 0.5 else _plain(content))
         if rng.random() < 0.1:
             archive.writestr(rng.choice(("../x.npy", "sub/x.npy", "x.txt", "x.npy/")), b"text")
     data = file.getvalue()
-    return damaged(data, rng) if rng.random() < 0.3 else data
+    return damaged(data, rng) if rng.random() < 0.2 else data
 
 
 LOADERS = (
@@ -119,13 +123,29 @@ VALUES = (
     *("1e9999999", "9" * 400, "50,30", "²", "١", "0x10", "1_000", "None", "r0", "*", "[", "\x00", "2027-01-31"),
 )
 
+FITTING: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("max-dead", "max-dead-layer", "max-rare", "rare-below"), ("5%", "0.5", 0, 1, 0.25)),
+    **dict.fromkeys(("allow-faulty", "threads"), (0, 1, "2")),
+    **dict.fromkeys(("min-samples", "limit", "batch-size", "align"), (1, 3, "8")),
+    **dict.fromkeys(("require-observed", "near-misses", "costs", "quiet", "verbose", "exit-zero"), (True, False)),
+    "bands": ("50,30", [0.5, 0.1]),
+    "samples": ("rows", "feeds"),
+    "provider": ("cpu", "CPU"),
+    "batch-axis": ("x=0", "x=none"),
+    "unit-axis": ("r0=1", "r0=0"),
+    "input": ("x=x",),
+    "spare": ("r0", ["r1"]),
+}
+"""Values that suit, by setting."""
+
 
 def toml(rng: Random) -> bytes:
     """A configuration of settings with values that suit them or not."""
     lines: list[str] = []
     for _ in range(rng.randrange(1, 4)):
         key = rng.choice(SETTINGS)
-        lines.append(f"{key} = {_toml_value(rng)}")
+        fits = key in FITTING and rng.random() < 0.7
+        lines.append(f"{key} = {json.dumps(rng.choice(FITTING[key])) if fits else _toml_value(rng)}")
     tables = (
         f'[layers]\n"{rng.choice(("*", "r0", "/x", "["))}" = {{ max-dead-layer = {_toml_value(rng)} }}',
         f'[[waivers]]\npattern = "{rng.choice(("r0", "*"))}"\nreason = {_toml_value(rng)}\nuntil = {_toml_value(rng)}',
@@ -148,7 +168,8 @@ def options(rng: Random) -> list[str]:
     for _ in range(rng.randrange(1, 4)):
         key = rng.choice(SETTINGS[:20])
         switch = key in ("require-observed", "near-misses", "costs", "quiet", "verbose", "exit-zero")
-        given += [f"--{key}"] if switch else [f"--{key}", rng.choice(VALUES).replace("\x00", "")]
+        value = rng.choice(FITTING[key] if key in FITTING and rng.random() < 0.6 else VALUES)
+        given += [f"--{key}"] if switch else [f"--{key}", str(value).replace("\x00", "")]
     return given
 
 
@@ -161,6 +182,13 @@ def audits() -> tuple[Any, ...]:
 def audit(rng: Random) -> bytes:
     """A saved audit in which something is not what it was."""
     found = json.loads(json.dumps(rng.choice(audits())))
+    if rng.random() < 0.4:  # what nothing follows from
+        site = rng.choice(found["sites"])
+        site["tensor"] = rng.choice(NAMES)
+        site["tensors"] = [site["tensor"]]
+        found["model"]["name"] = found["data"]["source"] = found["model"]["producer"] = rng.choice(NAMES)
+        found["notes"] = [rng.choice(NAMES)]
+        return json.dumps(found).encode()
     for _ in range(rng.choice((1, 1, 2, 4))):
         _change(found, rng)
     data = json.dumps(found).encode()

@@ -65,8 +65,14 @@ def _conv() -> Seed:
         y = Gemm <transB = 1> (f, g)
     """
     weights = {
-        **{"w": _f(6, 3, 3, 3), "b": np.array([0, 0, -99, 0, 0, -99], "f4"), "s": np.ones(6, "f4")},
-        **{"t": np.zeros(6, "f4"), "m": np.zeros(6, "f4"), "v": np.ones(6, "f4"), "w2": _f(6, 6, 3, 3), "g": _f(2, 6)},
+        "w": _f(6, 3, 3, 3),
+        "b": np.array([0, 0, -99, 0, 0, -99], "f4"),
+        "s": np.ones(6, "f4"),
+        "t": np.zeros(6, "f4"),
+        "m": np.zeros(6, "f4"),
+        "v": np.ones(6, "f4"),
+        "w2": _f(6, 6, 3, 3),
+        "g": _f(2, 6),
     }
     return Seed(graph("float[n, 3, 5, 5] x", "float[n, 2] y", body, weights).SerializeToString(), {"x": _f(9, 3, 5, 5)})
 
@@ -126,8 +132,12 @@ def _recurrent() -> Seed:
         y = Clip (q, low, high)
     """
     weights = {
-        **{"w": _f(1, 5, 3), "r": _f(1, 5, 5) / 9, "b": _f(1, 10), "zero": np.array([0], "i8")},
-        **{"low": np.float32(0), "high": np.float32(6)},
+        "w": _f(1, 5, 3),
+        "r": _f(1, 5, 5) / 9,
+        "b": _f(1, 10),
+        "zero": np.array([0], "i8"),
+        "low": np.float32(0),
+        "high": np.float32(6),
     }
     model = graph("float[4, n, 3] x", "float[n, 5] y", body, weights)
     return Seed(model.SerializeToString(), {"x": _f(4, 6, 3)})
@@ -146,9 +156,13 @@ def _codes() -> Seed:
         y = Relu (m)
     """
     weights = {
-        **{"s": np.float32(0.05), "z": np.uint8(128), "z0": np.uint8(0), "zw": np.int8(0)},
-        **{"w": _rng().integers(-99, 99, (4, 6)).astype("i1"), "slope": np.array([0, 0.1, 0, 0.2, 0, 0], "f4")},
-        **{"mask": np.array([1, 1, 0, 1, 1, 1], bool)},
+        "s": np.float32(0.05),
+        "z": np.uint8(128),
+        "z0": np.uint8(0),
+        "zw": np.int8(0),
+        "w": _rng().integers(-99, 99, (4, 6)).astype("i1"),
+        "slope": np.array([0, 0.1, 0, 0.2, 0, 0], "f4"),
+        "mask": np.array([1, 1, 0, 1, 1, 1], bool),
     }
     return Seed(graph("float[n, 4] x", "float[n, 6] y", body, weights).SerializeToString(), {"x": _f(10, 4)})
 

@@ -16,7 +16,19 @@ UNARY = (
     *("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "HardSigmoid", "Sigmoid", "Tanh", "Neg", "Abs"),
     *("Floor", "Sqrt", "Reciprocal", "Exp", "Log", "Sign", "Softmax", "Hardmax", "Identity", "Not", "Shape", "Size"),
     *("NonZero", "Flatten", "GlobalMaxPool", "GlobalAveragePool", "LpNormalization", "Dropout", "Clip", "Softplus"),
-    *("Transpose", "Squeeze", "ReduceMax", "ReduceSum", "ArgMax", "CumSum", "Det", "IsNaN", "Gelu", "Mish", "HardSwish"),
+    *(
+        "Transpose",
+        "Squeeze",
+        "ReduceMax",
+        "ReduceSum",
+        "ArgMax",
+        "CumSum",
+        "Det",
+        "IsNaN",
+        "Gelu",
+        "Mish",
+        "HardSwish",
+    ),
     *("QuickGelu", "DynamicQuantizeLinear", "SequenceConstruct", "Optional", "Unique", "RandomNormalLike", "Trilu"),
 )
 BINARY = (
