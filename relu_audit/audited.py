@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from relu_audit import records
+from relu_audit import files, records
 from relu_audit.report import html, json
 
 
@@ -17,8 +16,12 @@ class Audit(records.Audit, frozen=True, kw_only=True):
         return json.write(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the audit as JSON, from which :func:`load` makes an equal one."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write the audit as JSON, from which :func:`load` makes an equal one. The file is whole or not written.
+
+        Raises:
+            UsageError: ``output`` if the file cannot be written.
+        """
+        files.write(path, self.to_json().encode())
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from relu_audit import records
+from relu_audit import files, records
 from relu_audit.judge.comparison import comparison
 from relu_audit.report import comparison as report
 from relu_audit.report.json import load
@@ -23,8 +22,12 @@ class Comparison(records.Comparison, frozen=True, kw_only=True):
         return report.write(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the comparison as JSON."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write the comparison as JSON. The file is whole or not written.
+
+        Raises:
+            UsageError: ``output`` if the file cannot be written.
+        """
+        files.write(path, self.to_json().encode())
 
 
 def compare(old: AuditLike, new: AuditLike) -> Comparison:

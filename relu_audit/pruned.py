@@ -6,8 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import onnx
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError
+from relu_audit.files import Move, put, staging, writing
 from relu_audit.graph.maps import give_map_types
 from relu_audit.graph.scopes import walk
 from relu_audit.records import Audit
@@ -92,11 +92,8 @@ class Pruned:
             UsageError: ``output`` if the file cannot be written.
         """
         with self.staged(path) as staged:
-            for file, place in staged.moves:
-                with _writing(staged.target):
-                    file.replace(place)
-            staged.settle()
-        return tuple(place for _, place in reversed(staged.moves))
+            put(staged.moves, obsolete=staged.older)
+        return tuple(move.place for move in reversed(staged.moves))
 
     @contextlib.contextmanager
     def staged(self, path: str | os.PathLike[str]) -> Generator[Staged]:
@@ -108,11 +105,9 @@ class Pruned:
         target = Path(path).resolve()  # a link stays a link
         if target.exists() and not target.is_file():
             raise UsageError(f"'{path}' is not a file", slug="output", hint="Name a new file.")
-        with contextlib.ExitStack() as stack:
-            with _writing(target):
-                prefix = f".{target.name[:100]}."
-                folder = stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix))
-                files = self._write(Path(folder) / target.name)
+        with staging(target) as folder:
+            with writing(target):
+                files = self._write(folder / target.name)
             yield Staged(target=target, files=tuple(files), sources=self.sources)
 
     def _write(self, target: Path) -> list[Path]:
@@ -145,22 +140,19 @@ class Staged:
     sources: frozenset[Path]
 
     @property
-    def moves(self) -> tuple[tuple[Path, Path], ...]:
-        """Every file and its place, weights first: a model whose weights are not there yet would be worse than none."""
-        return tuple((file, self.target.with_name(file.name)) for file in reversed(self.files))
+    def moves(self) -> tuple[Move, ...]:
+        """How they get to their places, weights first: no model is ever there without its weights."""
+        model, *weights = self.files
+        first = [Move(file, self.target.with_name(file.name), named_by_content=True) for file in weights]
+        return (*first, Move(model, self.target))
 
-    def settle(self) -> None:
-        """Once all are in their place: remove the weights of an earlier model of that name."""
-        with _writing(self.target):
-            _remove_older(self.target, {*(place for _, place in self.moves), *self.sources})
-
-
-@contextlib.contextmanager
-def _writing(target: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"cannot write '{target}': {error.strerror}", slug="output") from error
+    def older(self) -> Iterator[Path]:
+        """Weights that an earlier result of this name had, and that nothing needs once all are in their places."""
+        keep = {*(move.place for move in self.moves), *self.sources}
+        ours = re.compile(rf"{re.escape(self.target.name)}\.[0-9a-f]{{{HASH_DIGITS}}}\.data")
+        for file in self.target.parent.iterdir():
+            if ours.fullmatch(file.name) and file.resolve() not in keep and file.is_file():
+                yield file
 
 
 def _write_apart(model: ir.Model, maps: Mapping[str, onnx.TypeProto], target: Path, least: int) -> list[Path]:
@@ -202,15 +194,6 @@ def _at(tensor: object, file: Path) -> ir.ExternalTensor:
         metadata_props=dict(tensor.metadata_props),
         base_dir=file.parent,
     )
-
-
-def _remove_older(target: Path, keep: Collection[Path]) -> None:
-    """Weights that an earlier result of this name had, once nothing refers to them; what cannot be removed stays."""
-    ours = re.compile(rf"{re.escape(target.name)}\.[0-9a-f]{{{HASH_DIGITS}}}\.data")
-    for file in target.parent.iterdir():
-        if ours.fullmatch(file.name) and file.resolve() not in keep and file.is_file():
-            with contextlib.suppress(OSError):
-                file.unlink()
 
 
 def _proto(model: ir.Model, maps: Mapping[str, onnx.TypeProto]) -> onnx.ModelProto:

@@ -1,77 +1,53 @@
-"""Write reports: to standard output for ``-``, else to a sibling that is renamed, so that no report is half a file."""
+"""Write reports, together or not at all, to files or to standard output for ``-``; refuse targets that cannot work."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from relu_audit import files
 from relu_audit.errors import UsageError
 
 
-def deliver(reports: Mapping[str, str | bytes], files: Collection[tuple[Path, Path]] = ()) -> None:
+def deliver(
+    reports: Mapping[str, str | bytes],
+    moves: Sequence[files.Move] = (),
+    obsolete: Callable[[], Iterable[Path]] = tuple,
+) -> None:
     """Write reports by target, all of them or none: every file is complete beside its place before the first moves in.
 
     Args:
         reports: What to write.
-        files: Others that are complete already, each with its place; they move in first, in their order.
+        moves: Other files that are complete already; they move in first, in their order.
+        obsolete: Files that nothing needs once all are in their places.
 
     Raises:
         UsageError: ``output`` if a target cannot be written.
     """
-    staged: list[tuple[Path, Path]] = []
-    direct: list[tuple[str, str | bytes]] = []
-    try:
-        for target, content in reports.items():
-            # A link stays a link, and a pipe or a device is written to, not replaced.
-            if target == "-" or (Path(target).exists() and not Path(target).is_file()):
-                direct.append((target, content))
-            else:
-                path = Path(target).resolve()
-                staged.append((_staged(path, content), path))
-        for temporary, path in (*files, *staged):
-            _attempt(path, lambda temporary=temporary, path=path: temporary.replace(path))
-        for target, content in direct:
+    direct = {target: _bytes(content) for target, content in reports.items() if _is_direct(target)}
+
+    def write_directly() -> None:
+        for target, content in direct.items():
             _write_directly(target, content)
-    finally:
-        for temporary, _ in staged:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+
+    with contextlib.ExitStack() as stack:
+        staged = [
+            stack.enter_context(files.staged(target, _bytes(content)))
+            for target, content in reports.items()
+            if target not in direct
+        ]
+        files.put([*moves, *staged], write_directly, obsolete)
 
 
-def _staged(path: Path, content: str | bytes) -> Path:
-    """A complete temporary sibling."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_bytes(content))
-        temporary.chmod(_mode(path))
-    except OSError as error:
-        temporary.unlink()
-        raise _cannot_write(path, error) from error
-    return temporary
+def _is_direct(target: str) -> bool:
+    return target == "-" or files.is_special(target)
 
 
-def _mode(path: Path) -> int:
-    """Who may read a report: whoever could read the file it replaces, or any new file; mkstemp lets its owner only."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-def _write_directly(target: str, content: str | bytes) -> None:
-    data = _bytes(content)
+def _write_directly(target: str, data: bytes) -> None:
     if target == "-":
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
             raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
@@ -79,18 +55,11 @@ def _write_directly(target: str, content: str | bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
     else:
-        _attempt(Path(target), lambda: Path(target).write_bytes(data))
+        files.write(target, data)
 
 
 def _bytes(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
-
-
-def _attempt(path: Path, action: Callable[[], object]) -> None:
-    try:
-        action()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
 
 
 def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
@@ -129,7 +98,8 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
             raise UsageError(f"{option} '{target}' {what}", slug="output", hint="Name a file in an existing folder.")
         # An open pipe by its device name is there, though what it resolves to is not.
         if target != "-" and (path.is_file() or not Path(target).exists()):
-            _attempt(path, lambda path=path: _try_folder(path.parent))
+            with files.writing(path):
+                _try_folder(path.parent)
         seen[path] = option
 
 
@@ -137,7 +107,3 @@ def _try_folder(folder: Path) -> None:
     """Make a file there and let it go: permissions say less, above all to an administrator."""
     with tempfile.TemporaryFile(dir=folder, prefix=".relu-audit."):
         pass
-
-
-def _cannot_write(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot write '{path}': {error.strerror}", slug="output", hint="Choose another place.")

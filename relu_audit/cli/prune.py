@@ -111,9 +111,10 @@ def write_pruned(
     with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
         record = pruned.record() if staged is None else _measured(model, pruned, staged, running, timing=how.latency)
         written = {target: _report(name, record, audit) for name, target in (reports or {}).items()}
-        deliver(written, () if staged is None else staged.moves)
-        if staged is not None:
-            staged.settle()
+        if staged is None:
+            deliver(written)
+        else:
+            deliver(written, staged.moves, staged.older)
     if not shown.quiet:
         from rich.console import Console
 

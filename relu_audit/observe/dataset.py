@@ -25,6 +25,9 @@ MOST_EMPTY = 1000
 NEAR = 16
 """Samples at the beginning from which trials take theirs."""
 
+LARGEST_RUN = 1 << 32
+"""Bytes that a short batch is filled up to, at most."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -322,11 +325,21 @@ def _head(block: np.ndarray, axis: int, samples: int, bound: Bound) -> np.ndarra
 
 
 def _pad(block: np.ndarray, bound: Bound, size: int | None) -> np.ndarray:
-    """Fill a short last batch up to a fixed size with copies of its last sample, which are not counted."""
+    """Fill a short last batch up to a fixed size with copies of its last sample, which are not counted.
+
+    Raises:
+        DataError: ``data-shape`` if that size is more than memory holds.
+    """
     if bound.feeding != "samples" or size is None or block.shape[bound.axis] >= size:
         return block
-    last = block.shape[bound.axis] - 1
-    return np.take(block, [*range(last + 1), *[last] * (size - last - 1)], axis=bound.axis)
+    last = np.take(block, [-1], axis=bound.axis)
+    if last.nbytes * size > LARGEST_RUN:
+        raise DataError(
+            f"the model takes {size} samples of '{bound.input.name}' in a run, more than memory holds",
+            slug="data-shape",
+            hint="Export it with a smaller batch, or with an open one.",
+        )
+    return np.concatenate([block, np.repeat(last, size - block.shape[bound.axis], axis=bound.axis)], axis=bound.axis)
 
 
 def _fed(block: np.ndarray, bound: Bound, first: int) -> np.ndarray:

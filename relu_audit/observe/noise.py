@@ -68,9 +68,10 @@ def open_noise(text: str, inputs: Sequence[GraphInput]) -> Source:
         sizes = [size if isinstance(size, int) else OPEN_SIZE for size in wanted.shape]
         if batched and wanted.batch_axis:
             sizes[wanted.batch_axis] = number
-        if math.prod(sizes[1:] if wanted.batch_axis == 0 else sizes) > MOST_NUMBERS:
+        made = sizes[1:] if wanted.batch_axis == 0 else sizes
+        if math.prod(made) > MOST_NUMBERS or min(made, default=0) < 0:
             raise DataError(
-                f"input '{wanted.name}' would need {MOST_NUMBERS:,} made-up numbers and more at once",
+                f"input '{wanted.name}' has the shape {sizes}, and data of that size cannot be made up",
                 slug="data-shape",
                 hint="Make up fewer samples, or give real data.",
             )

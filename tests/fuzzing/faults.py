@@ -1,0 +1,184 @@
+"""Bugs to plant: each must be found by the cases of the default run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.fuzzing.surgery import OPERATORS
+
+
+def _before(module: Any, name: str, act: Callable[..., object]) -> None:
+    """Have something done before a function is called, with its arguments."""
+    real = getattr(module, name)
+
+    def replaced(*arguments: Any, **options: Any) -> Any:
+        act(*arguments, **options)
+        return real(*arguments, **options)
+
+    setattr(module, name, replaced)
+
+
+def _key_error() -> None:
+    """An operator that a table lacks is looked up without asking."""
+    from relu_audit import opening
+
+    rows = dict.fromkeys(name for _, name in OPERATORS if name not in ("Pow", "Mod", "Tile", "Where", "Einsum"))
+    _before(opening, "locate", lambda network, *_, **__: [rows[n.op_type] for n in network.model.graph if not n.domain])
+
+
+def _exit_code() -> None:
+    """A whole class of errors leaves with the code of a bug."""
+    from relu_audit.errors import DataError
+
+    DataError.exit_code = 70
+
+
+def _undocumented_code() -> None:
+    from relu_audit.errors import UsageError
+
+    UsageError.exit_code = 64
+
+
+def _endless() -> None:
+    """An empty array is waited for."""
+    from relu_audit import opening
+
+    def wait(checkpoint: Any, *_: object) -> None:
+        while any(0 in value.shape.numpy() for value in _weights(checkpoint)):
+            pass
+
+    _before(opening, "normalize", wait)
+
+
+def _weights(checkpoint: Any) -> list[Any]:
+    return [v.const_value for v in checkpoint.model.graph.initializers.values() if v.const_value is not None]
+
+
+def _memory() -> None:
+    """Memory goes by what the file says."""
+    from relu_audit import opening
+
+    def take(checkpoint: Any, *_: object) -> None:
+        sizes = [d for v in checkpoint.model.graph.inputs if v.shape for d in v.shape if isinstance(d, int)]
+        np.ones(max((min(size, 1 << 34) for size in sizes if size > 0), default=1))
+
+    _before(opening, "normalize", take)
+
+
+def _crash() -> None:
+    """A weight of booleans is too much for some C code."""
+    from relu_audit import opening
+
+    def fall(checkpoint: Any, *_: object) -> None:
+        if any(value.dtype.name in ("BOOL", "INT32", "UINT8") for value in _weights(checkpoint)):
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    _before(opening, "normalize", fall)
+
+
+def _traceback() -> None:
+    """A traceback is shown with an error."""
+    from relu_audit import cli
+
+    _before(cli, "complain", lambda *_, **__: traceback.print_exc())
+
+
+def _elsewhere() -> None:
+    """A file is written where nobody asked for it."""
+    from relu_audit.cli import audit
+
+    _before(audit, "deliver", lambda *_, **__: Path("../cache.txt").write_text("x", encoding="utf-8"))
+
+
+def _outside() -> None:
+    from relu_audit.cli import audit
+
+    def write(*_: object, **__: object) -> None:
+        path = Path("/var/tmp/relu-audit-fuzzing")  # noqa: S108
+        path.write_text("x", encoding="utf-8")
+        path.unlink()
+
+    _before(audit, "deliver", write)
+
+
+def _half() -> None:
+    """A report is begun before it is known whether there is one."""
+    from relu_audit.cli import audit
+
+    def begin(targets: dict[str, str], _: object) -> None:
+        for target in targets.values():
+            if target != "-":
+                Path(target).touch()
+
+    _before(audit, "check_writable", begin)
+
+
+def _no_slug() -> None:
+    """An error has a name that no page explains."""
+    from relu_audit import cli
+
+    def rename(error: Any, *_: object, **__: object) -> None:
+        error.slug = {"session": "sesion", "config": "configuration"}.get(error.slug, error.slug)
+
+    _before(cli, "complain", rename)
+
+
+def _nothing_written() -> None:
+    """A report is forgotten, and all is said to be well."""
+    from relu_audit.cli import report
+
+    report.deliver = lambda *_, **__: None
+
+
+def _recursion() -> None:
+    """A graph is followed to its end by calling oneself."""
+    from relu_audit import opening
+
+    def follow(network: Any, *_: object, **__: object) -> None:
+        def step(value: Any, depth: int = 0) -> None:
+            for node in {use.node for use in value.uses()} if depth < 2000 else ():
+                for output in node.outputs[:1]:
+                    step(output, depth + 1)
+                    break
+                break
+
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(min(limit, 250))
+        try:
+            for value in network.model.graph.inputs:
+                step(value)
+        finally:
+            sys.setrecursionlimit(limit)
+
+    _before(opening, "locate", follow)
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "KeyError for an operator": _key_error,
+    "errors of data exit with 70": _exit_code,
+    "errors of usage exit with 64": _undocumented_code,
+    "endless for an empty weight": _endless,
+    "memory as the file says": _memory,
+    "segmentation fault": _crash,
+    "traceback with an error": _traceback,
+    "file beside the folder": _elsewhere,
+    "file far away": _outside,
+    "report begun too early": _half,
+    "error without a paragraph": _no_slug,
+    "report forgotten": _nothing_written,
+    "recursion over depth": _recursion,
+}
+
+
+def plant(name: str) -> None:
+    """Have this process make a mistake; none without a name."""
+    if name:
+        FAULTS[name]()
