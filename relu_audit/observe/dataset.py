@@ -159,7 +159,8 @@ class Dataset:
         Raises:
             DataError: ``data-nan``, ``data-range``, ``data-damaged``, ``data-shape``, ``data-empty``.
         """
-        for table in self._data.tables():
+        tables = self._data.tables()
+        for table in tables:
             bound = self._bound if table is self._first else self._bind(table)
             if _count(bound) and _one_by_one(bound) != self.one_by_one:
                 raise DataError(
@@ -190,6 +191,7 @@ class Dataset:
                 self.samples += counted
                 left -= samples
             if self._limit is not None and self.samples >= self._limit:
+                tables.close()
                 break
         if self.left_out and not self.samples:
             raise DataError(
