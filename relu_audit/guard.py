@@ -70,12 +70,6 @@ def their_fault(where: str, error: BaseException, trace: TracebackType | None) -
     return DataError(message, slug="data-code", hint="Run it by itself first.")
 
 
-def is_theirs(trace: TracebackType | None) -> bool:
-    """Whether an exception comes from code of the user's own that we did not call, such as a handler of signals."""
-    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace)]
-    return bool(frames) and _is_theirs(frames[-1])
-
-
 def _line(trace: TracebackType | None) -> str:
     """The last line of the user's own on the way to an error; of libraries, the line that was called first."""
     steps = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from relu_audit.cli import streams
 from relu_audit.errors import UsageError
 
 
@@ -73,11 +73,7 @@ def _mode(path: Path) -> int:
 def _write_directly(target: str, content: str | bytes) -> None:
     data = _bytes(content)
     if target == "-":
-        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-            raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
+        streams.write(data)
     else:
         _attempt(Path(target), lambda: Path(target).write_bytes(data))
 

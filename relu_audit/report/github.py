@@ -6,7 +6,6 @@ Sources: docs.github.com, "Workflow commands for GitHub Actions"; the escapes ar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from relu_audit.errors import one_line
@@ -64,18 +63,6 @@ def _about_gate(one: Finding) -> bool:
 def command(kind: str, title: str, message: str) -> str:
     """A workflow command, its title and its message escaped."""
     return f"::{kind} title={_property(one_line(title))}::{_data(one_line(message))}"
-
-
-def inert(text: str) -> str:
-    r"""A text that may quote names, so that no line of it is a command: the runner reads all that a step prints.
-
-    >>> inert("::error::x\na ##[error]x")
-    ': :error::x\na # #[error]x'
-    """
-    return _OPENING.sub(r"\1: :", text).replace("##[", "# #[")
-
-
-_OPENING = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
 def _line(kind: str, one: Finding) -> str:
