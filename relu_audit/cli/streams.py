@@ -124,7 +124,9 @@ def claimed() -> Generator[None]:
 def terminal() -> TextIO | None:
     """Standard error, where a person watches."""
     stream = _current().err
-    return stream if stream is not None and stream.isatty() else None
+    with contextlib.suppress(ValueError):  # closed
+        return stream if stream is not None and stream.isatty() else None
+    return None
 
 
 def write(data: bytes) -> None:

@@ -159,7 +159,7 @@ def open_source(data: object, names: tuple[str, ...]) -> Source:
         feed = _feed(data, names, theirs, "<memory>")
         return Source("<memory>", lambda: iter([feed]), single=True)
     if theirs(isinstance, data, Iterable):
-        return Source("<memory>", lambda: _feeds(data, names, theirs))
+        return Source("<memory>", lambda: _feeds(data, names, theirs, held=data))
     raise DataError(
         f"calibration data of type {kind(data)} cannot be read",
         slug="data-kind",
@@ -320,7 +320,8 @@ def _test_set(folder: Path, names: tuple[str, ...]) -> Table:
     return Table(folder.name, columns)
 
 
-def _feeds(data: object, names: tuple[str, ...], theirs: Guard) -> Iterator[Table]:
+def _feeds(data: object, names: tuple[str, ...], theirs: Guard, held: object = None) -> Iterator[Table]:
+    """The feeds of an iterable, or the one that it is; ``held`` is what the caller may go on with."""
     if theirs(_is_one_feed, data):
         yield _feed(data, names, theirs, theirs.name)
         return
@@ -337,8 +338,7 @@ def _feeds(data: object, names: tuple[str, ...], theirs: Guard) -> Iterator[Tabl
             yield _feed(feed, names, theirs, f"{theirs.name}, feed {count}")
             count += 1
     except GeneratorExit:
-        # A generator that the user still holds may be gone on with; another one ends here, and may clean up.
-        if feeds is not data and isinstance(feeds, GeneratorType):
+        if feeds is not held and isinstance(feeds, GeneratorType):  # it may have something to clean up
             theirs(feeds.close)
         raise
 
