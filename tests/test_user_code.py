@@ -234,13 +234,6 @@ def test_outputs_go_where_they_were_meant_to_go_whatever_folder_the_loader_choos
     assert [path.name for path in (folder / "sub").iterdir()] == ["other.npz"]
 
 
-def test_weights_beside_the_model_are_found_whatever_folder_the_loader_chooses() -> None:
-    model = mlp((4, 40, 3))
-    onnx.save(model, "w.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
-    Path("sub").mkdir()
-    assert run(["w.onnx", "--data", loader("os.chdir('sub')\ndef feeds(): return {'x': X}"), "--costs"]) == Exit.PASSED
-
-
 NOISE = """
 import ctypes
 print("NOISE at import")
