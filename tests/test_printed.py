@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from rich.console import Group
 from rich.text import Text
 
+from relu_audit import load
 from relu_audit.cli import Exit, run, streams
 from relu_audit.errors import LONGEST, DataError, cut, quoted
 from tests.graphs import mlp
@@ -168,6 +170,28 @@ def test_given_models_are_inert(name: str, arguments: list[str], capsys: pytest.
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if "--github" not in arguments or not line.startswith("::notice title=")]
     assert dangers("\n".join(lines) + err) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--json", "-"], ["--sarif", "-"], ["--markdown", "-"], ["--github"]], ids=lambda given: given[0]
+)
+def test_no_report_on_standard_output_has_a_command_of_a_name(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "::error::a ##vso[task] ##[error] ##teamcity["
+    renamed(name)
+    assert run(["m.onnx", "--data", "d.npz", "--max-dead", "0", *arguments]) == 1
+    out = capsys.readouterr().out
+    assert "vso" in out
+    lines = [line for line in out.splitlines() if not re.match("::[a-z]+ title=relu-audit", line)]
+    assert dangers("\n".join(lines)) == []
+    assert re.search(r"##\w*\[", out) is None
+    if arguments == ["--json", "-"]:
+        assert load(out.encode()).sites[0].tensor == name
+        assert run(["sites", "m.onnx", "--json", "-"]) == 0
+        assert dangers(capsys.readouterr().out) == []
+    if arguments == ["--sarif", "-"]:
+        assert name in str(json.loads(out))
 
 
 # Errors -------------------------------------------------------------------------------------------------------------

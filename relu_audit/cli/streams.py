@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_audit.errors import UsageError, cut
+from relu_audit.report.names import COMMAND_MARK
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -188,8 +189,8 @@ def say_trace() -> None:
 def inert(line: str) -> str:
     """A line that may quote anything, so that it moves no terminal and holds no command to a CI service.
 
-    Sources: actions/runner, ``ActionCommand.cs``: ``::`` after blanks, ``##[`` anywhere; azure-pipelines-agent,
-    ``Command.cs``: ``##vso[`` anywhere; TeamCity's documentation of service messages: ``##teamcity[``.
+    GitHub takes ``::`` for a command where nothing but blanks comes before, as actions/runner says in its
+    ``ActionCommand.cs``; for others see :data:`COMMAND_MARK`.
 
     >>> inert("  ::error::x"), inert("a ##vso[task.complete]"), inert("a::b")
     ('  : :error::x', 'a # #vso[task.complete]', 'a::b')
@@ -197,7 +198,7 @@ def inert(line: str) -> str:
     return _COMMAND.sub(r"\g<0> ", _printable(line))
 
 
-_COMMAND = re.compile(r"^\s*:(?=:)|#(?=#\w*\[)")
+_COMMAND = re.compile(rf"^\s*:(?=:)|#(?={COMMAND_MARK.pattern[1:]})")
 
 
 def _inert(line: Iterable[Segment]) -> list[Segment]:

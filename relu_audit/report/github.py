@@ -13,7 +13,7 @@ from relu_audit.judge.rules import BY_SLUG
 from relu_audit.records import Audit
 from relu_audit.report.breaches import against
 from relu_audit.report.findings import Finding, findings, layer_name, rule
-from relu_audit.report.names import short
+from relu_audit.report.names import COMMAND_MARK, short
 from relu_audit.report.numbers import count, percent
 
 KINDS = ("error", "warning", "notice")
@@ -62,7 +62,11 @@ def _about_gate(one: Finding) -> bool:
 
 def command(kind: str, title: str, message: str) -> str:
     """A workflow command, its title and its message escaped."""
-    return f"::{kind} title={_property(one_line(title))}::{_data(one_line(message))}"
+    return f"::{kind} title={_property(_plain(title))}::{_data(_plain(message))}"
+
+
+def _plain(text: str) -> str:
+    return COMMAND_MARK.sub("# #", one_line(text))
 
 
 def _line(kind: str, one: Finding) -> str:
