@@ -299,13 +299,20 @@ def feeds():
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("where", ["", "threading.Thread(target=os._exit, args=(0,)).start(); time.sleep(0.1)"])
-def test_leaving_at_once_is_an_exit_like_any_other(where: str) -> None:
-    code = f"def feeds():\n    yield {{'x': X}}\n    {where or 'os._exit(0)'}\n"
-    done = process("m.onnx", "--data", loader(code), "--max-dead", "0")
-    assert done.returncode == (Exit.FAILED if where else Exit.UNUSABLE)
-    assert (b"gate: FAILED" in done.stdout) == bool(where)
-    assert (b"[data-code]" in done.stderr) != bool(where)
+@pytest.mark.parametrize(
+    ("code", "refused"),
+    [
+        ("os._exit(0)", True),
+        ("os.execlp('true', 'true')", True),
+        ("threading.Thread(target=os._exit, args=(0,)).start(); time.sleep(0.1)", False),
+    ],
+)
+def test_leaving_at_once_is_an_exit_like_any_other(code: str, refused: bool) -> None:
+    data = loader(f"def feeds():\n    yield {{'x': X}}\n    {code}\n")
+    done = process("m.onnx", "--data", data, "--max-dead", "0")
+    assert done.returncode == (Exit.UNUSABLE if refused else Exit.FAILED)
+    assert (b"gate: FAILED" in done.stdout) != refused
+    assert (b"was called (feeds.py:" in done.stderr) == refused
 
 
 def test_closed_streams_keep_neither_the_report_nor_the_word_from_coming_out() -> None:
