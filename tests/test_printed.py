@@ -371,3 +371,10 @@ def test_what_is_no_bug_of_ours_is_no_internal_error(
     monkeypatch.setattr("relu_audit.pipeline.audit", lambda *_, **__: deep(error, calls))
     assert run(["m.onnx", "--data", "d.npz"]) == code
     assert slug in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_said_the_exit_code_is_right_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed("r0")
+    monkeypatch.setattr("relu_audit.pipeline.audit", raising(MemoryError()))
+    monkeypatch.setattr("relu_audit.cli.outcome.say", raising(MemoryError()))
+    assert run(["m.onnx", "--data", "d.npz"]) == Exit.UNUSABLE

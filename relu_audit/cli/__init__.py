@@ -50,6 +50,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _outcome(arguments: Sequence[str]) -> int:
+    code = Exit.UNUSABLE  # where nothing can be said any more, for lack of memory
+    with contextlib.suppress(BaseException):
+        code = _said(arguments)
+    return int(code)
+
+
+def _said(arguments: Sequence[str]) -> int:
+    """Run a command, and say what ended it if that was no command's end."""
     import click
 
     from relu_audit.cli.outcome import told
@@ -58,7 +66,7 @@ def _outcome(arguments: Sequence[str]) -> int:
 
     try:
         code = root.main(list(arguments), prog_name="relu-audit", standalone_mode=False)
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+        if not is_claimed() and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - once closed
             sys.stdout.flush()
         return int(code or 0)
     except click.exceptions.Exit as leaving:
@@ -69,12 +77,13 @@ def _outcome(arguments: Sequence[str]) -> int:
         say("interrupted before any data was seen")
         return Exit.INCONCLUSIVE
     except BaseException as error:
-        if is_claimed() or not isinstance(error, SystemExit | OSError):
+        printing = isinstance(error, OSError) and error.filename is None
+        if is_claimed() or not (printing or isinstance(error, SystemExit)):
             return told(error)
         # click leaves this way when it has completed a word, and when the reader of our output has gone away.
         if isinstance(error, OSError):
             say(f"error: cannot write to standard output: {error.strerror} [output]", "Write to a file instead.")
-        elif not error.code:
+        elif isinstance(error, SystemExit) and not error.code:
             return Exit.PASSED
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.UNUSABLE

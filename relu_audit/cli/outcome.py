@@ -46,6 +46,7 @@ def _known(error: BaseException) -> AuditError | None:
     """What is no bug of ours, though nothing has foreseen it where it came up."""
     trace = error.__traceback__
     if isinstance(error, MemoryError):
+        traceback.clear_frames(trace)  # they hold what filled the memory, and to say so takes a little
         return RunError(
             f"there is not enough memory ({quoted(error)})",
             slug="memory",
