@@ -45,7 +45,7 @@ def sites(
         way = next(ways(found, stated, in_feeds=False), whole(best))
         inputs = graph_inputs(network, best.axes if best else {})
         census = locate(network, inputs, unit_axes)
-    except AuditError:
+    except (AuditError, MemoryError):
         raise
     except Exception as error:  # a graph may break its own rules in any way
         raise invalid(f"{type(error).__name__}: {error}") from error

@@ -113,7 +113,7 @@ def explained_by(model: ModelSource, ran_by: Engine) -> Generator[None]:
     """Let the runtime say what is wrong with a graph that breaks its own rules: we read it as if it did not."""
     try:
         yield
-    except AuditError:
+    except (AuditError, MemoryError):
         raise
     except Exception as error:
         said = refused(model.SerializeToString() if isinstance(model, onnx.ModelProto) else model, ran_by)

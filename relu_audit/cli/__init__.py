@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NoReturn
-
-if TYPE_CHECKING:
-    from relu_audit.errors import AuditError
+from typing import Any, NoReturn
 
 
 class Exit(IntEnum):
@@ -33,55 +31,68 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Pipelines end a job with SIGTERM; what was seen so far is worth as much as after Ctrl-C.
         interrupts.attend()
         _forgive_characters()
-        code = run(sys.argv[1:] if arguments is None else arguments)
+        from relu_audit.cli import leaving, streams
+
+        left = leaving.Leaving()
+        # They are never closed: what outlives the run must not print into a report.
+        held = streams.opened()
+        code = left.code = _outcome(sys.argv[1:] if arguments is None else arguments)
+        held.settle()
         interrupts.dismiss()
     except KeyboardInterrupt:
-        _say("interrupted before any data was seen", "")
+        sys.stderr.write("interrupted before any data was seen\n")
         code = Exit.INCONCLUSIVE
     # The process ends: to search all that was ever imported for garbage would take a quarter of a second.
     gc.freeze()
-    sys.exit(code)
+    raise SystemExit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code. Whatever goes wrong is said on standard error, in a line or two."""
+    from relu_audit.cli import streams
+
+    with contextlib.closing(streams.opened()):
+        return _outcome(arguments)
+
+
+def _outcome(arguments: Sequence[str]) -> int:
+    code = Exit.UNUSABLE  # where nothing can be said any more, for lack of memory
+    with contextlib.suppress(BaseException):
+        code = _said(arguments)
+    return int(code)
+
+
+def _said(arguments: Sequence[str]) -> int:
+    """Run a command, and say what ended it if that was no command's end."""
     import click
 
+    from relu_audit.cli.outcome import told
     from relu_audit.cli.root import root
-    from relu_audit.errors import AuditError
+    from relu_audit.cli.streams import is_claimed, say
 
     try:
         code = root.main(list(arguments), prog_name="relu-audit", standalone_mode=False)
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
+        if not is_claimed() and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - once closed
             sys.stdout.flush()
         return int(code or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
-    except click.ClickException as error:
-        error.show()
-        return Exit.UNUSABLE
-    except AuditError as error:
-        complain(error)
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _say("interrupted before any data was seen", "")
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # to click an end of file is an end of input from the keyboard
+            return told(error.__cause__)
+        say("interrupted before any data was seen")
         return Exit.INCONCLUSIVE
-    except SystemExit as leaving:
+    except BaseException as error:
+        printing = isinstance(error, OSError) and error.filename is None
+        if is_claimed() or not (printing or isinstance(error, SystemExit)):
+            return told(error)
         # click leaves this way when it has completed a word, and when the reader of our output has gone away.
-        if leaving.code:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return Exit.UNUSABLE if leaving.code else Exit.PASSED
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            _say(f"error: cannot write to standard output: {error.strerror} [output]", "Write to a file instead.")
+        if isinstance(error, OSError):
+            say(f"error: cannot write to standard output: {error.strerror} [output]", "Write to a file instead.")
+        elif isinstance(error, SystemExit) and not error.code:
+            return Exit.PASSED
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.UNUSABLE
-    except Exception as error:  # the last resort: a bug of ours must not look like a breached gate
-        _say(
-            f"internal error: {type(error).__name__}: {error}",
-            "This is a bug in relu-audit. Please report it with the output of the same command with --debug.",
-        )
-        return Exit.BUG
 
 
 def _forgive_characters() -> None:
@@ -89,17 +100,3 @@ def _forgive_characters() -> None:
     stdout: Any = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
         stdout.reconfigure(errors="backslashreplace")
-
-
-def complain(error: AuditError, about: str = "") -> None:
-    """Say on standard error what was wrong, with the model it was about where there are several, and what to do."""
-    from relu_audit.errors import one_line
-
-    where = f"{one_line(about)}: " if about else ""
-    _say(f"error: {where}{error.message} [{error.slug}]", error.hint)
-
-
-def _say(message: str, hint: str) -> None:
-    for line in (message, hint):
-        if line:
-            sys.stderr.write(line + "\n")

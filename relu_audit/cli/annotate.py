@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from relu_audit.cli.streams import say
 from relu_audit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,5 +45,5 @@ def annotated(model: Path, audit: Audit) -> bytes:
 
     found = annotate(model, audit)
     for site in found.missing:
-        click.echo(f"note: not annotated: no one node of the file makes {layer_name(site)}", err=True)
+        say(f"note: not annotated: no one node of the file makes {layer_name(site)}")
     return found.data

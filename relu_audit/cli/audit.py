@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from relu_audit.cli.options import Shares, option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.prune import Shown, write_pruned
 from relu_audit.cli.pruning import How, pruning_options, refuse_idle
+from relu_audit.cli.streams import claimed, say_trace, show
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
@@ -116,7 +114,7 @@ def audit(
         return _exit_code(result, exit_zero=exit_zero)
     except Exception:
         if debug:
-            traceback.print_exc()
+            say_trace()
         raise
 
 
@@ -130,36 +128,17 @@ def _audit(
     **options: Any,
 ) -> Audit:
     from relu_audit.pipeline import audit as run
+    from relu_audit.report import text
     from relu_audit.report.formats import written
 
-    # Calibration code of the user's own may print; standard output is for reports.
-    with contextlib.redirect_stdout(sys.stderr), progress(quiet) as on_progress:
+    with claimed(), progress(quiet) as on_progress:
         result = run(model, data, on_progress=on_progress, **options)
     models = {} if annotated_file is None else {annotated_file: annotated(model, result)}
     deliver({**written(wanted, result), **models})
-    shown = Shown(to_stderr="-" in wanted.values(), quiet=quiet)
-    _summarise(model, result, shown, verbose=verbose, inert="--github" in wanted)
+    if not quiet or result.policy.gated:
+        summary = _word(model, result) if quiet else text.render(result, dead_units=verbose)
+        show(summary, to_stderr="-" in wanted.values())
     return result
-
-
-def _summarise(model: Path, result: Audit, shown: Shown, *, verbose: bool, inert: bool) -> None:
-    from rich.console import Console
-
-    from relu_audit.report import github, text
-
-    closed = sys.stdout is None  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-    if (shown.quiet and not result.policy.gated) or (closed and not shown.to_stderr):
-        return
-    console = Console(stderr=shown.to_stderr, highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    summary = _word(model, result) if shown.quiet else text.render(result, dead_units=verbose)
-    if not inert:
-        console.print(summary)
-        return
-    with console.capture() as capture:
-        console.print(summary)
-    click.echo(github.inert(capture.get()), err=shown.to_stderr, nl=False)
 
 
 def _word(model: Path, result: Audit) -> Text:

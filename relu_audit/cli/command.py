@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from relu_audit.cli import config
 from relu_audit.cli.options import Axis, Pair, SampleAxis, Whole, option
+from relu_audit.cli.streams import terminal
 
 if TYPE_CHECKING:
     from relu_audit.observe.stream import Progress
@@ -130,7 +130,8 @@ def running_options(function: F) -> F:
 @contextmanager
 def progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
     """A bar on standard error where a person watches; nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
+    stream = terminal()
+    if quiet or stream is None:
         yield None
         return
     from rich.console import Console
@@ -145,7 +146,7 @@ def progress(quiet: bool) -> Generator[Callable[[Progress], None] | None]:
         TextColumn("[red]{task.fields[silent]}[/] silent of {task.fields[units]} units"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(file=stream), transient=True) as bar:
         task = bar.add_task("audit", total=None, rate="", silent=0, units=0)
 
         def show(event: Any) -> None:

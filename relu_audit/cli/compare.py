@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +9,7 @@ import click
 
 from relu_audit.cli import Exit
 from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.streams import say, say_trace, show
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
@@ -56,10 +54,12 @@ def compare(
         found = run(old, new)
         deliver({target: _written(name, found) for name, target in reports.items()})
         if not quiet:
-            _print(found, reports)
+            from relu_audit.report.comparison import render
+
+            show(render(found), to_stderr="-" in reports.values())
     except Exception:
         if debug:
-            traceback.print_exc()
+            say_trace()
         raise
     return _exit_code(found) if fail_on_worse else Exit.PASSED
 
@@ -70,11 +70,11 @@ def _exit_code(found: Comparison) -> Exit:
         if found.outcome != "worse":
             units = found.total("died") + found.total("broke")
             which = "unit" if units == 1 else "units"
-            click.echo(f"failed: {units} {which} died or became faulty (--fail-on-worse)", err=True)
+            say(f"failed: {units} {which} died or became faulty (--fail-on-worse)")
         return Exit.FAILED
     if not found.reasons:
         return Exit.PASSED
-    click.echo(f"inconclusive: {'; '.join(map(one_line, found.reasons))}", err=True)
+    say(f"inconclusive: {'; '.join(map(one_line, found.reasons))}")
     return Exit.INCONCLUSIVE
 
 
@@ -86,17 +86,3 @@ def _written(option: str, found: Comparison) -> str:
         "--html": comparison_html.write,
         "--markdown": comparison_markdown.write,
     }[option](found)
-
-
-def _print(found: Comparison, reports: Mapping[str, str]) -> None:
-    from rich.console import Console
-
-    from relu_audit.report.comparison import render
-
-    to_stderr = "-" in reports.values()
-    if sys.stdout is None and not to_stderr:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-        return
-    console = Console(stderr=to_stderr, highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    console.print(render(found))

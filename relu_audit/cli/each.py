@@ -9,12 +9,14 @@ from typing import Any
 
 import click
 
-from relu_audit.cli import Exit, complain
+from relu_audit.cli import Exit
 from relu_audit.cli.audit import EPILOG, INTERRUPTED, SEVERAL, audit
 from relu_audit.cli.command import Configured
+from relu_audit.cli.outcome import told
 from relu_audit.cli.output import check_writable
-from relu_audit.errors import AuditError
+from relu_audit.cli.streams import ReaderGoneError, say
 from relu_audit.report.formats import FORMATS
+from relu_audit.report.names import short
 
 WORST_FIRST = (Exit.BUG, Exit.UNUSABLE, Exit.UNFAITHFUL, Exit.FAILED, Exit.INCONCLUSIVE, Exit.PASSED)
 """Which outcome of several the exit code tells."""
@@ -35,12 +37,15 @@ def _each(ctx: click.Context, /, models: tuple[Path, ...], **options: Any) -> in
     ctx.meta[SEVERAL] = True
     jobs = {model: filled(options, model) for model in models}
     _check_targets(jobs)
-    codes: list[int] = []
+    codes: dict[Path, int] = {}
     for model, own in jobs.items():
-        codes.append(_audited(ctx, model, own))
+        codes[model] = _audited(ctx, model, own)
         if ctx.meta.get(INTERRUPTED):
             break
-    return worst(codes)
+    broken = [short(str(model)) for model, code in codes.items() if code == Exit.BUG]
+    if broken:
+        say(f"internal errors in {len(broken)} of {len(jobs)} models: {', '.join(broken)}")
+    return worst([*codes.values()])
 
 
 each = Configured(
@@ -73,12 +78,13 @@ def worst(codes: Sequence[int]) -> Exit:
 
 
 def _audited(ctx: click.Context, model: Path, options: Mapping[str, Any]) -> int:
-    """The exit code of one audit. What is wrong with one model is said, and keeps no other from its turn."""
+    """The exit code of one audit. What goes wrong with one model is said, and keeps no other from its turn."""
     try:
         return int(ctx.invoke(audit, model=model, **options))
-    except AuditError as error:
-        complain(error, about=str(model))
-        return error.exit_code
+    except (click.ClickException, click.Abort, click.exceptions.Exit, ReaderGoneError):
+        raise
+    except Exception as error:
+        return told(error, about=str(model))
 
 
 def _check_targets(jobs: Mapping[Path, Mapping[str, Any]]) -> None:

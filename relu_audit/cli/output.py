@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from relu_audit import files
+from relu_audit.cli import streams
 from relu_audit.errors import UsageError
 
 
@@ -49,11 +49,7 @@ def _is_direct(target: str) -> bool:
 
 def _write_directly(target: str, data: bytes) -> None:
     if target == "-":
-        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-            raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
+        streams.write(data)
     else:
         files.write(target, data)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from relu_audit.cli.command import Configured, progress, running_options
 from relu_audit.cli.options import option
 from relu_audit.cli.output import check_writable, deliver
 from relu_audit.cli.pruning import How, pruning_options
+from relu_audit.cli.streams import claimed, say, say_trace, show
 
 if TYPE_CHECKING:
     from relu_audit.pruned import Pruned, Staged
@@ -69,12 +68,12 @@ def prune(
         check_writable({**models, **reports}, read)
         found = _audit(model, data, audit_file, quiet, running)
         if found.partial:
-            click.echo("interrupted: what part of the data did not wake may not be cut", err=True)
+            say("interrupted: what part of the data did not wake may not be cut")
             return Exit.INCONCLUSIVE
         write_pruned(model, found, output, data=data, reports=reports, shown=shown, running=running, how=how)
     except Exception:
         if debug:
-            traceback.print_exc()
+            say_trace()
         raise
     return Exit.PASSED
 
@@ -105,7 +104,7 @@ def write_pruned(
     if output is not None:
         _spare_weights(model, audit, {"--output": output, **(reports or {})})
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "operators", "inputs", "limit")}
-    with contextlib.redirect_stdout(sys.stderr):
+    with claimed():
         pruned = run(model, audit, data=data, verify=output is not None, **same, **how.options)
     # Model and reports are complete, each beside its place, before the first of them moves in.
     with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
@@ -116,12 +115,7 @@ def write_pruned(
         else:
             deliver(written, staged.moves, staged.older)
     if not shown.quiet:
-        from rich.console import Console
-
-        console = Console(stderr=shown.to_stderr, highlight=False)
-        if not console.is_terminal:
-            console.width = 120
-        console.print(pruning.render(record, audit))
+        show(pruning.render(record, audit), to_stderr=shown.to_stderr)
 
 
 def _measured(
@@ -145,7 +139,7 @@ def _audit(model: Path, data: str | None, audit_file: str | None, quiet: bool, r
         return load(Path(audit_file))
     from relu_audit.pipeline import audit as run
 
-    with contextlib.redirect_stdout(sys.stderr), progress(quiet) as on_progress:
+    with claimed(), progress(quiet) as on_progress:
         return run(model, data, on_progress=on_progress, near_misses=False, **running)
 
 
@@ -159,7 +153,7 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
     try:
         before, after = latencies((model, result), pruned.example, ran_by)
     except RunError as error:
-        click.echo(f"note: {error.message}", err=True)
+        say(f"note: {error.message}")
         return None
     return Latency(before=before, after=after)
 

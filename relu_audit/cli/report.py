@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from relu_audit.cli import Exit
 from relu_audit.cli.annotate import annotated, check_annotated
 from relu_audit.cli.formats import check_formats, report_options
 from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.streams import say_trace, show
 
 
 @click.command()
@@ -44,17 +43,12 @@ def report(
             check_annotated(model, annotated_file)
             contents[annotated_file] = annotated(model, found)
         deliver(contents)
-        if not contents and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-            from rich.console import Console
-
+        if not contents:
             from relu_audit.report import text
 
-            console = Console(highlight=False)
-            if not console.is_terminal:
-                console.width = 120
-            console.print(text.render(found))
+            show(text.render(found))
     except Exception:
         if debug:
-            traceback.print_exc()
+            say_trace()
         raise
     return Exit.PASSED

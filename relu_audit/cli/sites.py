@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from relu_audit.cli import config
 from relu_audit.cli.command import batch_axis_option
 from relu_audit.cli.options import Axis, option
 from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.streams import claimed, show
 
 
 @click.command()
@@ -41,13 +41,9 @@ def sites(
     check_writable(wanted, (str(model),))
     settings = config.find(Path.cwd())
     stated = () if settings is None else config.operators(*settings)
-    found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes), operators=stated)
+    with claimed():  # installed packages bring rows of operators, with code of their own
+        found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes), operators=stated)
     deliver({target: report.write(found) for target in wanted.values()})
-    if json_file != "-" and sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
-        from rich.console import Console
-
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 120
-        console.print(report.render(found))
+    if json_file != "-":
+        show(report.render(found))
     return 0

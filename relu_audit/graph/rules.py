@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
-from relu_audit.errors import UsageError
+from relu_audit.errors import UsageError, quoted
 from relu_audit.graph import axes
 from relu_audit.graph.along import Along, nowhere
 from relu_audit.graph.axis_rule import AxisRule
@@ -176,8 +176,10 @@ def _installed() -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
             found: Any = point.load()
             found = found() if callable(found) else found
             rows: list[Mapping[str, Any]] = [found] if isinstance(found, dict) else [*found]
-        except Exception as error:  # code of others may raise anything
-            what = f"the entry point '{point.name}' of {GROUP} failed: {type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # code of others may raise anything, an exit included
+            what = f"the entry point '{point.name}' of {GROUP} failed: {quoted(error)}"
             raise _refused(what, "Import it by itself first, or uninstall the package.") from error
         yield source, rows
 

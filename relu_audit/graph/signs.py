@@ -259,8 +259,8 @@ def never_negative(
         node = one.producer()
         if node is None:
             return False
-        operands = node.inputs
-        return TABLE[key(node)].inputs(node, lambda index: found.get(operands[index], False))
+        holds = [operand is not None and found.get(operand, False) for operand in node.inputs]
+        return TABLE[key(node)].inputs(node, holds.__getitem__)
 
     return settled(value, found, needed, judged)
 

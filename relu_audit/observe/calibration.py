@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.observe.columns import Source, Table
@@ -44,10 +44,15 @@ class Calibration:
             self._seen.append(table)
         return self._seen[index]
 
-    def tables(self) -> Iterator[Table]:
-        """All tables, those that were looked at first."""
-        yield from self._seen
-        yield from self._tables
+    def tables(self) -> Generator[Table]:
+        """All tables, those that were looked at first. To close it closes the source."""
+        try:
+            yield from self._seen
+            yield from self._tables
+        finally:
+            close: Callable[[], None] | None = getattr(self._tables, "close", None)
+            if close is not None:
+                close()
 
     def came_in_feeds(self, inputs: Sequence[GraphInput], keys: Mapping[str, str]) -> bool:
         """Whether each piece is for a run of its own: files of a folder, a loader, rows of arrays of one rank more."""

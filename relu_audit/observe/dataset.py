@@ -160,7 +160,8 @@ class Dataset:
             DataError: ``data-nan``, ``data-range``, ``data-damaged``, ``data-shape``, ``data-empty``.
         """
         empty = 0
-        for table in self._data.tables():
+        tables = self._data.tables()
+        for table in tables:
             bound = self._bound if table is self._first else self._bind(table)
             empty = 0 if _count(bound) else empty + 1
             self._refuse_endless(empty)
@@ -193,6 +194,7 @@ class Dataset:
                 self.samples += counted
                 left -= samples
             if self._limit is not None and self.samples >= self._limit:
+                tables.close()
                 break
         if self.left_out and not self.samples:
             raise DataError(

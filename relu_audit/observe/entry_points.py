@@ -6,59 +6,49 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 
 from relu_audit.errors import DataError
+from relu_audit.guard import Guard
 
 
-def entry_point(module: str, function: str) -> Callable[[], object]:
-    """A function of the user's own, from ``module:function`` or ``file.py:function``, that quotes what it raises.
+def entry_point(module: str, function: str, theirs: Guard) -> object:
+    """What a function of the user's own gives, from ``module:function`` or ``file.py:function``.
 
     Raises:
         DataError: ``data-not-found`` or ``data-code``.
     """
     path = Path(module)
-    where = f"{module}:{function}"
-    try:
-        loaded: ModuleType
-        if path.suffix == ".py":
-            spec = importlib.util.spec_from_file_location(f"calibration_{path.stem}", path)
-            if spec is None or spec.loader is None or not path.is_file():
-                raise DataError(
-                    f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling."
-                )
-            loaded = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = loaded  # dataclasses and pickles look their module up
-            with _importing_from(path.absolute().parent):
-                spec.loader.exec_module(loaded)
-        else:
-            with _importing_from(Path.cwd()):
-                loaded = importlib.import_module(module)
-        found = getattr(loaded, function, None)
-    except DataError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's own module may raise anything
-        raise DataError(
-            f"importing {module} failed: {type(error).__name__}: {error}",
-            slug="data-code",
-            hint="Run it by itself first.",
-        ) from error
+    if path.suffix == ".py" and not path.is_file():
+        raise DataError(f"there is no file '{module}'", slug="data-not-found", hint="Check the path's spelling.")
+    load = _run_file if path.suffix == ".py" else _import
+    found = theirs(lambda: getattr(load(module), function, None), doing=f"importing {module}")
     if not callable(found):
         raise DataError(
-            f"{where}: there is no such function",
+            f"{module}:{function}: there is no such function",
             slug="data-not-found",
             hint="It should take no arguments and yield feeds.",
         )
+    return theirs(found)
 
-    def call() -> object:
-        try:
-            return found()
-        except (Exception, SystemExit) as error:  # as above
-            raise their_fault(where, error) from error
 
-    return call
+def _import(module: str) -> ModuleType:
+    with _importing_from(Path.cwd()):
+        return importlib.import_module(module)
+
+
+def _run_file(file: str) -> ModuleType:
+    path = Path(file)
+    spec = importlib.util.spec_from_file_location(f"calibration_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"there is nothing to import in '{file}'")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # dataclasses and pickles look their module up
+    with _importing_from(path.absolute().parent):
+        spec.loader.exec_module(loaded)
+    return loaded
 
 
 @contextlib.contextmanager
@@ -68,11 +58,5 @@ def _importing_from(folder: Path) -> Generator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
-
-
-def their_fault(where: str, error: BaseException) -> DataError:
-    """An error of the user's own code, quoted."""
-    return DataError(
-        f"{where} raised {type(error).__name__}: {error}", slug="data-code", hint="Run it by itself first."
-    )
+        with contextlib.suppress(ValueError):  # the user's code may have removed the folder
+            sys.path.remove(str(folder))

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import GeneratorType
 from typing import cast
 
 import numpy as np
 
-from relu_audit.errors import DataError
+from relu_audit.errors import DataError, kind, quoted
+from relu_audit.guard import Guard
 from relu_audit.observe.archives import open_npz
-from relu_audit.observe.columns import ArrayColumn, Column, Source, Table
-from relu_audit.observe.entry_points import entry_point, their_fault
+from relu_audit.observe.columns import ArrayColumn, Source, Table
+from relu_audit.observe.entry_points import entry_point
 from relu_audit.observe.folders import open_folder
 from relu_audit.observe.stored import open_npy
 
@@ -32,15 +34,16 @@ def open_source(data: object, names: tuple[str, ...]) -> Source:
     Raises:
         DataError: ``data-not-found``, ``data-kind``, ``data-empty``, ``data-damaged``, ``data-pickled``.
     """
-    if isinstance(data, str | Path):
+    if issubclass(type(data), str | Path):  # the type itself: an object may say of its class what it likes
         return _from_text(str(data), names)
-    if _is_one_feed(data):
-        feed = _feed(data, names, "<memory>")
+    theirs = Guard("<memory>")
+    if theirs(_is_one_feed, data):
+        feed = _feed(data, names, theirs, "<memory>")
         return Source("<memory>", lambda: iter([feed]), single=True)
-    if isinstance(data, Iterable):
-        return Source("<memory>", lambda: _feeds(cast("Iterable[object]", data), names, "<memory>"))
+    if theirs(isinstance, data, Iterable):
+        return Source("<memory>", lambda: _feeds(data, names, theirs, held=data))
     raise DataError(
-        f"calibration data of type {type(data).__name__} cannot be read",
+        f"calibration data of type {kind(data)} cannot be read",
         slug="data-kind",
         hint="Give a path, a dict of arrays by input name, or an iterable of such dicts.",
     )
@@ -63,7 +66,10 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
         return _FILES[path.suffix](path)
     module, colon, function = text.rpartition(":")
     if colon and module and function.isidentifier():
-        return Source(Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function)(), names, text))
+        theirs = Guard(text)
+        return Source(
+            Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function, theirs), names, theirs)
+        )
     if path.exists():
         raise DataError(
             f"'{path.name}' is of a kind that cannot be read as calibration data",
@@ -77,62 +83,79 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
     )
 
 
-def _feeds(data: object, names: tuple[str, ...], where: str) -> Iterator[Table]:
-    if _is_one_feed(data):
-        yield _feed(data, names, where)
+def _feeds(data: object, names: tuple[str, ...], theirs: Guard, held: object = None) -> Iterator[Table]:
+    """The feeds of an iterable, or the one that it is; ``held`` is what the caller may go on with."""
+    if theirs(_is_one_feed, data):
+        yield _feed(data, names, theirs, theirs.name)
         return
-    if not isinstance(data, Iterable):
+    if not theirs(isinstance, data, Iterable):
         raise DataError(
-            f"{where} gave a {type(data).__name__}, not an iterable of feeds",
+            f"{theirs.name} gave a {kind(data)}, not an iterable of feeds",
             slug="data-kind",
             hint="Yield dicts of arrays by input name.",
         )
-    feeds = iter(cast("Iterable[object]", data))
+    feeds = theirs(iter, data)
     count = 0
-    while True:
-        try:
-            feed = next(feeds)
-        except StopIteration:
-            return
-        except (Exception, SystemExit) as error:  # the user's own generator may raise anything
-            raise their_fault(where, error) from error
-        yield _feed(feed, names, f"{where}, feed {count}")
-        count += 1
+    try:
+        while (feed := theirs(next, feeds, _END)) is not _END:
+            yield _feed(feed, names, theirs, f"{theirs.name}, feed {count}")
+            count += 1
+    except GeneratorExit:
+        if feeds is not held and isinstance(feeds, GeneratorType):  # it may have something to clean up
+            theirs(feeds.close)
+        raise
+
+
+_END = object()
 
 
 def _is_one_feed(data: object) -> bool:
     return isinstance(data, Mapping) or hasattr(data, "__array__")
 
 
-def _feed(feed: object, names: tuple[str, ...], where: str) -> Table:
-    named: Mapping[object, object] = {"": feed}
+def _feed(feed: object, names: tuple[str, ...], theirs: Guard, where: str) -> Table:
+    held = theirs(_held, feed)
+    if isinstance(held, list) and len(held) != len(names):
+        raise DataError(
+            f"{where} is a sequence of {len(held)}, but the model has {len(names)} inputs: {', '.join(names)}",
+            slug="data-kind",
+            hint="Yield dicts of arrays by input name; leave labels out.",
+        )
+    named = dict(zip(names, held, strict=True)) if isinstance(held, list) else held
+    return Table(where, {name: ArrayColumn(_array(value, theirs, where, name)) for name, value in named.items()})
+
+
+def _held(feed: object) -> dict[str, object] | list[object]:
+    """What a feed holds: by name, or in the order of the inputs."""
     if isinstance(feed, Mapping):
         given = cast("Mapping[object, object]", feed)
-        named = {name: value for name, value in given.items() if value is not None}  # as for an optional input
-    elif isinstance(feed, tuple | list):
-        arrays = cast("list[object]", feed)
-        if len(arrays) != len(names):
-            raise DataError(
-                f"{where} is a sequence of {len(arrays)}, but the model has {len(names)} inputs: {', '.join(names)}",
-                slug="data-kind",
-                hint="Yield dicts of arrays by input name; leave labels out.",
-            )
-        named = dict(zip(names, arrays, strict=True))
-    columns: dict[str, Column] = {}
-    for name, value in named.items():
-        try:
-            array = np.asarray(value)
-        except Exception as error:  # a framework's tensor may refuse for reasons of its own
-            raise DataError(
-                f"{where}: '{name}' is a {type(value).__name__} that numpy cannot read: {error}",
-                slug="data-kind",
-                hint="Give numpy arrays; a tensor that tracks gradients, as tensor.detach().numpy().",
-            ) from error
-        if array.dtype.hasobject:
-            raise DataError(
-                f"{where}: '{name}' is a {type(value).__name__} of unequal pieces or objects, not a numeric array",
-                slug="data-kind",
-                hint="Give numpy arrays.",
-            )
-        columns[str(name)] = ArrayColumn(array)
-    return Table(where, columns)
+        # None is no value, as for an optional input.
+        return {str.__str__(str(name)): value for name, value in given.items() if value is not None}
+    return [*cast("Iterable[object]", feed)] if isinstance(feed, tuple | list) else {"": feed}
+
+
+def _array(value: object, theirs: Guard, where: str, name: str) -> np.ndarray:
+    array = theirs(_read, value)
+    if isinstance(array, Exception):
+        raise DataError(
+            f"{where}: '{name}' is a {kind(value)} that numpy cannot read: {quoted(array)}",
+            slug="data-kind",
+            hint="Give numpy arrays; a tensor that tracks gradients, as tensor.detach().numpy().",
+        ) from array
+    if array.dtype.hasobject:
+        raise DataError(
+            f"{where}: '{name}' is a {kind(value)} of unequal pieces or objects, not a numeric array",
+            slug="data-kind",
+            hint="Give numpy arrays.",
+        )
+    return array
+
+
+def _read(value: object) -> np.ndarray | Exception:
+    """A plain array, or what a framework's tensor has against that."""
+    try:
+        return np.asarray(value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return error

@@ -6,7 +6,6 @@ Sources: docs.github.com, "Workflow commands for GitHub Actions"; the escapes ar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from relu_audit.errors import one_line
@@ -14,7 +13,7 @@ from relu_audit.judge.rules import BY_SLUG
 from relu_audit.records import Audit
 from relu_audit.report.breaches import against
 from relu_audit.report.findings import Finding, findings, layer_name, rule
-from relu_audit.report.names import short
+from relu_audit.report.names import COMMAND_MARK, short
 from relu_audit.report.numbers import count, percent
 
 KINDS = ("error", "warning", "notice")
@@ -63,19 +62,11 @@ def _about_gate(one: Finding) -> bool:
 
 def command(kind: str, title: str, message: str) -> str:
     """A workflow command, its title and its message escaped."""
-    return f"::{kind} title={_property(one_line(title))}::{_data(one_line(message))}"
+    return f"::{kind} title={_property(_plain(title))}::{_data(_plain(message))}"
 
 
-def inert(text: str) -> str:
-    r"""A text that may quote names, so that no line of it is a command: the runner reads all that a step prints.
-
-    >>> inert("::error::x\na ##[error]x")
-    ': :error::x\na # #[error]x'
-    """
-    return _OPENING.sub(r"\1: :", text).replace("##[", "# #[")
-
-
-_OPENING = re.compile(r"^(\s*)::", re.MULTILINE)
+def _plain(text: str) -> str:
+    return COMMAND_MARK.sub("# #", one_line(text))
 
 
 def _line(kind: str, one: Finding) -> str:

@@ -14,6 +14,7 @@ from relu_audit.judge.consistency import contradiction
 from relu_audit.judge.evidence import rate_below
 from relu_audit.judge.gate import gate
 from relu_audit.records import GATE_RULES, SCHEMA, Audit, Gate, Record, SiteAudit, Summary
+from relu_audit.report.names import COMMAND_MARK
 from relu_audit.report.saved import check_keys, read, unreadable
 
 SHOWN = 100
@@ -47,8 +48,13 @@ def write(audit: Audit) -> str:
 
 def compact(record: Record) -> str:
     """A record as indented JSON with sorted keys, lists of numbers on a line each."""
-    encoded = msgspec.json.encode(record, order="sorted")
-    return _NUMBERS.sub(_on_one_line, msgspec.json.format(encoded, indent=2).decode()) + "\n"
+    return _NUMBERS.sub(_on_one_line, indented(record))
+
+
+def indented(content: object) -> str:
+    """Anything as indented JSON with sorted keys, in which no name is a command to a CI service that reads the log."""
+    text = msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=2).decode()
+    return COMMAND_MARK.sub(r"#\\u0023", text) + "\n"  # two such signs stand in strings only
 
 
 _NUMBER = r"(?:-?[0-9][0-9.eE+-]*|null)"
@@ -99,7 +105,7 @@ def schema() -> str:
     """JSON Schema of the format."""
     described: dict[str, Any] = msgspec.json.schema(Document)
     described = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **described}
-    return msgspec.json.format(msgspec.json.encode(described, order="sorted"), indent=2).decode() + "\n"
+    return indented(described)
 
 
 def _gate(audit: Audit) -> Gate:

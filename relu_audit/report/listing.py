@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from relu_audit.errors import one_line
 from relu_audit.records import ListedSite, Listing
+from relu_audit.report.json import indented
 from relu_audit.report.names import short
 from relu_audit.report.numbers import count
 from relu_audit.report.samples import inputs_in_words
@@ -16,7 +16,7 @@ from relu_audit.report.samples import inputs_in_words
 
 def write(listing: Listing) -> str:
     """The list as indented JSON with sorted keys. Same model, same bytes."""
-    return msgspec.json.format(msgspec.json.encode(listing, order="sorted"), indent=2).decode() + "\n"
+    return indented(listing)
 
 
 def render(listing: Listing) -> RenderableType:

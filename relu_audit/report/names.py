@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from relu_audit.errors import one_line
 
 LONGEST_NAME = 100
 """Characters of a name that are shown; the JSON has all of them."""
+
+COMMAND_MARK = re.compile(r"##(?=\w*\[)")
+"""What begins a command to a CI service anywhere in a line of its log, as ``##vso[`` and ``##[error]``.
+
+Sources: azure-pipelines-agent, ``Command.cs``; actions/runner, ``ActionCommand.cs``; TeamCity, "Service messages".
+"""
 
 _HEAD = 20
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit
+from relu_audit.report.json import indented
 from relu_audit.report.names import short
 from relu_audit.report.numbers import change, count, plural
 from relu_audit.surgery.plan import KeptUnit, Plan, PruningRecord, Verification
@@ -22,7 +22,7 @@ FIXED_SHOWN = 3
 
 def write(record: PruningRecord) -> str:
     """The record as indented JSON with sorted keys."""
-    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=2).decode() + "\n"
+    return indented(record)
 
 
 def render(record: PruningRecord, audit: Audit) -> RenderableType:

@@ -11,12 +11,11 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from relu_audit.errors import one_line
 from relu_audit.records import Audit, SiteAudit, Skipped
 from relu_audit.report.breaches import against
 from relu_audit.report.findings import RULES, Finding, findings, layer_name, rule
+from relu_audit.report.json import indented
 from relu_audit.report.names import short
 from relu_audit.report.samples import samples_in_words
 
@@ -52,7 +51,7 @@ def write(audit: Audit) -> str:
         "results": results,
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return msgspec.json.format(msgspec.json.encode(log, order="sorted"), indent=2).decode() + "\n"
+    return indented(log)
 
 
 def _about(audit: Audit) -> dict[str, Any]:
