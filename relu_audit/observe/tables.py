@@ -20,7 +20,7 @@ import onnx
 from numpy.lib import format as npy
 
 from relu_audit.errors import DataError
-from relu_audit.observe.entry_points import entry_point, their_fault
+from relu_audit.observe.entry_points import entry_point, named_code, their_fault
 
 _READ_TROUBLE = (
     zipfile.BadZipFile,
@@ -183,8 +183,9 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
         return Source(path.name, lambda: iter([Table(path.name, {"": _npy(path)})]), single=True)
     if path.suffix in (".npz", ".npy"):
         raise DataError(f"there is no data file '{text}'", slug="data-not-found", hint="Check the path's spelling.")
-    module, colon, function = text.rpartition(":")
-    if colon and module and function.isidentifier():
+    named = named_code(text)
+    if named is not None:
+        module, function = named
         return Source(Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function)(), names, text))
     if path.exists():
         raise DataError(
