@@ -41,7 +41,8 @@ Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be aud
 \b
 Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX_DEAD) and in
 [tool.relu-audit] of pyproject.toml or in relu-audit.toml (max-dead = "5%"). To undo such a
-setting, give the opposite of a flag (--no-quiet), or the value none (--max-dead none).
+setting, give the opposite of a flag (--no-quiet), or the value none (--max-dead none). A file
+names no code (--custom-ops, --data file.py:function) and writes nowhere but beneath its folder.
 """
 
 

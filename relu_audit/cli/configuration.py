@@ -26,6 +26,7 @@ REPOSITORY = (".git", ".hg", ".jj", ".svn")
 
 MOST_BYTES = 1 << 20
 """A larger file is no configuration."""
+
 MOST_BITS = 63
 """Of a whole number, its sign apart."""
 
@@ -80,8 +81,8 @@ def _candidates(folder: Path) -> Iterator[Path]:
 def _searched(folder: Path) -> Sequence[Path]:
     """The folders to look in: upwards to the root of the repository, and without one only to folders of the same user.
 
-    A file further up may be anybody's. So the search never goes beyond the user's home, to the root of the disk, or to a
-    folder in which every user may make files.
+    A file further up may be anybody's. So the search never goes beyond the user's home, to the root of the disk, or to
+    a folder in which every user may make files.
     """
     upwards: list[Path] = []
     for parent in (folder, *folder.parents):
