@@ -27,6 +27,9 @@ REPOSITORY = (".git", ".hg", ".jj", ".svn")
 MOST_BYTES = 1 << 20
 """A larger file is no configuration."""
 
+MOST_DOTS = 1000
+"""In a line. A key of more parts takes the parser time that grows with their square."""
+
 MOST_BITS = 63
 """Of a whole number, its sign apart."""
 
@@ -152,6 +155,8 @@ def _table(path: Path, data: bytes) -> Mapping[str, Any] | None:
 
 
 def _parsed(name: str, data: bytes) -> dict[str, Any]:
+    if any(line.count(b".") > MOST_DOTS for line in data.splitlines()):
+        raise UsageError(f"{name} has a line with more than {MOST_DOTS:,} dots", slug="config")
     try:
         return tomllib.loads(data.decode("utf-8"))
     except ValueError as error:  # what is not TOML, what is not text, and numbers of thousands of digits

@@ -66,7 +66,7 @@ class Option(click.Option):
     ) -> None:
         super().__init__(declarations, **settings)
         self.reads, self.writes, self.trusts = reads, writes, trusts
-        self.unsettable = not self.is_flag and "default" not in settings
+        self.unsettable = not self.is_flag and not self.required and "default" not in settings
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Read ``none`` as no value, so that a command line can undo what the environment or a file sets."""
