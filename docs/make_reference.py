@@ -85,11 +85,13 @@ def settings() -> str:
         "time. The command line goes before the environment, the environment before the file, the file before the "
         "default.",
         "The file is the nearest `relu-audit.toml`, or `pyproject.toml` with a table `[tool.relu-audit]`, from the "
-        "current folder upwards to the root of the repository; `--no-config` leaves it out. Paths in it start at the "
-        "current folder. Settings marked *by hand* cannot be set in a file, and those marked *beneath* name a file "
-        "beneath the configuration's own folder: [why](../howto/untrusted.md). To undo a setting, give the opposite of "
-        "a flag (`--no-quiet`), or the value `none` (`--max-dead none`). A key or a variable that is no setting is an error, since a misspelt limit would be "
-        "no limit. What may be given several times is an array, or a table of names.",
+        "current folder upwards to the root of the repository; `--no-config` leaves it out. A key or a variable that "
+        "is no setting is an error, since a misspelt limit would be no limit. What may be given several times is an "
+        "array, or a table of names. Paths start at the current folder.",
+        "A setting marked *by hand* cannot be set in a file. A setting marked *beneath* names a file beneath the "
+        "configuration's own folder, if a file sets it. [Inside a repository that you do not trust]"
+        "(../howto/untrusted.md) says why. To undo a setting, give the opposite of a flag (`--no-quiet`), or the value "
+        "`none` (`--max-dead none`).",
         "Three tables are set in the file only: `layers`, limits for some layers, and `waivers`; "
         "[the gate](../gate.md) has both. `operators` says [what custom operators do to axes]"
         "(../howto/custom-operators.md#say-what-an-operator-does-to-axes).",

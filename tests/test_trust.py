@@ -76,7 +76,7 @@ def apart(*arguments: str, seconds: int = 60) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
 
 
-# Columns --------------------------------------------------------------------------------------------------------------
+# Columns ------------------------------------------------------------------------------------------------------------
 
 
 def parameters() -> Iterator[tuple[str, click.Parameter]]:
@@ -102,7 +102,7 @@ def test_every_flag_has_an_opposite() -> None:
             assert one.secondary_opts, name
 
 
-# Code -----------------------------------------------------------------------------------------------------------------
+# Code ---------------------------------------------------------------------------------------------------------------
 
 CODE = {
     "a loader": ('data = "evil.py:run"', "RELU_AUDIT_DATA"),
@@ -176,7 +176,7 @@ def test_no_module_in_the_current_folder_is_run_to_time_a_model() -> None:
     assert not Path("ran").exists()
 
 
-# Outputs --------------------------------------------------------------------------------------------------------------
+# Outputs ------------------------------------------------------------------------------------------------------------
 
 WRITERS = [*(one.name for one in FORMATS if not one.streamed), "annotate", "prune"]
 PARTS = st.sampled_from(["..", ".", "in", "a", "out", "up", "self", "new", ".git", ".GIT"])
@@ -255,7 +255,7 @@ def test_an_output_is_held_against_the_folder_with_its_words_filled_in(
     assert Path("m.csv").is_file()
 
 
-# Where the file is looked for ------------------------------------------------------------------------------------------
+# Where the file is looked for ---------------------------------------------------------------------------------------
 
 
 def name_in_use(capsys: pytest.CaptureFixture[str], model: Path, *more: str) -> str | None:
@@ -325,7 +325,7 @@ def test_search_passes_no_folder_of_another_user_outside_a_repository(
     assert name_in_use(capsys, here / "m.onnx") == "relu-audit.toml"
 
 
-# Files that are no configuration ---------------------------------------------------------------------------------------
+# Files that are no configuration ------------------------------------------------------------------------------------
 
 
 def fifo(path: Path) -> None:
@@ -388,7 +388,7 @@ def test_a_file_that_would_be_hidden_need_be_none(make: Callable[[Path], object]
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# Doing without ----------------------------------------------------------------------------------------------------------
+# Doing without ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["audit", "each", "prune", "sites"])
@@ -411,7 +411,7 @@ def test_doing_without_leaves_the_gate_without_what_the_file_sets() -> None:
     assert run(["m.onnx", "--data", "d.npz", "--no-config"]) == 0
 
 
-# What is said of it ---------------------------------------------------------------------------------------------------
+# What is said of it -------------------------------------------------------------------------------------------------
 
 
 def test_the_file_in_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -478,7 +478,7 @@ def test_settings_that_a_nearer_file_hides_are_told(
     assert capsys.readouterr().err == ""
 
 
-# The command line goes before the file ----------------------------------------------------------------------------------
+# The command line goes before the file ------------------------------------------------------------------------------
 
 VALUES = {"samples": "rows", "unit-axis": "r0=1", "batch-axis": "x=0", "input": "x=y", "bands": "10%"}
 
@@ -581,7 +581,7 @@ def test_a_waiver_still_holds_for_a_limit_given_by_hand(capsys: pytest.CaptureFi
     assert "waived: r0" in capsys.readouterr().out
 
 
-# Outputs over inputs ----------------------------------------------------------------------------------------------------
+# Outputs over inputs ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
