@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -165,6 +166,19 @@ def test_the_name_of_a_model_becomes_no_code(template: str, by: str, capsys: pyt
     if by == "file":
         configure(f'data = "{template}"\n')
     assert run(["each", str(model), *([] if by == "file" else ["--data", template])]) == 2
+    assert not Path("ran").exists()
+
+
+def test_the_name_of_a_model_becomes_no_code_of_the_action(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "action"))
+    shutil.copy("m.onnx", "evil.py:run.onnx")
+    switches = {f"INPUT_{one}": "false" for one in ("SUMMARY", "ANNOTATIONS", "SARIF")}
+    inputs = {"INPUT_MODEL": "*.onnx", "INPUT_DATA": "{stem}", "INPUT_INCONCLUSIVE": "fail", **switches}
+    assert importlib.import_module("run").main({**inputs, "GITHUB_OUTPUT": "outputs"}) == 2
+    assert "has a colon" in capsys.readouterr().out
+    assert "error" in Path("outputs").read_text()
     assert not Path("ran").exists()
 
 
@@ -457,9 +471,7 @@ def test_settings_that_an_empty_file_hides_are_told(empty: str, capsys: pytest.C
     configure(empty)
     assert run(["m.onnx", "--data", "d.npz", "--quiet", "--json", "a.json"]) == 0
     err = capsys.readouterr().err
-    assert "note: " in err
-    assert "pyproject.toml" in err
-    assert "no settings" in err
+    assert err == "note: relu-audit.toml is used and has no settings; the settings of pyproject.toml are not used\n"
     notes = json.loads(Path("a.json").read_text())["notes"]
     assert any("pyproject.toml" in note for note in notes)
 
@@ -472,7 +484,8 @@ def test_settings_that_a_nearer_file_hides_are_told(
     monkeypatch.chdir("a")
     configure("limit = 300\n", "pyproject.toml")
     assert run(["../m.onnx", "--data", "../d.npz"]) == 0
-    assert "../pyproject.toml are not used" in capsys.readouterr().err
+    note = "note: pyproject.toml is used; the settings of ../pyproject.toml are not used\n"
+    assert capsys.readouterr().err == note
     configure("", "pyproject.toml", here)
     assert run(["../m.onnx", "--data", "../d.npz"]) == 0
     assert capsys.readouterr().err == ""

@@ -74,14 +74,8 @@ def _configure(context: click.Context, _: click.Parameter, without: bool) -> Non
     context.meta[OPERATORS] = config.operators(configuration)
     if isinstance(context.command, Configured):
         context.default_map = config.defaults(context.command, family, configuration)
-    has = "has no settings" if not configuration.table else "is nearer"
-    _remark(
-        context,
-        [
-            f"the settings of {shown(path)} are not used: {shown(configuration.path)} goes before it and {has}"
-            for path in configuration.hidden
-        ],
-    )
+    used = f"{shown(configuration.path)} is used{'' if configuration.table else ' and has no settings'}"
+    _remark(context, [f"{used}; the settings of {shown(path)} are not used" for path in configuration.hidden])
 
 
 def _remark(context: click.Context, remarks: Sequence[str]) -> None:
