@@ -250,9 +250,10 @@ def test_a_file_names_an_output_beneath_itself_from_a_folder_further_down(monkey
     assert run(["../../m.onnx", "--data", "../../d.npz", "--csv", "../../../x.csv"]) == 0
 
 
-def test_standard_output_is_beneath_every_folder(capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_output_is_in_no_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     configure('json = "-"\n')
-    assert run(["m.onnx", "--data", "d.npz"]) == 0
+    monkeypatch.chdir(".git")
+    assert run(["../m.onnx", "--data", "../d.npz"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"]
 
 
@@ -369,7 +370,10 @@ ODD: dict[str, Callable[[Path], object]] = {
     "such a number further down": held('[layers]\n"a" = { max-dead-layer = 0x' + "f" * 100_000 + " }"),
     "such a number in a list": held("bands = [0x" + "f" * 100_000 + "]"),
     "a long key": held('"' + "k" * 100_000 + '" = 1'),
-    "a long value": held('limit = ["' + "k" * 100_000 + '"]'),
+    "a long value": held('limit = "' + "k" * 100_000 + '"'),
+    "a long value in a list": held('limit = ["' + "k" * 100_000 + '"]'),
+    "a long output": held('csv = "../' + "k" * 4000 + '"'),
+    "a long loader": held('data = "' + "k" * 4000 + '.py:run"'),
     "a zero character": held('json = "a\\u0000b"'),
     "infinity": held("max-dead = inf"),
     "no number": held('[layers]\n"a" = { max-dead-layer = nan }'),
@@ -379,7 +383,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_a_file_that_is_no_configuration_is_refused(make: Callable[[Path], object]) -> None:
     make(Path("relu-audit.toml"))
-    said = complaint("m.onnx", "--data", "d.npz")
+    said = complaint("m.onnx")
     assert "relu-audit.toml" in said
     assert "Traceback" not in said
     assert len(said) < 1500

@@ -88,7 +88,7 @@ names no code (--custom-ops, --data file.py:function) and writes nowhere but ben
 @pruning_options
 @flag("--exit-zero", help="Exit with 0 whatever the gate says.")
 @flag("--quiet", "-q", help="Print nothing but errors and the gate's word.")
-@flag("--verbose", "-v", help="Also list the dead units of every layer.")
+@flag("--verbose", "-v", help="Also list the dead units of every layer, and name the file of settings.")
 @flag("--debug", help="Show a traceback when something goes wrong.")
 @config_option
 def audit(

@@ -10,16 +10,13 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
-from relu_audit.cli.configuration import Configuration
+from relu_audit.cli.configuration import MOST_QUOTED, Configuration
 from relu_audit.cli.options import Share, Shares
 from relu_audit.errors import UsageError
 
 PREFIX = "RELU_AUDIT_"
 TABLES = frozenset({"layers", "waivers", "operators"})
 """Settings that no option can hold; see :func:`tables`."""
-
-MOST_QUOTED = 100
-"""Characters of a key or a value that an error quotes."""
 
 
 def defaults(command: click.Command, family: Collection[click.Command], configuration: Configuration) -> dict[str, Any]:

@@ -33,6 +33,12 @@ MOST_DOTS = 1000
 MOST_BITS = 63
 """Of a whole number, its sign apart."""
 
+MOST_CHARACTERS = 4096
+"""Of a text: more than a path may have."""
+
+MOST_QUOTED = 100
+"""Characters of a key or a value that an error quotes."""
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -160,23 +166,26 @@ def _parsed(name: str, data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except ValueError as error:  # what is not TOML, what is not text, and numbers of thousands of digits
-        said = one_line(str(error))[:100]
+        said = one_line(str(error))[:MOST_QUOTED]
         raise UsageError(f"{name} is not valid TOML: {said}", slug="config") from error
     except (RecursionError, MemoryError) as error:
         raise UsageError(f"{name} nests too deeply, or is too large", slug="config") from error
 
 
 def _plain(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The settings, once every number is one that can be written out: TOML promises 64 bits, and Python takes more."""
+    """The settings, once every number and every text is of a size that can be told again."""
     left: list[object] = [table]
     while left:
         value = left.pop()
         if isinstance(value, Mapping):
-            left += cast("Mapping[str, object]", value).values()
+            held = cast("Mapping[str, object]", value)
+            left += [*held, *held.values()]
         elif isinstance(value, list):
             left += cast("list[object]", value)
         elif isinstance(value, int) and value.bit_length() > MOST_BITS:
             raise UsageError(f"{name} holds a whole number of more than 64 bits", slug="config")
+        elif isinstance(value, str) and len(value) > MOST_CHARACTERS:
+            raise UsageError(f"{name} holds a text of more than {MOST_CHARACTERS:,} characters", slug="config")
     return table
 
 

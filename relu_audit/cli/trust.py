@@ -13,7 +13,7 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
-from relu_audit.cli.configuration import REPOSITORY, Configuration
+from relu_audit.cli.configuration import MOST_QUOTED, REPOSITORY, Configuration
 from relu_audit.cli.options import Option
 from relu_audit.errors import UsageError
 from relu_audit.report.numbers import limit, plural
@@ -49,7 +49,8 @@ def _refuse(one: Option, value: str, configuration: Configuration) -> None:
     by_hand = f"give {option} on the command line, or set the environment variable {one.envvar}"
     if one.trusts(value):
         raise UsageError(
-            f"{name} sets {option} to '{value}'; that is code, or is trusted like code, and a file may not name any",
+            f"{name} sets {option} to '{value[:MOST_QUOTED]}'; a configuration file may not name code, or what is trusted "
+            "like code",
             slug="config",
             hint=f"If you trust that code, {by_hand}.",
         )
@@ -57,7 +58,7 @@ def _refuse(one: Option, value: str, configuration: Configuration) -> None:
         outside = _outside(value, configuration.path.parent)
         if outside:
             raise UsageError(
-                f"{name} sets {option} to '{value}', which {outside}",
+                f"{name} sets {option} to '{value[:MOST_QUOTED]}', which {outside}",
                 slug="config",
                 hint=f"Name a file beneath the folder of {name}; or {by_hand}.",
             )
