@@ -373,7 +373,7 @@ ODD: dict[str, Callable[[Path], object]] = {
     "a long value": held('limit = "' + "k" * 100_000 + '"'),
     "a long value in a list": held('limit = ["' + "k" * 100_000 + '"]'),
     "a long output": held('csv = "../' + "k" * 4000 + '"'),
-    "a long loader": held('data = "' + "k" * 4000 + '.py:run"'),
+    "a long library": held('custom-ops = "' + "k" * 4000 + '"'),
     "a zero character": held('json = "a\\u0000b"'),
     "infinity": held("max-dead = inf"),
     "no number": held('[layers]\n"a" = { max-dead-layer = nan }'),
@@ -383,7 +383,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_a_file_that_is_no_configuration_is_refused(make: Callable[[Path], object]) -> None:
     make(Path("relu-audit.toml"))
-    said = complaint("m.onnx")
+    said = complaint("m.onnx", "--data", "d.npz")
     assert "relu-audit.toml" in said
     assert "Traceback" not in said
     assert len(said) < 1500

@@ -49,8 +49,8 @@ def _refuse(one: Option, value: str, configuration: Configuration) -> None:
     by_hand = f"give {option} on the command line, or set the environment variable {one.envvar}"
     if one.trusts(value):
         raise UsageError(
-            f"{name} sets {option} to '{value[:MOST_QUOTED]}'; a configuration file may not name code, or what is trusted "
-            "like code",
+            f"{name} sets {option} to '{value[:MOST_QUOTED]}'; a configuration file may name no code, and nothing that is "
+            "trusted like code",
             slug="config",
             hint=f"If you trust that code, {by_hand}.",
         )
