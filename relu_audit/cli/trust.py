@@ -45,12 +45,11 @@ def given(value: object) -> list[str]:
 
 
 def _refuse(one: Option, value: str, configuration: Configuration) -> None:
-    option, name = one.opts[0], configuration.path.name
+    option, name, quoted = one.opts[0], configuration.path.name, value[:MOST_QUOTED]
     by_hand = f"give {option} on the command line, or set the environment variable {one.envvar}"
     if one.trusts(value):
         raise UsageError(
-            f"{name} sets {option} to '{value[:MOST_QUOTED]}'; a configuration file may name no code, and nothing that is "
-            "trusted like code",
+            f"{name} sets {option} to '{quoted}'; a configuration file may not name code, or what is trusted like code",
             slug="config",
             hint=f"If you trust that code, {by_hand}.",
         )
@@ -58,7 +57,7 @@ def _refuse(one: Option, value: str, configuration: Configuration) -> None:
         outside = _outside(value, configuration.path.parent)
         if outside:
             raise UsageError(
-                f"{name} sets {option} to '{value[:MOST_QUOTED]}', which {outside}",
+                f"{name} sets {option} to '{quoted}', which {outside}",
                 slug="config",
                 hint=f"Name a file beneath the folder of {name}; or {by_hand}.",
             )
