@@ -70,12 +70,13 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         inputs = Inputs.read(environment)
         jobs = inputs.models()
-    except InputError as error:
+        options = {model: inputs.options(model) for model in jobs.values()}
+    except (InputError, AuditError) as error:
         print(github.command("error", "relu-audit", str(error)), flush=True)
         put(outputs, {"outcome": "error"})
         return Exit.UNUSABLE
     folder = Path(tempfile.mkdtemp(prefix="relu-audit-", dir=environment.get("RUNNER_TEMP")))
-    told = [audited(model, inputs.options(model), folder / f"{name}.json") for name, model in jobs.items()]
+    told = [audited(model, options[model], folder / f"{name}.json") for name, model in jobs.items()]
     found = {name: one for name, one in zip(jobs, told, strict=True) if one.audit is not None}
     for name, one in found.items():
         write_reports(one, folder, name, Path(environment.get("GITHUB_WORKSPACE", ".")))

@@ -17,6 +17,7 @@ import msgspec
 
 import relu_audit
 import relu_audit.testing
+from relu_audit.cli.options import Option
 from relu_audit.cli.root import DEFAULT, root
 from relu_audit.records import Comparison, Listing
 from relu_audit.report.json import Document
@@ -74,7 +75,7 @@ def settings() -> str:
             _value(one),
             _default(one) or ("`false`" if one.is_flag else "-"),
             ", ".join(f"`{command}`" for command in of),
-            _sentence(one.help),
+            f"{_sentence(one.help)}{_in_a_file(one)}",
         )
         for name, (one, of) in sorted(by_name.items())
     )
@@ -84,8 +85,13 @@ def settings() -> str:
         "time. The command line goes before the environment, the environment before the file, the file before the "
         "default.",
         "The file is the nearest `relu-audit.toml`, or `pyproject.toml` with a table `[tool.relu-audit]`, from the "
-        "current folder upwards. A key or a variable that is no setting is an error, since a misspelt limit would be "
-        "no limit. What may be given several times is an array, or a table of names.",
+        "current folder upwards to the root of the repository; `--no-config` leaves it out. A key or a variable that "
+        "is no setting is an error, since a misspelt limit would be no limit. What may be given several times is an "
+        "array, or a table of names. Paths start at the current folder.",
+        "A setting marked *by hand* cannot be set in a file. A setting marked *beneath* names a file beneath the "
+        "configuration's own folder, if a file sets it. [Inside a repository that you do not trust]"
+        "(../howto/untrusted.md) says why. To undo a setting, give the opposite of a flag (`--no-quiet`), or the value "
+        "`none` (`--max-dead none`).",
         "Three tables are set in the file only: `layers`, limits for some layers, and `waivers`; "
         "[the gate](../gate.md) has both. `operators` says [what custom operators do to axes]"
         "(../howto/custom-operators.md#say-what-an-operator-does-to-axes).",
@@ -99,6 +105,17 @@ def settings() -> str:
         _table(("key in the file, variable", "value", "default", "read by", "does"), rows),
     ]
     return _page(parts)
+
+
+def _in_a_file(one: click.Option) -> str:
+    """What a configuration file may not do with an option."""
+    if not isinstance(one, Option):
+        return ""
+    if one.is_eager or one.trusts("file"):
+        return " *By hand.*"
+    if one.trusts("file.py:function"):
+        return " A function is given *by hand*."
+    return " *Beneath.*" if one.writes and not one.is_flag else ""
 
 
 def _commands() -> Iterator[tuple[str, click.Command]]:

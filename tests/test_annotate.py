@@ -195,7 +195,7 @@ REFUSED = [
     (["m.onnx", "--data", "d.npz", "--annotate", "-"], "standard output"),
     (["m.onnx", "--data", "d.npz", "--annotate", "o.onnx", "--prune", "o.onnx"], "o.onnx"),
     (["big.onnx", "--data", "d.npz", "--annotate", "elsewhere/out.onnx"], "would not be found"),
-    (["big.onnx", "--data", "d.npz", "--annotate", "weights.bin"], "file of weights"),
+    (["big.onnx", "--data", "d.npz", "--annotate", "weights.bin"], "which is read"),
     (["report", "a.json", "--annotate", "out.onnx"], "--model"),
     (["report", "a.json", "--model", "m.onnx"], "--annotate"),
     (["report", "a.json", "--annotate", "m.onnx", "--model", "m.onnx"], "which is read"),

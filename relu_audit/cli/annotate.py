@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_annotated(model: Path, target: str) -> None:
-    """Refuse a place for the annotated model from which its weights would not be found, or that are its weights.
+    """Refuse a place for the annotated model from which its weights would not be found.
 
     Raises:
         UsageError: ``output``.
@@ -26,10 +26,6 @@ def check_annotated(model: Path, target: str) -> None:
         raise click.UsageError("a model is not written to standard output; name a file")
     external = open_checkpoint(model).external
     place = Path(target).resolve()
-    if place in {path.resolve() for path in external.values()}:
-        raise UsageError(
-            f"--annotate '{target}' is a file of weights of '{model}'", slug="output", hint="Name another file."
-        )
     if external and place.parent != model.resolve().parent:
         raise UsageError(
             f"'{model}' keeps weights in '{next(iter(external))}', which would not be found from '{target}'",

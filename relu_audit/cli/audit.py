@@ -10,11 +10,12 @@ import click
 
 from relu_audit.cli import Exit
 from relu_audit.cli.annotate import annotated, check_annotated
-from relu_audit.cli.command import Configured, progress, running_options
+from relu_audit.cli.command import Configured, config_option, progress, recorded, running_options
 from relu_audit.cli.formats import check_formats, report_options
 from relu_audit.cli.gate import gate_options
-from relu_audit.cli.options import Shares, option
-from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.options import Argument, Shares, flag, option
+from relu_audit.cli.output import deliver
+from relu_audit.cli.places import check_places, data_files, model_files, runs_code
 from relu_audit.cli.prune import Shown, write_pruned
 from relu_audit.cli.pruning import How, pruning_options, refuse_idle
 from relu_audit.cli.streams import claimed, say_trace, show
@@ -37,16 +38,20 @@ Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be aud
 
 \b
 Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX_DEAD) and in
-[tool.relu-audit] of pyproject.toml or in relu-audit.toml (max-dead = "5%").
+[tool.relu-audit] of pyproject.toml or in relu-audit.toml (max-dead = "5%"). To undo such a
+setting, give the opposite of a flag (--no-quiet), or the value none (--max-dead none). A file
+names no code (--custom-ops, --data file.py:function) and writes nowhere but beneath its folder.
 """
 
 
 @click.command(cls=Configured, epilog=EPILOG)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", cls=Argument, reads=model_files, type=click.Path(path_type=Path))
 @option(
     "--data",
     required=True,
     metavar="DATA",
+    reads=data_files,
+    trusts=runs_code,
     help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, "
     "module:function, file.py:function, or random:N.",
 )
@@ -55,9 +60,10 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
     "--annotate",
     "annotated_file",
     metavar="FILE",
+    writes=True,
     help="Write the model with what was found on its nodes, as viewers of models show it.",
 )
-@option("--prune", "pruned_file", metavar="FILE", help="Also write the model without its dead units.")
+@option("--prune", "pruned_file", metavar="FILE", writes=True, help="Also write the model without its dead units.")
 @gate_options
 @option(
     "--bands",
@@ -78,10 +84,11 @@ Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX
 )
 @running_options
 @pruning_options
-@option("--exit-zero", is_flag=True, help="Exit with 0 whatever the gate says.")
-@option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the gate's word.")
-@option("--verbose", "-v", is_flag=True, help="Also list the dead units of every layer.")
-@option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@flag("--exit-zero", help="Exit with 0 whatever the gate says.")
+@flag("--quiet", "-q", help="Print nothing but errors and the gate's word.")
+@flag("--verbose", "-v", help="Also list the dead units of every layer, and name the file of settings.")
+@flag("--debug", help="Show a traceback when something goes wrong.")
+@config_option
 def audit(
     model: Path,
     data: str,
@@ -96,14 +103,11 @@ def audit(
     **options: Any,
 ) -> int:
     """Audit MODEL: which rectifier units never fire on DATA, and how sure that is."""
-    given = {"--annotate": annotated_file, "--prune": pruned_file}
-    models = {name: file for name, file in given.items() if file is not None}
     if pruned_file is None:
         refuse_idle()
     try:
         check_formats(reports)
-        read = [str(model), data, *([] if options["baseline"] is None else [options["baseline"]])]
-        check_writable({**reports, **models}, read)
+        check_places(click.get_current_context())
         if annotated_file is not None:
             check_annotated(model, annotated_file)
         result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
@@ -132,7 +136,7 @@ def _audit(
     from relu_audit.report.formats import written
 
     with claimed(), progress(quiet) as on_progress:
-        result = run(model, data, on_progress=on_progress, **options)
+        result = recorded(run(model, data, on_progress=on_progress, **options))
     models = {} if annotated_file is None else {annotated_file: annotated(model, result)}
     deliver({**written(wanted, result), **models})
     if not quiet or result.policy.gated:

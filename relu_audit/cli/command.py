@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relu_audit.cli import config
-from relu_audit.cli.options import Axis, Pair, SampleAxis, Whole, option
+from relu_audit.cli.configuration import Configuration, find
+from relu_audit.cli.options import Axis, Pair, SampleAxis, Whole, always, option
+from relu_audit.cli.places import CONFIGURATION, the_file
 from relu_audit.cli.streams import terminal
+from relu_audit.cli.trust import capped, refuse_untrusted
+from relu_audit.errors import one_line
+from relu_audit.records import as_text
 
 if TYPE_CHECKING:
     from relu_audit.observe.stream import Progress
+    from relu_audit.records import Audit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,31 +33,84 @@ TABLES = "relu_audit.tables"
 OPERATORS = "relu_audit.operators"
 """Where a command's context keeps what custom operators do to axes."""
 
+REMARKS = "relu_audit.remarks"
+"""Where a command's context keeps what is to be said of the configuration."""
+
 
 class Configured(click.Command):
-    """A command whose defaults come from a configuration file, if there is one."""
+    """A command whose defaults come from a configuration file, if there is one, which :func:`config_option` reads."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Look the configuration up before the options are read."""
-        found = None
-        if not extra.get("resilient_parsing"):
-            group = None if parent is None else parent.command
-            family = [*group.commands.values()] if isinstance(group, click.Group) else [self]
-            config.check_environment(family, os.environ)
-            found = config.find(Path.cwd())
-            if found is not None:
-                extra["default_map"] = config.defaults(self, family, *found)
+        """Hold what the file sets against what a file may set, once the options are read."""
         try:
             context = super().make_context(info_name, args, parent, **extra)
         except click.BadParameter as error:
-            config.name_source(error, None if found is None else found[0])
+            config.name_source(error, None if error.ctx is None else error.ctx.meta.get(CONFIGURATION))
             raise
-        context.meta[TABLES] = {} if found is None else config.tables(*found)
-        context.meta[OPERATORS] = () if found is None else config.operators(*found)
+        configuration: Configuration | None = context.meta.get(CONFIGURATION)
+        if configuration is not None:
+            refuse_untrusted(context, context.params, configuration)
+            tables = config.tables(configuration)
+            tables["layers"], remarks = capped(context, tables["layers"], configuration)
+            context.meta[TABLES] = tables
+            _remark(context, remarks)
         return context
 
+
+def _configure(context: click.Context, _: click.Parameter, without: bool) -> None:
+    """Look the configuration up before the other options are read."""
+    if context.resilient_parsing:
+        return
+    group = None if context.parent is None else context.parent.command
+    family = [*group.commands.values()] if isinstance(group, click.Group) else [context.command]
+    if isinstance(context.command, Configured):
+        config.check_environment(family, os.environ)
+    configuration = None if without else find(Path.cwd())
+    if configuration is None:
+        return
+    context.meta[CONFIGURATION] = configuration
+    context.meta[OPERATORS] = config.operators(configuration)
+    if isinstance(context.command, Configured):
+        context.default_map = config.defaults(context.command, family, configuration)
+    used = f"{shown(configuration.path)} is used{'' if configuration.table else ' and has no settings'}"
+    _remark(context, [f"{used}; the settings of {shown(path)} are not used" for path in configuration.hidden])
+
+
+def _remark(context: click.Context, remarks: Sequence[str]) -> None:
+    """Say something of the configuration at once, and keep it for the reports."""
+    for remark in remarks:
+        click.echo(f"note: {one_line(remark)}", err=True)
+    context.meta[REMARKS] = (*context.meta.get(REMARKS, ()), *remarks)
+
+
+def shown(path: Path) -> str:
+    """The path of a file from the current folder, the same on every machine that has the same folders."""
+    return as_text(Path(os.path.relpath(path)).as_posix())
+
+
+def recorded(audit: Audit) -> Audit:
+    """An audit, with the configuration file that its settings are from, if there was one."""
+    from msgspec.structs import replace
+
+    from relu_audit.records import ConfigurationInfo
+
+    meta = click.get_current_context().meta
+    used: Configuration | None = meta.get(CONFIGURATION)
+    if used is None:
+        return audit
+    info = ConfigurationInfo(name=shown(used.path), sha256=used.sha256)
+    return replace(audit, configuration=info, notes=(*audit.notes, *meta.get(REMARKS, ())))
+
+
+config_option = option(
+    "--no-config/--config",
+    is_eager=True,
+    expose_value=False,
+    callback=_configure,
+    help="Use no settings from pyproject.toml and relu-audit.toml.",
+)
 
 batch_axis_option = option(
     "--batch-axis",
@@ -107,6 +166,8 @@ _RUNNING = (
         multiple=True,
         type=click.Path(dir_okay=False),
         metavar="LIB",
+        reads=the_file,
+        trusts=always,
         help="Register a library of custom operators with onnxruntime. Its code is run.",
     ),
 )

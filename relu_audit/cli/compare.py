@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from relu_audit.cli import Exit
-from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.options import Argument, flag, option
+from relu_audit.cli.output import deliver
+from relu_audit.cli.places import check_places, the_file
 from relu_audit.cli.streams import say, say_trace, show
 from relu_audit.errors import one_line
 
@@ -21,19 +24,22 @@ or became faulty, even if more units revived, and 3 where that cannot be told.
 """
 
 
+_report = functools.partial(option, setting=False, writes=True, metavar="FILE")
+
+
 @click.command(epilog=EPILOG)
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
-@click.option("--json", "json_file", metavar="FILE", help="Write the comparison as JSON; - is standard output.")
-@click.option("--html", "html_file", metavar="FILE", help="Write it as one HTML page; - is standard output.")
-@click.option("--markdown", "markdown_file", metavar="FILE", help="Write it as Markdown, as for $GITHUB_STEP_SUMMARY.")
-@click.option(
+@click.argument("old", cls=Argument, reads=the_file, type=click.Path(path_type=Path))
+@click.argument("new", cls=Argument, reads=the_file, type=click.Path(path_type=Path))
+@_report("--json", "json_file", help="Write the comparison as JSON; - is standard output.")
+@_report("--html", "html_file", help="Write it as one HTML page; - is standard output.")
+@_report("--markdown", "markdown_file", help="Write it as Markdown, as for $GITHUB_STEP_SUMMARY.")
+@flag(
     "--fail-on-worse",
-    is_flag=True,
+    setting=False,
     help="Exit with 1 if any unit died or became faulty, with 3 if that cannot be told.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@flag("--quiet", "-q", setting=False, help="Print nothing but errors.")
+@flag("--debug", setting=False, help="Show a traceback when something goes wrong.")
 def compare(
     old: Path,
     new: Path,
@@ -48,7 +54,7 @@ def compare(
     given = {"--json": json_file, "--html": html_file, "--markdown": markdown_file}
     reports = {name: file for name, file in given.items() if file is not None}
     try:
-        check_writable(reports, [str(old), str(new)])
+        check_places(click.get_current_context())
         from relu_audit.compared import compare as run
 
         found = run(old, new)

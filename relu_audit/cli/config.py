@@ -1,9 +1,8 @@
-"""Defaults for options from pyproject.toml or relu-audit.toml; a flag or an environment variable goes before them."""
+"""Defaults for options from a configuration file; a flag or an environment variable goes before them."""
 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,66 +10,35 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from relu_audit.cli.configuration import MOST_QUOTED, Configuration
 from relu_audit.cli.options import Share, Shares
 from relu_audit.errors import UsageError
 
 PREFIX = "RELU_AUDIT_"
-OWN_FILE = "relu-audit.toml"
-SHARED_FILE = "pyproject.toml"
 TABLES = frozenset({"layers", "waivers", "operators"})
 """Settings that no option can hold; see :func:`tables`."""
 
 
-def find(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
-    """The nearest configuration upwards from a folder: the file and its table.
-
-    Raises:
-        UsageError: ``config`` if a file is not TOML.
-    """
-    for parent in (folder, *folder.parents):
-        for name in (OWN_FILE, SHARED_FILE):
-            path = parent / name
-            if path.is_file():
-                table = _read(path)
-                if name == OWN_FILE and "tool" in table:
-                    raise UsageError(
-                        f"{name} has a [tool] table",
-                        slug="config",
-                        hint="In this file, leave out the line [tool.relu-audit].",
-                    )
-                if name == SHARED_FILE and "relu_audit" in (_part(table, "tool", name) or {}):
-                    raise UsageError(
-                        f"{name} has a table [tool.relu_audit]", slug="config", hint="Its name is [tool.relu-audit]."
-                    )
-                if name == SHARED_FILE:
-                    table = _part(_part(table, "tool", name) or {}, "relu-audit", name)
-                if table is not None:
-                    return path, table
-    return None
-
-
-def defaults(
-    command: click.Command, family: Collection[click.Command], path: Path, table: Mapping[str, Any]
-) -> dict[str, Any]:
+def defaults(command: click.Command, family: Collection[click.Command], configuration: Configuration) -> dict[str, Any]:
     """The table as defaults for a command's parameters.
 
     Args:
         command: The command.
         family: All commands that read the table; a setting of another one is none of this one's business.
-        path: The file, for errors.
-        table: Its settings.
+        configuration: The file.
 
     Raises:
         UsageError: ``config`` for a key that is no option, naming the nearest one.
     """
+    path = configuration.path
     known = {name for one in family for name in _options(one)} | TABLES
     own = _options(command)
     out: dict[str, Any] = {}
-    for key, value in table.items():
+    for key, value in configuration.table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             raise UsageError(
-                f"{path.name}: '{key}' is not a setting of relu-audit",
+                f"{path.name}: '{key[:MOST_QUOTED]}' is not a setting of relu-audit",
                 slug="config",
                 hint=f"Did you mean '{near[0]}'?" if near else f"Settings: {', '.join(sorted(known))}",
             )
@@ -79,18 +47,18 @@ def defaults(
     return out
 
 
-def name_source(error: click.BadParameter, path: Path | None) -> None:
+def name_source(error: click.BadParameter, configuration: Configuration | None) -> None:
     """Have an error say what set the refused value, where that is not the command line.
 
     Args:
         error: What click refuses.
-        path: The configuration file, if there is one.
+        configuration: The configuration file, if there is one.
     """
     if error.ctx is None or error.param is None or error.param_hint is not None:
         return
     source = error.ctx.get_parameter_source(error.param.name)
-    if source is ParameterSource.DEFAULT_MAP and path is not None:
-        where = f"in {path.name}"
+    if source is ParameterSource.DEFAULT_MAP and configuration is not None:
+        where = f"in {configuration.path.name}"
     elif source is ParameterSource.ENVIRONMENT:
         where = f"by the environment variable {error.param.envvar}"
     else:
@@ -98,20 +66,20 @@ def name_source(error: click.BadParameter, path: Path | None) -> None:
     error.param_hint = f"{error.param.get_error_hint(error.ctx)} (set {where})"
 
 
-def tables(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+def tables(configuration: Configuration) -> dict[str, Any]:
     """The limits of layers by pattern, and the waivers, as :func:`relu_audit.audit` takes them.
 
     Args:
-        path: The file, for errors.
-        table: Its settings.
+        configuration: The file.
 
     Raises:
         UsageError: ``config`` for a table of another form.
     """
-    layers = table.get("layers", {})
+    path = configuration.path
+    layers = configuration.table.get("layers", {})
     if not isinstance(layers, Mapping):
         raise _no_table(path, "layers", '"/encoder/*" = { max-dead-layer = "10%" }')
-    waivers = _list_of_tables(path, table, "waivers", "pattern, reason and until")
+    waivers = _list_of_tables(configuration, "waivers", "pattern, reason and until")
     limits = cast("Mapping[str, object]", layers)
     return {
         "layers": {pattern: _layer_limit(path, pattern, limit) for pattern, limit in limits.items()},
@@ -119,23 +87,22 @@ def tables(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def operators(path: Path, table: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def operators(configuration: Configuration) -> tuple[Mapping[str, Any], ...]:
     """What custom operators do to axes, as :func:`relu_audit.audit` takes it.
 
     Args:
-        path: The file, for errors.
-        table: Its settings.
+        configuration: The file.
 
     Raises:
         UsageError: ``config`` for a table of another form.
     """
-    return _list_of_tables(path, table, "operators", "domain, op and signature")
+    return _list_of_tables(configuration, "operators", "domain, op and signature")
 
 
-def _list_of_tables(path: Path, table: Mapping[str, Any], key: str, settings: str) -> tuple[Mapping[str, Any], ...]:
-    found = table.get(key, [])
+def _list_of_tables(configuration: Configuration, key: str, settings: str) -> tuple[Mapping[str, Any], ...]:
+    found = configuration.table.get(key, [])
     if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in cast("list[object]", found)):
-        raise _no_table(path, key, f"[[tool.relu-audit.{key}]], then {settings}")
+        raise _no_table(configuration.path, key, f"[[tool.relu-audit.{key}]], then {settings}")
     return tuple(cast("list[Mapping[str, Any]]", found))
 
 
@@ -182,13 +149,6 @@ def check_environment(family: Collection[click.Command], names: Collection[str])
             )
 
 
-def _part(table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any] | None:
-    part = table.get(key)
-    if part is not None and not isinstance(part, Mapping):
-        raise UsageError(f"{name}: '{key}' is not a table", slug="config", hint="Write [tool.relu-audit].")
-    return cast("Mapping[str, Any] | None", part)
-
-
 def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
     if option.multiple:
         if isinstance(value, Mapping):
@@ -205,11 +165,5 @@ def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
             return value
     elif isinstance(value, int | float | str) and not option.is_flag:
         return str(value)
-    raise UsageError(f"{path.name}: '{key}' cannot be {value!r}", slug="config", hint="See relu-audit --help.")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} is not valid TOML: {error}", slug="config") from error
+    quoted = repr(cast("object", value))[:MOST_QUOTED]
+    raise UsageError(f"{path.name}: '{key}' cannot be {quoted}", slug="config", hint="See relu-audit --help.")

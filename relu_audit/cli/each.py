@@ -12,19 +12,23 @@ import click
 from relu_audit.cli import Exit
 from relu_audit.cli.audit import EPILOG, INTERRUPTED, SEVERAL, audit
 from relu_audit.cli.command import Configured
+from relu_audit.cli.configuration import Configuration
+from relu_audit.cli.options import Argument, Option
 from relu_audit.cli.outcome import told
 from relu_audit.cli.output import check_writable
+from relu_audit.cli.places import CONFIGURATION, inputs, model_files, runs_code, targets
 from relu_audit.cli.streams import ReaderGoneError, say
-from relu_audit.report.formats import FORMATS
+from relu_audit.cli.trust import refuse_untrusted
+from relu_audit.errors import UsageError
 from relu_audit.report.names import short
 
 WORST_FIRST = (Exit.BUG, Exit.UNUSABLE, Exit.UNFAITHFUL, Exit.FAILED, Exit.INCONCLUSIVE, Exit.PASSED)
 """Which outcome of several the exit code tells."""
 
-WRITING = ("--annotate", "--prune", *(one.option for one in FORMATS if not one.streamed))
-"""The options that name a file to write."""
-
 OPTIONS = tuple(parameter for parameter in audit.params if isinstance(parameter, click.Option))
+
+WRITING = tuple(one for one in OPTIONS if isinstance(one, Option) and one.writes and not one.is_flag)
+"""The options that name a file to write."""
 
 
 @click.pass_context
@@ -36,7 +40,7 @@ def _each(ctx: click.Context, /, models: tuple[Path, ...], **options: Any) -> in
     """
     ctx.meta[SEVERAL] = True
     jobs = {model: filled(options, model) for model in models}
-    _check_targets(jobs)
+    _check_places(ctx, jobs)
     codes: dict[Path, int] = {}
     for model, own in jobs.items():
         codes[model] = _audited(ctx, model, own)
@@ -52,7 +56,14 @@ each = Configured(
     "each",
     callback=_each,
     params=[
-        click.Argument(["models"], nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODELS..."),
+        Argument(
+            ["models"],
+            reads=model_files,
+            nargs=-1,
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="MODELS...",
+        ),
         *OPTIONS,
     ],
     help=_each.__doc__,
@@ -61,12 +72,25 @@ each = Configured(
 
 
 def filled(options: Mapping[str, Any], model: Path) -> dict[str, Any]:
-    """Options, the model's own words in place of ``{stem}`` and ``{folder}``."""
+    """Options, the model's own words in place of ``{stem}`` and ``{folder}``.
+
+    Raises:
+        UsageError: ``option-range`` if a colon in the model's path would make a value the name of code.
+    """
+    return {name: _filled(value, model) if isinstance(value, str) else value for name, value in options.items()}
+
+
+def _filled(value: str, model: Path) -> str:
     words = {"{stem}": model.stem, "{folder}": str(model.parent)}
-    return {
-        name: _WORD.sub(lambda found: words[found.group()], value) if isinstance(value, str) else value
-        for name, value in options.items()
-    }
+    colons = {word for word, own in words.items() if ":" in own.removeprefix(model.drive)}
+    made = _WORD.sub(lambda found: words[found.group()], value)
+    if colons & {*_WORD.findall(value)} and runs_code(made):
+        raise UsageError(
+            f"'{value}' would name code by the path of the model '{model}', which has a colon",
+            slug="option-range",
+            hint="Rename the model or its folder, or audit it by itself.",
+        )
+    return made
 
 
 _WORD = re.compile(r"\{(?:stem|folder)\}")
@@ -87,17 +111,19 @@ def _audited(ctx: click.Context, model: Path, options: Mapping[str, Any]) -> int
         return told(error, about=str(model))
 
 
-def _check_targets(jobs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Refuse what would write the report of one model over that of another, or over a model.
+def _check_places(ctx: click.Context, jobs: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Refuse what would write the report of one model over that of another, or over what is read for any of them.
 
     Raises:
-        UsageError: ``output``.
+        UsageError: ``output``; ``config`` for what a configuration file may not set.
     """
-    names = {option.opts[0]: str(option.name) for option in OPTIONS}
-    targets = {
-        f"{option} of '{model}'": own[names[option]]
+    configuration: Configuration | None = ctx.meta.get(CONFIGURATION)
+    if configuration is not None:
+        for own in jobs.values():
+            refuse_untrusted(ctx, own, configuration)
+    written = {
+        f"{option} of '{model}'": target
         for model, own in jobs.items()
-        for option in WRITING
-        if own[names[option]] is not None
+        for option, target in targets(WRITING, own).items()
     }
-    check_writable(targets, [str(model) for model in jobs])
+    check_writable(written, inputs(ctx, *({**own, "models": model} for model, own in jobs.items())))

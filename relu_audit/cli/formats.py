@@ -6,9 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import click
-
-from relu_audit.cli.options import option
+from relu_audit.cli.options import flag, option
 from relu_audit.report.formats import FORMATS, Format
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,7 +18,6 @@ def report_options(*, settings: bool) -> Callable[[F], F]:
     Args:
         settings: Whether environment and configuration set them too.
     """
-    declare = option if settings else click.option
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -31,8 +28,8 @@ def report_options(*, settings: bool) -> Callable[[F], F]:
 
         wrapped: Any = run
         for one in reversed(FORMATS):
-            kind: dict[str, Any] = {"is_flag": True} if one.streamed else {"metavar": "FILE"}
-            wrapped = declare(one.option, _keyword(one), help=one.help, **kind)(wrapped)
+            declare, kind = (flag, {}) if one.streamed else (option, {"metavar": "FILE"})
+            wrapped = declare(one.option, _keyword(one), setting=settings, writes=True, help=one.help, **kind)(wrapped)
         return wrapped
 
     return decorate

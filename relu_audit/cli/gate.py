@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from relu_audit.cli.command import TABLES
-from relu_audit.cli.options import Share, Whole, option
+from relu_audit.cli.options import Share, Whole, flag, option
+from relu_audit.cli.places import the_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,15 +34,15 @@ _OPTIONS = (
         metavar="N",
         help="Gate: fail above so many units with NaN or infinity.  [default: 0, once there is any limit]",
     ),
-    option(
+    flag(
         "--require-observed",
-        is_flag=True,
         help="Gate: fail for a rectifier that cannot be observed, and for units that no sample reaches.",
     ),
     option(
         "--baseline",
         metavar="AUDIT",
         type=click.Path(dir_okay=False),
+        reads=the_file,
         help="Gate: fail only for what is worse than in this earlier audit (its JSON).",
     ),
     option(

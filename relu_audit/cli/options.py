@@ -1,10 +1,11 @@
-"""How options are declared, and the types of value they take."""
+"""How options are declared, what they do to the world, and the types of value they take."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
@@ -26,11 +27,85 @@ SHOWN = 60
 _WHOLE = re.compile(rf"[+-]?[0-9]{{1,{MOST_DIGITS}}}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 
+NOTHING = "none"
+"""The value that unsets an option: no limit, no file. A file of that name is given as ``./none``."""
 
-def option(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
-    """A click option that can also be set by an environment variable: RELU_AUDIT_ and the option's name."""
+Reads = Callable[[str], Iterable[Path]]
+"""The files that a command reads for a value of a parameter."""
+
+
+def no_file(value: str) -> Iterable[Path]:
+    """The files read for a value that names none."""
+    del value
+    return ()
+
+
+def never(value: str) -> bool:
+    """Whether a value that is only data has to be trusted."""
+    del value
+    return False
+
+
+def always(value: str) -> bool:
+    """Whether a value has to be trusted that is code, or counts as code."""
+    del value
+    return True
+
+
+class Argument(click.Argument):
+    """An argument, with the column that :class:`Option` has for what is read."""
+
+    def __init__(self, declarations: Sequence[str], *, reads: Reads = no_file, **settings: Any) -> None:
+        super().__init__(declarations, **settings)
+        self.reads = reads
+
+
+class Option(click.Option):
+    """An option, with columns for what a value does to the world.
+
+    Args:
+        declarations: As click has them.
+        reads: The files that the command reads for a value.
+        writes: Whether a value names a file that is written; a flag that writes does so to standard output.
+        trusts: Whether a value runs code, or is trusted as code is. A configuration file may not set such a value.
+        settings: As click has them.
+    """
+
+    def __init__(
+        self,
+        declarations: Sequence[str],
+        *,
+        reads: Reads = no_file,
+        writes: bool = False,
+        trusts: Callable[[str], bool] = never,
+        **settings: Any,
+    ) -> None:
+        super().__init__(declarations, **settings)
+        self.reads, self.writes, self.trusts = reads, writes, trusts
+        self.unsettable = not self.is_flag and not self.required and "default" not in settings
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Read ``none`` as no value, so that a command line can undo what the environment or a file sets."""
+        unset = self.unsettable and value in (NOTHING, [NOTHING], (NOTHING,))
+        return super().type_cast_value(ctx, None if unset else value)
+
+
+def option(name: str, *more: str, setting: bool = True, **settings: Any) -> Callable[[F], F]:
+    """An option; as a setting, it can also be set by an environment variable: RELU_AUDIT_ and the option's name.
+
+    Args:
+        name: Its long name; of a flag that has an opposite, ``--name/--no-name``.
+        more: Short names, and the name of the command's parameter.
+        setting: Whether the environment and a configuration file set it too.
+        settings: Arguments of :class:`Option`.
+    """
     variable = "RELU_AUDIT_" + name.split("/")[0].removeprefix("--").replace("-", "_").upper()
-    return click.option(name, *more, envvar=variable, **settings)
+    return click.option(name, *more, cls=Option, envvar=variable if setting else None, **settings)
+
+
+def flag(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
+    """A flag, with the opposite that undoes what the environment or a configuration file sets."""
+    return option(f"{name}/--no-{name.removeprefix('--')}", *more, **settings)
 
 
 class Whole(click.IntRange):

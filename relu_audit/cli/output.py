@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from relu_audit import files
@@ -58,8 +57,14 @@ def _bytes(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
 
-def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
+def check_writable(targets: Mapping[str, str], inputs: Iterable[str | Path]) -> None:
     """Refuse targets that cannot work, or that are what is read, before minutes are spent or another file is written.
+
+    Two names are one file if they resolve to one path, or are links to one file.
+
+    Args:
+        targets: Where to write, by what is written there.
+        inputs: The files that are read; they are asked for only if a target is there already.
 
     Raises:
         UsageError: ``output``.
@@ -71,32 +76,48 @@ def check_writable(targets: Mapping[str, str], inputs: Collection[str]) -> None:
             slug="output",
             hint="Give one of them a file name.",
         )
-    # os.path: pathlib raises where a link leads to itself
-    seen = {Path(os.path.realpath(path)): f"'{path}', which is read," for path in inputs if os.path.lexists(path)}
-    for option, target in targets.items():
-        if not target:
-            raise UsageError(f"the file name of {option} is empty", slug="output", hint="Name a file.")
-        try:
-            path = Path(target).resolve()
-            path.is_dir()
-        except (OSError, ValueError, RuntimeError) as error:  # the last for a link that leads to itself
-            raise UsageError(
-                f"{option} '{target[:60]}' is no name a file can have: {error}",
-                slug="output",
-                hint="Choose another name.",
-            ) from error
-        if target != "-" and path in seen:
-            raise UsageError(
-                f"{seen[path]} and {option} '{target}' are one file", slug="output", hint="Name another file."
-            )
-        if target != "-" and (path.is_dir() or not path.parent.is_dir()):
+    places = {option: (target, _place(option, target)) for option, target in targets.items() if target != "-"}
+    seen: dict[object, str] = {}
+    if any(path.exists() for _, path in places.values()):
+        seen = {key: f"'{path}', which is read," for path in inputs for key in _identities(Path(path))}
+    for option, (target, path) in places.items():
+        own = [*_identities(path)]
+        other = next((seen[key] for key in own if key in seen), None)
+        if other is not None:
+            raise UsageError(f"{other} and {option} '{target}' are one file", slug="output", hint="Name another file.")
+        if path.is_dir() or not path.parent.is_dir():
             what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
             raise UsageError(f"{option} '{target}' {what}", slug="output", hint="Name a file in an existing folder.")
         # An open pipe by its device name is there, though what it resolves to is not.
-        if target != "-" and (path.is_file() or not Path(target).exists()):
+        if path.is_file() or not Path(target).exists():
             with files.writing(path):
                 _try_folder(path.parent)
-        seen[path] = option
+        seen.update(dict.fromkeys(own, option))
+
+
+def _place(option: str, target: str) -> Path:
+    """Where a target is written, links followed."""
+    if not target:
+        raise UsageError(f"the file name of {option} is empty", slug="output", hint="Name a file.")
+    try:
+        path = Path(target).resolve()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except (OSError, ValueError, RuntimeError) as error:  # a loop of links is the last of these in older Pythons
+        raise UsageError(
+            f"{option} '{target[:60]}' is no name a file can have: {error}",
+            slug="output",
+            hint="Choose another name.",
+        ) from error
+    return path
+
+
+def _identities(path: Path) -> Iterator[object]:
+    """What a file is known by, whatever name it is given: its resolved path, and its number on its device."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        yield path.resolve()
+        found = path.stat()
+        yield found.st_dev, found.st_ino
 
 
 def _try_folder(folder: Path) -> None:

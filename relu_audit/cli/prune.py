@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relu_audit.cli import Exit
-from relu_audit.cli.command import Configured, progress, running_options
-from relu_audit.cli.options import option
-from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.command import Configured, config_option, progress, running_options
+from relu_audit.cli.options import Argument, always, flag, option
+from relu_audit.cli.output import deliver
+from relu_audit.cli.places import check_places, data_files, model_files, runs_code, the_file
 from relu_audit.cli.pruning import How, pruning_options
 from relu_audit.cli.streams import claimed, say, say_trace, show
 
@@ -28,18 +30,35 @@ Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 i
 """
 
 
+_output = functools.partial(option, setting=False, writes=True, metavar="FILE")
+
+
 @click.command(cls=Configured, epilog=EPILOG)
-@click.argument("model", type=click.Path(path_type=Path))
-@option("--data", metavar="DATA", help="Calibration data, as for an audit. With --audit, to compare on.")
-@option("--audit", "audit_file", metavar="FILE", help="Take the dead units from this audit of the same model.")
-@click.option("--output", "-o", metavar="FILE", help="Write the smaller model here.")
-@option("--dry-run", is_flag=True, help="Print the plan and what it would save; write no model.")
-@click.option("--json", "json_file", metavar="FILE", help="Write plan and verification as JSON; - is standard output.")
-@click.option("--html", "html_file", metavar="FILE", help="Write the same as one HTML page; - is standard output.")
+@click.argument("model", cls=Argument, reads=model_files, type=click.Path(path_type=Path))
+@option(
+    "--data",
+    metavar="DATA",
+    reads=data_files,
+    trusts=runs_code,
+    help="Calibration data, as for an audit. With --audit, to compare on.",
+)
+@option(
+    "--audit",
+    "audit_file",
+    metavar="FILE",
+    reads=the_file,
+    trusts=always,
+    help="Take the dead units from this audit of the same model.",
+)
+@_output("--output", "-o", help="Write the smaller model here.")
+@flag("--dry-run", help="Print the plan and what it would save; write no model.")
+@_output("--json", "json_file", help="Write plan and verification as JSON; - is standard output.")
+@_output("--html", "html_file", help="Write the same as one HTML page; - is standard output.")
 @pruning_options
 @running_options
-@option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
-@option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@flag("--quiet", "-q", help="Print nothing but errors.")
+@flag("--debug", help="Show a traceback when something goes wrong.")
+@config_option
 def prune(
     model: Path,
     data: str | None,
@@ -59,13 +78,11 @@ def prune(
     if (output is None) != dry_run:
         raise click.UsageError("name the file to write with --output FILE, or ask for the plan alone with --dry-run")
     reports = {name: file for name, file in (("--json", json_file), ("--html", html_file)) if file is not None}
-    models = {} if output is None else {"--output": output}
     if output == "-":
         raise click.UsageError("a model is not written to standard output; name a file")
     shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
     try:
-        read = [str(path) for path in (model, data, audit_file) if path is not None]
-        check_writable({**models, **reports}, read)
+        check_places(click.get_current_context())
         found = _audit(model, data, audit_file, quiet, running)
         if found.partial:
             say("interrupted: what part of the data did not wake may not be cut")
@@ -101,8 +118,6 @@ def write_pruned(
     from relu_audit.pruning import prune as run
     from relu_audit.report import pruning
 
-    if output is not None:
-        _spare_weights(model, audit, {"--output": output, **(reports or {})})
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "operators", "inputs", "limit")}
     with claimed():
         pruned = run(model, audit, data=data, verify=output is not None, **same, **how.options)
@@ -156,11 +171,6 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
         say(f"note: {error.message}")
         return None
     return Latency(before=before, after=after)
-
-
-def _spare_weights(model: Path, audit: Audit, targets: Mapping[str, str]) -> None:
-    """Refuse to write over the files that the original keeps its weights in."""
-    check_writable(targets, [str(model.parent / file.location) for file in audit.model.external])
 
 
 def _files(model: Path, audit: Audit, written: Sequence[Path]) -> Files:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from relu_audit.cli.options import Whole, option
+from relu_audit.cli.options import Whole, flag, option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,8 +23,8 @@ _OPTIONS: Mapping[str, Callable[[Any], Any]] = {
         metavar="N",
         help="Keep channel counts that were multiples of N so: odd ones lose the runtime's fast kernels. 1 for size.",
     ),
-    "merge_linear": option("--merge-linear", is_flag=True, help="Also merge layers whose units are all always on."),
-    "scatter": option("--scatter", is_flag=True, help="Also compute residual branches narrower and scatter them back."),
+    "merge_linear": flag("--merge-linear", help="Also merge layers whose units are all always on."),
+    "scatter": flag("--scatter", help="Also compute residual branches narrower and scatter them back."),
     "spare": option(
         "--spare", multiple=True, metavar="TENSOR", help="Leave the units of this layer alone; may be repeated."
     ),

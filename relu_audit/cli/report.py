@@ -10,16 +10,31 @@ import click
 from relu_audit.cli import Exit
 from relu_audit.cli.annotate import annotated, check_annotated
 from relu_audit.cli.formats import check_formats, report_options
-from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.options import Argument, flag, option
+from relu_audit.cli.output import deliver
+from relu_audit.cli.places import check_places, model_files, the_file
 from relu_audit.cli.streams import say_trace, show
 
 
 @click.command()
-@click.argument("audit_file", metavar="AUDIT", type=click.Path(path_type=Path))
+@click.argument("audit_file", cls=Argument, reads=the_file, metavar="AUDIT", type=click.Path(path_type=Path))
 @report_options(settings=False)
-@click.option("--annotate", "annotated_file", metavar="FILE", help="Write the model with what was found on its nodes.")
-@click.option("--model", type=click.Path(path_type=Path), help="The audited model, for --annotate.")
-@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@option(
+    "--annotate",
+    "annotated_file",
+    setting=False,
+    writes=True,
+    metavar="FILE",
+    help="Write the model with what was found on its nodes.",
+)
+@option(
+    "--model",
+    setting=False,
+    reads=model_files,
+    type=click.Path(path_type=Path),
+    help="The audited model, for --annotate.",
+)
+@flag("--debug", setting=False, help="Show a traceback when something goes wrong.")
 def report(
     audit_file: Path, reports: Mapping[str, str], annotated_file: str | None, model: Path | None, debug: bool
 ) -> int:
@@ -33,10 +48,9 @@ def report(
 
     if (annotated_file is None) != (model is None):
         raise click.UsageError("--annotate FILE and --model MODEL go together: the one is written from the other")
-    models = {} if annotated_file is None else {"--annotate": annotated_file}
     try:
         check_formats(reports)
-        check_writable({**reports, **models}, [str(path) for path in (audit_file, model) if path is not None])
+        check_places(click.get_current_context())
         found = load(audit_file)
         contents = written(reports, found)
         if annotated_file is not None and model is not None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from relu_audit.cli import config
-from relu_audit.cli.command import batch_axis_option
-from relu_audit.cli.options import Axis, option
-from relu_audit.cli.output import check_writable, deliver
+from relu_audit.cli.command import OPERATORS, batch_axis_option, config_option
+from relu_audit.cli.options import Argument, Axis, option
+from relu_audit.cli.output import deliver
+from relu_audit.cli.places import check_places, model_files
 from relu_audit.cli.streams import claimed, show
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@option("--json", "json_file", metavar="FILE", help="Write the list as JSON; - is standard output.")
+@click.argument("model", cls=Argument, reads=model_files, type=click.Path(path_type=Path))
+@option("--json", "json_file", writes=True, metavar="FILE", help="Write the list as JSON; - is standard output.")
 @option(
     "--unit-axis",
     "unit_axes",
@@ -26,6 +26,7 @@ from relu_audit.cli.streams import claimed, show
     help="Set the axis of the units where it cannot be derived.",
 )
 @batch_axis_option
+@config_option
 def sites(
     model: Path,
     json_file: str | None,
@@ -37,13 +38,12 @@ def sites(
     from relu_audit.listing import sites as run
     from relu_audit.report import listing as report
 
-    wanted = {} if json_file is None else {"--json": json_file}
-    check_writable(wanted, (str(model),))
-    settings = config.find(Path.cwd())
-    stated = () if settings is None else config.operators(*settings)
+    context = click.get_current_context()
+    check_places(context)
+    stated = context.meta.get(OPERATORS, ())
     with claimed():  # installed packages bring rows of operators, with code of their own
         found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes), operators=stated)
-    deliver({target: report.write(found) for target in wanted.values()})
+    deliver({} if json_file is None else {json_file: report.write(found)})
     if json_file != "-":
         show(report.render(found))
     return 0

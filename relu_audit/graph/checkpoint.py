@@ -202,6 +202,17 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     )
 
 
+def files(path: Path) -> tuple[Path, ...]:
+    """A model's file and those that it keeps weights in. No weight is read.
+
+    Raises:
+        ModelError: As :func:`open_checkpoint`, for what it finds wrong first.
+    """
+    path, name = path.absolute(), as_text(path.name)
+    proto, _ = _parse(_read(path)[1], name)
+    return (path, *(file for _, file in external_files(proto, name, path.parent)))
+
+
 def invalid(said: str) -> ModelError:
     """The error for a graph that breaks the rules of its format."""
     return ModelError(

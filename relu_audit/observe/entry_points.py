@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from relu_audit.errors import DataError
 from relu_audit.guard import Guard
+
+
+def named_code(data: str) -> tuple[str, str] | None:
+    """The module and the function that calibration data names; None for data that runs no code.
+
+    >>> named_code("loader.py:batches"), named_code("calib.npz"), named_code("random:256")
+    (('loader.py', 'batches'), None, None)
+    """
+    module, colon, function = data.rpartition(":")
+    return (module, function) if colon and module and function.isidentifier() else None
+
+
+def source_files(module: str) -> list[Path]:
+    """The files of a module that :func:`entry_point` would import, found without running any of them."""
+    if Path(module).suffix == ".py":
+        return [Path(module)]
+    files: list[Path] = []
+    beneath: Sequence[str] | None = [str(Path.cwd()), *sys.path]
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = importlib.machinery.PathFinder.find_spec(name, beneath)
+        if spec is None:
+            break
+        files += [Path(spec.origin)] if spec.has_location and spec.origin else []
+        beneath = spec.submodule_search_locations
+        if beneath is None:
+            break
+    return files
 
 
 def entry_point(module: str, function: str, theirs: Guard) -> object:

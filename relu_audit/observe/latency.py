@@ -51,7 +51,8 @@ def latencies(models: Sequence[Path], feeds: Mapping[str, np.ndarray], engine: E
 
 def _measured(model: Path, inputs: Path, names: str, engine: Engine) -> float:
     settings = json.dumps([engine.provider, engine.threads, *engine.custom_ops])
-    command = [sys.executable, "-m", __name__, str(model.absolute()), str(inputs), names, settings]
+    # With -P, no module in the current folder is taken for one that ours import.
+    command = [sys.executable, "-P", "-m", __name__, str(model.absolute()), str(inputs), names, settings]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     try:
         return float(done.stdout)

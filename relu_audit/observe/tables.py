@@ -16,7 +16,7 @@ from relu_audit.errors import DataError, kind, quoted
 from relu_audit.guard import Guard
 from relu_audit.observe.archives import open_npz
 from relu_audit.observe.columns import ArrayColumn, Source, Table
-from relu_audit.observe.entry_points import entry_point
+from relu_audit.observe.entry_points import entry_point, named_code
 from relu_audit.observe.folders import open_folder
 from relu_audit.observe.stored import open_npy
 
@@ -64,8 +64,9 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
         return open_folder(path, names)
     if path.suffix in _FILES:
         return _FILES[path.suffix](path)
-    module, colon, function = text.rpartition(":")
-    if colon and module and function.isidentifier():
+    named = named_code(text)
+    if named is not None:
+        module, function = named
         theirs = Guard(text)
         return Source(
             Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function, theirs), names, theirs)

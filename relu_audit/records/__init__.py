@@ -22,7 +22,7 @@ from relu_audit.records.gate import (
     Waiver,
 )
 from relu_audit.records.matching import Means, Renamed
-from relu_audit.records.run import DataInfo, ExternalFile, InputInfo, Known, ModelInfo, RuntimeInfo
+from relu_audit.records.run import ConfigurationInfo, DataInfo, ExternalFile, InputInfo, Known, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import (
     LISTING_SCHEMA,
     STATUSES,
@@ -53,6 +53,7 @@ __all__ = [
     "Causes",
     "Change",
     "Comparison",
+    "ConfigurationInfo",
     "Cost",
     "DataInfo",
     "ExternalFile",

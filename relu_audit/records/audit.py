@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import UNSET, UnsetType
+
 from relu_audit.records.base import Record, share
 from relu_audit.records.costs import Prospect
 from relu_audit.records.gate import Baseline, Gate, Policy
-from relu_audit.records.run import DataInfo, ModelInfo, RuntimeInfo
+from relu_audit.records.run import ConfigurationInfo, DataInfo, ModelInfo, RuntimeInfo
 from relu_audit.records.sites import Alive, SiteAudit, Skipped
 
 SCHEMA = "relu-audit/audit/1"
@@ -40,6 +42,7 @@ class Audit(Record, frozen=True, kw_only=True):
         partial: True if the run was interrupted before the data ended.
         notes: Remarks on how the audit was done: casts, fallbacks, failed shape inference.
         baseline: The earlier audit that the gate holds this one against, if any.
+        configuration: The file that settings were read from; absent if there was none.
         prospect: What exact pruning would give back; None if that was not asked for, or no unit is dead.
     """
 
@@ -48,6 +51,7 @@ class Audit(Record, frozen=True, kw_only=True):
     model: ModelInfo
     data: DataInfo
     runtime: RuntimeInfo
+    configuration: ConfigurationInfo | UnsetType = UNSET
     policy: Policy
     baseline: Baseline | None = None
     partial: bool

@@ -113,3 +113,15 @@ class RuntimeInfo(Record, frozen=True, kw_only=True):
     optimization: str
     batch_size: int
     in_float32: tuple[str, ...]
+
+
+class ConfigurationInfo(Record, frozen=True, kw_only=True):
+    """The file that settings were read from.
+
+    Attributes:
+        name: Its path from the folder that the audit was run in.
+        sha256: Of the file's bytes.
+    """
+
+    name: str
+    sha256: str

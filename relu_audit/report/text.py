@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -33,7 +34,12 @@ def write(audit: Audit, *, width: int = 120) -> str:
 
 
 def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
-    """The summary as something a rich console can print; on request with the dead units of every layer."""
+    """The summary as something a rich console can print.
+
+    Args:
+        audit: The audit.
+        dead_units: Whether to list the dead units of every layer, and to name the file that settings are from.
+    """
     parts: list[RenderableType] = [_heading(audit)]
     if audit.sites:
         parts += [_table(audit), _evidence(audit)]
@@ -49,6 +55,8 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
         )
     if dead_units:
         parts += [Text(f"dead in {short(s.tensor)}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
+        if audit.configuration is not UNSET:
+            parts.append(Text(f"settings: {one_line(audit.configuration.name)}, SHA-256 {audit.configuration.sha256}"))
     parts += [Text(line, style="yellow") for line in _remarks(audit)]
     parts.append(gate_line(audit))
     return Group(*parts)

@@ -1,0 +1,84 @@
+"""What a command reads and where it writes, told by the columns of its parameters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relu_audit.cli.configuration import Configuration
+from relu_audit.cli.options import Argument, Option
+from relu_audit.cli.output import check_writable
+from relu_audit.cli.trust import given
+from relu_audit.errors import AuditError
+
+CONFIGURATION = "relu_audit.configuration"
+"""Where a command's context keeps the configuration that is in use."""
+
+
+def check_places(context: click.Context) -> None:
+    """Refuse the outputs of a command that cannot be written, or that are files that the command reads.
+
+    Raises:
+        UsageError: ``output``.
+    """
+    check_writable(targets(context.command.params, context.params), inputs(context, context.params))
+
+
+def targets(parameters: Iterable[click.Parameter], values: Mapping[str, Any]) -> dict[str, str]:
+    """The outputs that values ask for, by option; ``-`` is standard output."""
+    asked = {one: values.get(one.name or "") for one in parameters if isinstance(one, Option) and one.writes}
+    return {
+        one.opts[0]: "-" if one.is_flag else str(value)
+        for one, value in asked.items()
+        if value is not None and value is not False
+    }
+
+
+def inputs(context: click.Context, *several: Mapping[str, Any]) -> Iterator[Path]:
+    """The files that a command reads, those of its configuration too.
+
+    Args:
+        context: The command's context.
+        several: Values of its parameters, by name; more than one where the command has several models.
+    """
+    configuration: Configuration | None = context.meta.get(CONFIGURATION)
+    yield from () if configuration is None else configuration.read
+    for values in several:
+        for one in context.command.params:
+            if isinstance(one, Argument | Option):
+                for value in given(values.get(one.name or "")):
+                    # A folder that cannot be listed is refused by the code that reads it.
+                    with contextlib.suppress(OSError):
+                        yield from one.reads(value)
+
+
+def the_file(value: str) -> Iterator[Path]:
+    """The file that a value names."""
+    yield Path(value)
+
+
+def model_files(value: str) -> Iterator[Path]:
+    """The model that a value names and its files of weights; what is wrong with a model is said when it is audited."""
+    from relu_audit.graph import checkpoint
+
+    yield Path(value)
+    with contextlib.suppress(AuditError):
+        yield from checkpoint.files(Path(value))
+
+
+def data_files(value: str) -> Iterator[Path]:
+    """The files of the calibration data that a value names."""
+    from relu_audit.observe import reads
+
+    yield from reads.files(value)
+
+
+def runs_code(value: str) -> bool:
+    """Whether calibration data is a function that is run."""
+    from relu_audit.observe.entry_points import named_code
+
+    return named_code(value) is not None
