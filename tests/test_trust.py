@@ -305,8 +305,10 @@ def test_search_goes_nowhere_beyond_home(
     monkeypatch.chdir("a")
     configure("", folder=here.parent)
     assert name_in_use(capsys, here / "m.onnx") == "../../relu-audit.toml"
-    monkeypatch.setenv("HOME", str(here))
-    assert name_in_use(capsys, here / "m.onnx") is None
+    (here.parent / "home").symlink_to(here)
+    for home in (here, here.parent / "home"):
+        monkeypatch.setenv("HOME", str(home))
+        assert name_in_use(capsys, here / "m.onnx") is None
     configure("", folder=here)
     assert name_in_use(capsys, here / "m.onnx") == "../relu-audit.toml"
 

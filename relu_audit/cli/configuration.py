@@ -94,21 +94,22 @@ def _searched(folder: Path) -> Sequence[Path]:
     a folder in which every user may make files.
     """
     upwards: list[Path] = []
+    home = _home()
     for parent in (folder, *folder.parents):
         if parent != folder and (parent == parent.parent or _everybodys(parent)):
             break
         upwards.append(parent)
         if any(os.path.lexists(parent / name) for name in REPOSITORY):
             return upwards
-        if parent == _home():
+        if parent == home:
             break
     return [folder, *itertools.takewhile(_ours, upwards[1:])]
 
 
 def _home() -> Path | None:
     try:
-        return Path.home()
-    except RuntimeError:
+        return Path.home().resolve()
+    except (OSError, RuntimeError):  # a user without a home, and a loop of links
         return None
 
 

@@ -92,8 +92,8 @@ def capped(
     above = [pattern for pattern, own in layers.items() if own > ceiling]
     if not above:
         return dict(layers), []
-    more = f" and {plural(len(above) - 1, 'more pattern', 'more patterns')}" if len(above) > 1 else ""
+    more = f" (and {plural(len(above) - 1, 'more pattern', 'more patterns')})" if len(above) > 1 else ""
     return {pattern: min(own, ceiling) for pattern, own in layers.items()}, [
-        f"--max-dead-layer {limit(ceiling)} was given by hand and is the most for every layer; "
-        f"{configuration.path.name} allows {limit(layers[above[0]])} for '{above[0]}'{more}, which does not count"
+        f"--max-dead-layer {limit(ceiling)}, given by hand, holds in place of the {limit(layers[above[0]])} that "
+        f"{configuration.path.name} allows for '{above[0]}'{more}"
     ]
