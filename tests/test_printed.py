@@ -352,7 +352,7 @@ def deep(error: type[Exception], calls: int) -> None:
     ("error", "calls", "code", "slug"),
     [
         (MemoryError, 0, Exit.UNUSABLE, "[memory]"),
-        (RecursionError, 500, Exit.UNUSABLE, "[too-deep]"),
+        (RecursionError, 600, Exit.UNUSABLE, "[too-deep]"),
         (RecursionError, 0, Exit.BUG, "internal error"),
         (OSError, 0, Exit.UNUSABLE, "[system]"),
         (EOFError, 0, Exit.BUG, "internal error"),

@@ -234,6 +234,17 @@ def test_outputs_go_where_they_were_meant_to_go_whatever_folder_the_loader_choos
     assert [path.name for path in (folder / "sub").iterdir()] == ["other.npz"]
 
 
+def test_what_a_destructor_raises_is_said_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code = """
+class D:
+    def __iter__(self): yield {"x": X}
+    def __del__(self): raise End("x\\n::error::y")
+def feeds(): return D()
+"""
+    assert run(["m.onnx", "--data", loader(code), "--max-dead", "100%"]) == Exit.PASSED
+    assert capsys.readouterr().err == "note: ignored where Python cannot raise: End: x ::error::y\n"
+
+
 NOISE = """
 import ctypes
 print("NOISE at import")

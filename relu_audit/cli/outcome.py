@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import traceback
 
 import click
@@ -11,9 +12,6 @@ from relu_audit.cli import Exit
 from relu_audit.cli.streams import ReaderGoneError, say
 from relu_audit.errors import AuditError, ModelError, RunError, UsageError, one_line, quoted
 from relu_audit.guard import their_fault
-
-DEEP = 200
-"""Calls within one another from which on a RecursionError is for a file that is too deep, and not for a bug of ours."""
 
 
 def told(error: BaseException, about: str = "") -> int:
@@ -52,7 +50,8 @@ def _known(error: BaseException) -> AuditError | None:
             slug="memory",
             hint="Run fewer samples at a time (--batch-size 1), or fewer samples (--limit).",
         )
-    if isinstance(error, RecursionError) and sum(1 for _ in traceback.walk_tb(trace)) > DEEP:
+    # Where calls are not deep, a RecursionError is a bug of ours.
+    if isinstance(error, RecursionError) and sum(1 for _ in traceback.walk_tb(trace)) > sys.getrecursionlimit() // 2:
         return ModelError(
             "the model, or another file, is nested too deeply to be read",
             slug="too-deep",

@@ -20,7 +20,7 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from relu_audit.errors import UsageError, cut
+from relu_audit.errors import UsageError, cut, quoted
 from relu_audit.report.names import COMMAND_MARK
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Streams:
 
     def __init__(self) -> None:
         self.given = (sys.stdout, sys.stderr)
-        self._hooks = (warnings.showwarning, logging.lastResort)
+        self._hooks = (warnings.showwarning, logging.lastResort, sys.unraisablehook)
         for stream in self.given:
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -63,6 +63,7 @@ class Streams:
         sys.stderr = self.given[1]
         sys.stdout = sys.stderr
         warnings.showwarning, logging.lastResort = _warn, _LastResort(logging.WARNING)
+        sys.unraisablehook = _ignore
 
     def mend(self) -> None:
         """Open again what was closed: a file that is opened next must not become standard output of other processes."""
@@ -73,7 +74,7 @@ class Streams:
     def settle(self) -> None:
         """Let others have Python's two streams again."""
         sys.stdout, sys.stderr = self.given
-        warnings.showwarning, logging.lastResort = self._hooks
+        warnings.showwarning, logging.lastResort, sys.unraisablehook = self._hooks
 
     def close(self) -> None:
         """Let others have all again."""
@@ -84,7 +85,7 @@ class Streams:
         for own, given in zip((self.out, self.err), self.given, strict=True):
             if own is not None and own is not given:
                 with contextlib.suppress(OSError):
-                    own.close()
+                    os.close(own.fileno())
         _OPENED.remove(self)
 
 
@@ -245,6 +246,12 @@ def _warn(message: Any, category: Any, filename: str, lineno: int, file: Any = N
     say(warnings.formatwarning(message, category, filename, lineno, line))
 
 
+def _ignore(found: Any) -> None:
+    """Say what a destructor raised, or whatever else runs where nothing can be raised."""
+    if found.exc_value is not None:
+        say(f"note: ignored where Python cannot raise: {quoted(found.exc_value)}")
+
+
 class _LastResort(logging.Handler):
     """What libraries log that nobody listens to."""
 
@@ -256,7 +263,7 @@ def _held(stream: TextIO | None, descriptor: int) -> TextIO | None:
     """Our own way to where a standard stream leads: what runs meanwhile may close the stream, or lead it elsewhere."""
     if stream is None or os.name != "posix" or _descriptor(stream) != descriptor:
         return stream
-    return os.fdopen(os.dup(descriptor), "w", encoding=stream.encoding, errors=stream.errors)
+    return os.fdopen(os.dup(descriptor), "w", encoding=stream.encoding, errors=stream.errors, closefd=False)
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
