@@ -35,7 +35,8 @@ def site(
     """A layer of which these units, or so many of the first, are dead, and the last ones no sample reached."""
     silent = range(dead) if isinstance(dead, int) else dead
     lost = range(units - unseen, units)
-    fired = tuple(0 if u in silent or u in lost else 1 if u in rare else samples for u in range(units))
+    often = max(samples - 1, 1)
+    fired = tuple(0 if u in silent or u in lost else 1 if u in rare else often for u in range(units))
     values = tuple(None if u in faulty or u in lost else float(count > 0) for u, count in enumerate(fired))
     return SiteAudit(
         tensor=tensor,
@@ -56,7 +57,7 @@ def site(
         fired_samples=fired,
         fired_positions=fired,
         first_fired=tuple(0 if count else None for count in fired),
-        mean=values,
+        mean=tuple(None if v is None else count / samples for v, count in zip(values, fired, strict=True)),
         peak=values,
         trough=tuple(None if value is None else 0.0 for value in values),
         pre_peak=(None,) * units,

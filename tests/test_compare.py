@@ -33,8 +33,8 @@ sets = st.sets(st.integers(0, 9))
 
 def of(*sites: SiteAudit, samples: int = 1797, **changes: Any) -> Audit:
     base = sample("mlp_dead")
-    data = msgspec.structs.replace(base.data, samples=samples)
-    return judged(msgspec.structs.replace(base, sites=sites, data=data, **changes))
+    data = msgspec.structs.replace(base.data, samples=samples, distinct=None)
+    return judged(msgspec.structs.replace(base, sites=sites, data=data, prospect=None, **changes))
 
 
 def printed(found: Comparison) -> str:

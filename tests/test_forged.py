@@ -45,8 +45,8 @@ def conv() -> onnx.ModelProto:
 
 def runs() -> onnx.ModelProto:
     """A layer behind a mean over a batch of seven: a run is its sample."""
-    body = "a = Constant <value = int64[1] {0}> ()\n m = ReduceMean <keepdims = 1> (x, a)\n h = MatMul (m, w)\n y = Relu (h)"
-    return graph("float[7, 4] x", "float[1, 4] y", body, {"w": np.eye(4, dtype=np.float32)})
+    body = "m = ReduceMean <keepdims = 1> (x, a)\n h = MatMul (m, w)\n y = Relu (h)"
+    return graph("float[7, 4] x", "float[1, 4] y", body, {"w": np.eye(4, dtype=np.float32), "a": np.array([0])})
 
 
 def two_places() -> onnx.ModelProto:
@@ -492,7 +492,7 @@ def test_any_number_that_is_changed_is_refused_or_may_be_so(name: str) -> None:
     original = document(name)
     paths = list(numbers(original))
     slips = []
-    for path in choose.sample(paths, min(len(paths), 250)):
+    for path in choose.sample(paths, min(len(paths), 200 if len(paths) < 2000 else 40)):
         changed = copy.deepcopy(original)
         inner: Any = changed
         for key in path[:-1]:

@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         held.settle()
         interrupts.dismiss()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted before any data was seen\n")
+        from relu_audit.cli.streams import say
+
+        say("interrupted before any data was seen")
         code = Exit.INCONCLUSIVE
     # The process ends: to search all that was ever imported for garbage would take a quarter of a second.
     gc.freeze()
