@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from relu_audit.cli import config
+from relu_audit.cli.memory import Size, set_limit
 from relu_audit.cli.options import Axis, Pair, SampleAxis, option
 
 if TYPE_CHECKING:
@@ -101,6 +102,14 @@ _RUNNING = (
         show_default=True,
         metavar="N",
         help="Threads within an operator; 0 leaves it to onnxruntime.",
+    ),
+    option(
+        "--memory-limit",
+        type=Size(),
+        callback=set_limit,
+        expose_value=False,
+        metavar="SIZE",
+        help="Let the process take at most SIZE more memory than it has after its start, as 4GB.  [default: no limit]",
     ),
     option(
         "--custom-ops",
