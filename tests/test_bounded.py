@@ -401,7 +401,7 @@ def _forbidden(*arguments: object) -> None:
 
 @pytest.mark.parametrize("name", ["ConstantOfShape", "Tile", "Range"])
 def test_a_constant_that_no_memory_holds_is_refused(name: str) -> None:
-    with pytest.raises(AuditError, match="takes .* bytes") as caught:
+    with pytest.raises(AuditError, match=r"takes .* bytes") as caught:
         relu_audit.audit(bomb(name), {"x": np.ones((4, 4), np.float32)})
     assert caught.value.slug == "memory"
 
