@@ -98,7 +98,8 @@ class _Raising:
             sys.__unraisablehook__(lost)
             return
         self.raised = False
-        signal.raise_signal(signal.SIGINT)
+        # Not at once: that would be raised in here, where nobody catches it either.
+        threading.Timer(0.05, signal.raise_signal, (signal.SIGTERM,)).start()
 
 
 def _imports(frame: FrameType | None) -> bool:

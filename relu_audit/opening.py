@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from relu_audit.errors import AuditError, RunError
 from relu_audit.graph import sampling
+from relu_audit.graph.bulk import refuse_bulk
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, locate
@@ -93,6 +94,7 @@ def _graph(model: ModelSource, carried: Sequence[ir.DataType], rules: Table) -> 
     checkpoint = open_checkpoint(model)
     network = normalize(checkpoint, rules)
     in_float32(network.model, carried)
+    refuse_bulk(network)
     return checkpoint, network
 
 

@@ -13,6 +13,7 @@ import click
 
 from relu_audit.cli import config
 from relu_audit.cli.configuration import Configuration, find
+from relu_audit.cli.memory import Size, set_limit
 from relu_audit.cli.options import Axis, Pair, SampleAxis, Whole, always, option
 from relu_audit.cli.places import CONFIGURATION, the_file
 from relu_audit.cli.streams import terminal
@@ -160,6 +161,14 @@ _RUNNING = (
         show_default=True,
         metavar="N",
         help="Threads within an operator; 0 leaves it to onnxruntime.",
+    ),
+    option(
+        "--memory-limit",
+        type=Size(),
+        callback=set_limit,
+        expose_value=False,
+        metavar="SIZE",
+        help="Let the process take at most SIZE more memory than it has after its start, as 4GB.  [default: no limit]",
     ),
     option(
         "--custom-ops",

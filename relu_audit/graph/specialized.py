@@ -18,7 +18,7 @@ GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 MOST = 1000
 """Copies of functions, at most: a function that calls itself with ever larger graphs has no end."""
 
-LARGEST = 1 << 28
+LARGEST = 1 << 24
 """Bytes of such copies: graphs that are given on may hold each other twice, and again twice."""
 
 _Key = tuple[str, str, str]

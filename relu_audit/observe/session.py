@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort  # noqa: TID251 - this is the importer
 
-from relu_audit import interrupts
+from relu_audit import interrupts, memory
 from relu_audit.errors import RunError, UsageError
 from relu_audit.graph.precision import in_float32
 
@@ -133,6 +133,8 @@ class Session:
         except Exception as error:  # as above
             if options.terminate:
                 raise KeyboardInterrupt from error
+            if _is_lack(error):
+                raise memory.exceeded("a run of the model") from error
             raise RunError(
                 f"onnxruntime could not run the model on this data: {_plain(error)}",
                 slug="run",
@@ -206,8 +208,16 @@ def _ort_value(array: np.ndarray) -> Any:
     return _ORT.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), int(ir.DataType.BFLOAT16))
 
 
+def _is_lack(error: Exception) -> bool:
+    """Whether the runtime says that memory did not suffice."""
+    said = "bad_alloc", "bad allocation", "Failed to allocate memory", "Cannot allocate memory"
+    return isinstance(error, MemoryError) or any(one in str(error) for one in said)
+
+
 def _refusal(error: Exception) -> RunError:
     text = _plain(error)
+    if _is_lack(error):
+        return memory.exceeded("opening the model in onnxruntime")
     missing = re.search(r"find an implementation for (\S+)|(\S+) is not a registered function/op", text)
     if missing:
         operator = (missing.group(1) or missing.group(2)).removesuffix("(-1)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from relu_audit.errors import ModelError
+from relu_audit.graph.bulk import refuse_bulk
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import locate
@@ -134,6 +135,7 @@ def open_case(
     declared = {value.name: (value.type, value.shape) for value in checkpoint.model.graph.outputs}
     network = normalize(checkpoint, rules)
     _refuse_learning(network)
+    refuse_bulk(network)
     listed = unlist(network.model)
     engine = able(network.model, network.folder, engine)
     _note_changes(network, checkpoint, engine)
