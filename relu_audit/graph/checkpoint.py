@@ -166,6 +166,7 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     maps = take_map_types(proto)
     try:
         for tensor in tensors(proto):
+            ir.DataType(tensor.data_type)  # there is one of that number
             if tensor.HasField("raw_data"):
                 _check_length(tensor)
         bind_graphs(proto)

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from relu_audit.errors import ModelError
-from relu_audit.graph.checkpoint import Checkpoint
+from relu_audit.graph.checkpoint import Checkpoint, invalid
 from relu_audit.graph.expansion import depths
 from relu_audit.graph.folding import computed
 from relu_audit.graph.fused import unfuse
@@ -281,9 +281,23 @@ def _weights(model: ir.Model) -> dict[ir.Value, str]:
 
 
 def _as_tensors(model: ir.Model) -> None:
-    """Write the numbers of every Constant as a tensor, which the format can spell in other ways as well."""
-    spelt = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    """Write the numbers of every Constant as a tensor, which the format can spell in other ways as well.
+
+    Raises:
+        ModelError: ``invalid-model`` if they are of another kind than their name says.
+    """
     for node in (step.node for step in walk(model.graph)):
-        for name in spelt.keys() & node.attributes.keys() if node.op_type == "Constant" else ():
-            array = np.asarray(node.attributes.pop(name).value, spelt[name])
-            node.attributes["value"] = ir.AttrTensor("value", ir.Tensor(array))
+        for name in _SPELT.keys() & node.attributes.keys() if node.op_type == "Constant" else ():
+            attribute, (kind, dtype) = node.attributes.pop(name), _SPELT[name]
+            if attribute.type != kind:
+                raise invalid(f"the Constant '{node.outputs[0].name}' has a {name} of the type {attribute.type.name}")
+            node.attributes["value"] = ir.AttrTensor("value", ir.Tensor(np.asarray(attribute.value, dtype)))
+
+
+_SPELT = {
+    "value_float": (ir.AttributeType.FLOAT, np.float32),
+    "value_floats": (ir.AttributeType.FLOATS, np.float32),
+    "value_int": (ir.AttributeType.INT, np.int64),
+    "value_ints": (ir.AttributeType.INTS, np.int64),
+}
+"""How a Constant may spell its numbers: attributes, with their types."""

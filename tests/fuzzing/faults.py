@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _memory() -> None:
 
     def take(checkpoint: Any, *_: object) -> None:
         sizes = [d for v in checkpoint.model.graph.inputs if v.shape for d in v.shape if isinstance(d, int)]
-        np.ones(max((min(size, 1 << 34) for size in sizes if size > 0), default=1))
+        np.ones(max((min(size, 280 << 20) for size in sizes if size > 0), default=1))
 
     _before(opening, "normalize", take)
 
@@ -161,24 +162,31 @@ def _recursion() -> None:
     _before(opening, "locate", follow)
 
 
-FAULTS: dict[str, Callable[[], None]] = {
-    "KeyError for an operator": _key_error,
-    "errors of data exit with 70": _exit_code,
-    "errors of usage exit with 64": _undocumented_code,
-    "endless for an empty weight": _endless,
-    "memory as the file says": _memory,
-    "segmentation fault": _crash,
-    "traceback with an error": _traceback,
-    "file beside the folder": _elsewhere,
-    "file far away": _outside,
-    "report begun too early": _half,
-    "error without a paragraph": _no_slug,
-    "report forgotten": _nothing_written,
-    "recursion over depth": _recursion,
+@dataclass(frozen=True)
+class Fault:
+    """A bug.
+
+    Attributes:
+        plant: Has this process make the mistake.
+        what: As what it must be found.
+    """
+
+    plant: Callable[[], None]
+    what: str
+
+
+FAULTS: dict[str, Fault] = {
+    "KeyError for an operator": Fault(_key_error, "bug"),
+    "errors of data exit with 70": Fault(_exit_code, "bug"),
+    "errors of usage exit with 64": Fault(_undocumented_code, "code"),
+    "endless for an empty weight": Fault(_endless, "endless"),
+    "memory as the file says": Fault(_memory, "memory"),
+    "segmentation fault": Fault(_crash, "crash"),
+    "traceback with an error": Fault(_traceback, "traceback"),
+    "file beside the folder": Fault(_elsewhere, "wrote"),
+    "file far away": Fault(_outside, "strayed"),
+    "report begun too early": Fault(_half, "half"),
+    "error without a paragraph": Fault(_no_slug, "silent"),
+    "report forgotten": Fault(_nothing_written, "missing"),
+    "recursion over depth": Fault(_recursion, "bug"),
 }
-
-
-def plant(name: str) -> None:
-    """Have this process make a mistake; none without a name."""
-    if name:
-        FAULTS[name]()

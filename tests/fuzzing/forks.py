@@ -20,8 +20,8 @@ from tests.fuzzing.cases import Case
 SECONDS = 20.0
 """What any run may take."""
 
-BYTES = 3 << 30
-"""What any run may map beyond what its process had before."""
+MAPPED = 4 << 30
+"""Bytes that any run may map beyond what its process had before."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +34,7 @@ class Result:
         code: Its exit code; negative for a signal, None if it had to be ended.
         said: Standard output and error.
         seconds: How long it took.
+        peak: Bytes of memory that it had at most.
         strayed: Paths outside its folder that it wrote to, programs that it started.
         before: Content of every file in its folder, by name.
         after: The same afterwards.
@@ -43,6 +44,7 @@ class Result:
     code: int | None
     said: str
     seconds: float
+    peak: int
     strayed: tuple[str, ...]
     before: dict[str, bytes]
     after: dict[str, bytes]
@@ -52,8 +54,8 @@ class Result:
 class Runner:
     """One process that forks."""
 
-    def __init__(self, folder: Path, fault: str = "", seconds: float = SECONDS) -> None:
-        self.folder, self.seconds = folder, seconds
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("RELU_AUDIT")},
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -62,7 +64,7 @@ class Runner:
             "GITHUB_STEP_SUMMARY": "",
             "COLUMNS": "120",
         }
-        command = [sys.executable, "-m", "tests.fuzzing.forks", fault]
+        command = [sys.executable, "-m", "tests.fuzzing.forks"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
         )
@@ -70,8 +72,14 @@ class Runner:
     def close(self) -> None:
         self._process.communicate()
 
-    def run(self, case: Case) -> Result:
-        """Run a case in a folder of its own."""
+    def run(self, case: Case, fault: str = "", limit: float = SECONDS) -> Result:
+        """Run a case in a folder of its own.
+
+        Args:
+            case: The case.
+            fault: A bug to plant.
+            limit: Seconds that the run may take.
+        """
         work = self.folder / "case" / "repo" / "work"
         shutil.rmtree(self.folder / "case", ignore_errors=True)
         work.mkdir(parents=True)
@@ -80,21 +88,22 @@ class Runner:
             (work / name).parent.mkdir(exist_ok=True)
             (work / name).write_bytes(content)
         before = _contents(self.folder / "case")
-        told = self._ask(arguments=case.arguments, environment=dict(case.environment))
+        job = {"arguments": case.arguments, "environment": dict(case.environment), "fault": fault, "limit": limit}
+        told = self._ask(job)
         said, strayed = (
             (self.folder / name).read_text(encoding="utf-8", errors="replace") for name in ("said", "strayed")
         )
         after = _contents(self.folder / "case")
         raw = False
         if told["code"] is None or told["code"] < 0:
-            alone = self._ask(arguments=None, environment={})
+            alone = self._ask({**job, "arguments": None, "environment": {}})
             raw = alone["code"] is None or alone["code"] < 0
-        return Result(told["code"], said, told["seconds"], (*strayed.splitlines(),), before, after, raw)
+        return Result(told["code"], said, told["seconds"], told["peak"], (*strayed.splitlines(),), before, after, raw)
 
-    def _ask(self, **job: Any) -> dict[str, Any]:
+    def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({**job, "folder": str(self.folder), "limit": self.seconds}) + "\n")
+        self._process.stdin.write(json.dumps({**job, "folder": str(self.folder)}) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
@@ -105,7 +114,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-def serve(lines: Iterable[str], fault: str) -> Iterator[dict[str, Any]]:
+def serve(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Answer jobs, each by a child."""
     import relu_audit.pipeline
     import relu_audit.pruning
@@ -113,10 +122,9 @@ def serve(lines: Iterable[str], fault: str) -> Iterator[dict[str, Any]]:
     import relu_audit.report.html
     import relu_audit.surgery.annotate
     from relu_audit.cli import main, root
-    from tests.fuzzing.faults import plant
+    from tests.fuzzing.faults import FAULTS
 
     del relu_audit, root
-    plant(fault)
     for line in lines:
         job = json.loads(line)
         pid = os.fork()
@@ -126,6 +134,8 @@ def serve(lines: Iterable[str], fault: str) -> Iterator[dict[str, Any]]:
                 if job["arguments"] is None:
                     _onnxruntime_alone()
                 else:
+                    if job["fault"]:
+                        FAULTS[job["fault"]].plant()
                     main(job["arguments"])
                 code = 0
             except SystemExit as leaving:
@@ -138,15 +148,15 @@ def serve(lines: Iterable[str], fault: str) -> Iterator[dict[str, Any]]:
             os._exit(code)
         start, code = time.monotonic(), None
         while time.monotonic() - start < job["limit"]:
-            ended, status = os.waitpid(pid, os.WNOHANG)
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)
                 break
             time.sleep(0.002)
         else:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        yield {"code": code, "seconds": time.monotonic() - start}
+            _, _, usage = os.wait4(pid, 0)
+        yield {"code": code, "seconds": time.monotonic() - start, "peak": usage.ru_maxrss << 10}
 
 
 def _begin(job: dict[str, Any]) -> None:
@@ -160,7 +170,7 @@ def _begin(job: dict[str, Any]) -> None:
     os.dup2(said, 1)
     os.dup2(said, 2)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + BYTES, mapped + BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + MAPPED, mapped + MAPPED))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     home = os.path.realpath(folder / "case")
 
@@ -201,6 +211,6 @@ def _onnxruntime_alone() -> None:
 
 
 if __name__ == "__main__":
-    for answer in serve(sys.stdin, sys.argv[1]):
+    for answer in serve(sys.stdin):
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.fuzzing.cases import KINDS, Case, draw
-from tests.fuzzing.forks import SECONDS, Result, Runner
+from tests.fuzzing.forks import Result, Runner
 from tests.fuzzing.judge import Finding, judge
 
 SHARES = {"fields": 5, "surgery": 6, "bytes": 1, "real": 3, "data": 4, "config": 2, "options": 2, "audit": 3}
@@ -29,14 +29,12 @@ def cases(first: int = 0) -> Iterator[Case]:
         number += 1
 
 
-def fuzz(
-    run: Iterable[Case], folder: Path, *, jobs: int = 1, fault: str = "", seconds: float = SECONDS
-) -> Iterator[tuple[Case, Result, Finding | None]]:
+def fuzz(run: Iterable[Case], folder: Path, *, jobs: int = 1) -> Iterator[tuple[Case, Result, Finding | None]]:
     """Run cases, some at a time; each with its result and what was wrong with it.
 
     A run that crashes or never ends where onnxruntime by itself does so too, on the same model, is no finding.
     """
-    runners = [Runner(_made(folder / str(i)), fault, seconds) for i in range(jobs)]
+    runners = [Runner(_made(folder / str(i))) for i in range(jobs)]
     free = [*runners]
 
     def one(case: Case) -> tuple[Case, Result, Finding | None]:

@@ -11,6 +11,9 @@ from tests.fuzzing.forks import Result
 
 ROOT = Path(__file__).parents[2]
 
+PEAK = 2 << 30
+"""Bytes of memory that any run may have."""
+
 CODES = {0, 1, 2, 3, 4}
 
 SLUGS = {*re.findall(r"^### `([a-z-]+)`$", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)}
@@ -50,6 +53,7 @@ def _wrongs(case: Case, result: Result) -> list[tuple[str, str]]:
     return [
         ("endless", f"ended after {result.seconds:.0f} s" if result.code is None else ""),
         ("crash", f"signal {-result.code}: {last}" if result.code is not None and result.code < 0 else ""),
+        ("memory", f"{result.peak >> 20} MiB" if result.peak > PEAK else ""),
         ("bug", last if result.code == 70 else ""),
         ("traceback", last if "Traceback (most recent" in result.said else ""),
         ("code", f"exit code {result.code}: {last}" if result.code not in CODES else ""),
