@@ -81,7 +81,7 @@ def never_zero(network: Network, value: ir.Value | None, depth: int = 0) -> bool
     if key(node) in _CASTS:
         return _is_whole_to_float(node) and holds(0)
     row = TABLE.get(key(node))
-    return row is not None and not (row.unless is not None and row.unless(node)) and row.inputs(node, holds)
+    return row is not None and row.inputs(node, holds)
 
 
 def _is_whole_to_float(node: ir.Node) -> bool:
