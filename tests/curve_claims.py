@@ -16,8 +16,9 @@ from onnx import helper
 
 from relu_audit.graph.pieces import Curve
 from relu_audit.graph.spelt import Functions
+from relu_audit.graph.steps import STEPS
 from tests.operator_cases import CALLS, Call, Data
-from tests.value_claims import together
+from tests.value_claims import read, together
 
 OPERATORS = """
     Abs Add And Cast CastLike Celu Clip Div Elu Erf Exp Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu
@@ -199,3 +200,59 @@ def _written(call: Call, text: str, y: np.ndarray) -> Iterator[str]:
         if not np.allclose(told, y[place].astype(np.float64), rtol=1e-3, atol=1e-3):
             yield f"{text} is {told} at {number}, and not {y[place]}"
             return
+
+
+# What else a row says -------------------------------------------------------------------------------------------------
+
+SIZES = (2, 3, 4)
+
+
+@cache
+def facts(call: Call) -> tuple[bool | None, set[int], bool]:
+    """Whether the result is truth made of numbers, which operands it depends on, and whether constants spread it.
+
+    Operators that pass truth values on tell nothing of the first.
+    """
+    rng = np.random.default_rng(1)
+    shapes = [(1, 3, 1) if i == 0 else SIZES if one.shape else () for i, one in enumerate(_operands(call))]
+    drawn = [rng.integers(-3, 4, (20, *shape)) for shape in shapes]
+    kinds = [one.dtype for one in _operands(call)]
+    data = [Data(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
+    wide = replace(call, operands=data)
+
+    def run(draw: int, changed: int | None = None) -> np.ndarray:
+        fed = {i: one[draw + 1 if i == changed else draw] for i, one in enumerate(drawn)}
+        arrays = {i: one.astype(kinds[i]) if kinds[i] != np.bool_ else one > 0 for i, one in fed.items()}
+        return wide.run(arrays)[0]
+
+    try:
+        made = run(0)
+    except Exception:  # the runtime raises classes of its own for sizes that do not go together
+        return None, set(), False
+    depends = {i for i in range(len(data)) if any((run(draw, i) != run(draw)).any() for draw in range(0, 18, 2))}
+    plain = all(kind == np.bool_ for kind in kinds) or call.op in ("Where", "Cast", "CastLike")
+    return None if plain else made.dtype == np.bool_, depends, made.shape == SIZES
+
+
+def _operands(call: Call) -> list[np.ndarray]:
+    return [
+        np.zeros(one.shape, one.dtype) if isinstance(one, Data) else one for one in call.operands if one is not None
+    ]
+
+
+def facts_of(call: Call) -> list[str]:
+    """Whether a row says which operands count, that truth values are made, and that constants may add axes.
+
+    The runtime lets the slopes of a PRelu add axes, which ONNX does not.
+    """
+    step = STEPS[call.key]
+    truth, depends, spreads = facts(call)
+    node = ir.from_proto(helper.make_node(call.op, [f"x{i}" for i in range(len(call.operands))], ["y"]))
+    lines = [f"{call.name}: makes truth values: {truth}"] if truth is not None and truth != step.condition else []
+    if depends and len(call.operands) > 1:
+        counted = set(step.read(read(call).network, node))
+        lines += [f"{call.name}: depends on {depends}"] if not depends <= counted else []
+    sized = len(call.operands) > 1 and all(np.ndim(one) for one in _operands(call)) and call.op != "PRelu"
+    if sized and spreads != step.spreads:
+        lines.append(f"{call.name}: constants spread it: {spreads}")
+    return lines

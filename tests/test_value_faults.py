@@ -19,7 +19,7 @@ from relu_audit.graph.signs import Sign, below
 from relu_audit.graph.spans import Meeting, Row, Rule, Span
 from tests import curve_claims, inside_claims
 from tests.operator_cases import MS
-from tests.test_value_rows import Key, disagreements
+from tests.test_value_rows import Key, by_operator, disagreements
 
 GONE: Any = object()
 """In the place of a row that is lacking."""
@@ -454,6 +454,30 @@ def misread(key: Key) -> list[str]:
 def test_a_wrong_step_is_found_out(key: Key, row: Any) -> None:
     with planted(steps.STEPS, key, row):
         assert misread(key)
+
+
+def told_of(op: str, **changes: Any) -> tuple[Key, Any]:
+    return ("", op), replace(steps.STEPS["", op], **changes)
+
+
+PASSING = {"Cast", "CastLike", "Where", "Not", "And", "Or"}
+"""Operators that pass truth values on, and may have more of them."""
+
+FLAGS: Faults = [
+    *(told_of(op, condition=not step.condition) for (_, op), step in steps.STEPS.items() if op not in PASSING),
+    *(told_of(op, spreads=False) for (_, op), step in steps.STEPS.items() if step.spreads),
+    told_of("CastLike", spreads=True),
+    told_of("PRelu", reads=steps._first),
+    told_of("Mul", reads=steps._first),
+    told_of("Where", reads=lambda network, node: (0, 1)),
+    told_of("Clip", reads=steps._first),
+]
+
+
+@pytest.mark.parametrize(("key", "row"), params(FLAGS))
+def test_a_wrong_word_on_operands_is_found_out(key: Key, row: Any) -> None:
+    with planted(steps.STEPS, key, row):
+        assert [line for call in by_operator()[key] for line in curve_claims.facts_of(call)]
 
 
 # Activations inside ---------------------------------------------------------------------------------------------------

@@ -76,6 +76,11 @@ def test_functions_are_what_the_steps_say(call: Call, operand: int) -> None:
     assert curve_claims.curve_of(call, operand) == []
 
 
+@pytest.mark.parametrize("key", steps.STEPS, ids=lambda key: key[1])
+def test_operands_count_and_spread_as_the_steps_say(key: Key) -> None:
+    assert [line for call in by_operator()[key] for line in curve_claims.facts_of(call)] == []
+
+
 def test_every_step_is_tried() -> None:
     assert steps.STEPS.keys() == {call.key for call, _ in curve_claims.tried()} - {
         ("", op) for op in curve_claims.OTHERS.split()

@@ -31,7 +31,7 @@ def _without_nan(array: np.ndarray) -> np.ndarray:
 
 def _moved(mover: Mover, *, many: bool) -> Rule:
     def rule(at: Meeting) -> Span:
-        if at.output and at.node.op_type not in _SHARED_OUT:
+        if at.output and at.node.op_type not in _SEVERAL:
             raise Blurred  # the mask of a Dropout, the indices of a MaxPool
         values = [v for v in at.node.inputs if v is not None][: None if many else 1]
         spans = [at.span(i) for i in range(len(values))]
@@ -46,7 +46,7 @@ def _moved(mover: Mover, *, many: bool) -> Rule:
     return rule
 
 
-_SHARED_OUT = ("Split",)
+_SEVERAL = ("Split",)
 """Movers all of whose results are data; of the others it is the first one."""
 
 

@@ -202,5 +202,5 @@ def bounds(at: At) -> str:
         ends = (at.number("min", -math.inf), at.number("max", math.inf))
         low, high = ("" if math.isinf(end) else f"{end:g}" for end in ends)
     else:
-        low, high = ("" if end is None else end.text for end in (*at.texts[1:3], None, None)[:2])
+        low, high = ("" if end is None else end.text for end in [*at.texts, None, None][1:3])
     return f"{low or '-inf'}, {high}" if high else low

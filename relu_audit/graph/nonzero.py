@@ -89,7 +89,7 @@ def _holds(functions: Functions, value: ir.Value, known: Mapping[ir.Value, bool]
     if key(node) in _CASTS:
         return _is_whole_to_float(node) and holds[0]
     row = TABLE.get(key(node))
-    return row is not None and not (row.unless is not None and row.unless(node)) and row.inputs(node, holds.__getitem__)
+    return row is not None and row.inputs(node, holds.__getitem__)
 
 
 def _is_whole_to_float(node: ir.Node) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import Network
 from relu_audit.graph.postorder import settled
 
@@ -30,26 +29,33 @@ class Sign:
     unless: Callable[[ir.Node], bool] | None = None
 
     def inputs(self, node: ir.Node, holds: Callable[[int], bool]) -> bool:
-        """Whether the inputs of a node are as the row asks.
+        """Whether the inputs of a node are as the row asks, and nothing speaks against it.
 
         Args:
             node: The node.
             holds: Whether an input is as it should be.
         """
+        if self.unless is not None and self.unless(node):
+            return False
         given = [index for index, value in enumerate(node.inputs) if value is not None]
-        some, every = ([index for index in asked if index in given] for asked in (self.any_of, self.all_of))
+        some, every = ([index for index in given if index in asked] for asked in (self.any_of, self.all_of))
         return bool(some or every) and all(map(holds, every)) and (not self.any_of or any(map(holds, some)))
 
 
 def below(*names: str, limit: float = 0.0) -> Callable[[ir.Node], bool]:
-    """Whether one of these attributes of a node is below a limit."""
-    return lambda node: any(number(node, name, limit) < limit for name in names)
+    """Whether one of these attributes of a node is below a limit, or no number."""
+
+    def holds(node: ir.Node) -> bool:
+        given = [node.attributes[name] for name in names if name in node.attributes]
+        return any(one.type is not ir.AttributeType.FLOAT or one.as_float() < limit for one in given)
+
+    return holds
 
 
 def _overshoots(node: ir.Node) -> bool:
     """Whether a Resize makes numbers that do not lie between those of its image."""
     mode = node.attributes.get("mode")
-    return (mode is not None and mode.as_string() == "cubic") or below("extrapolation_value")(node)
+    return (mode is not None and mode.value == "cubic") or below("extrapolation_value")(node)
 
 
 def _wraps(node: ir.Node) -> bool:
@@ -245,8 +251,7 @@ def never_negative(
         row = TABLE.get(key(node), _NOTHING)
         if row.always or rectified(node) or _floored(network, node):
             return True
-        excepted = row.unless is not None and row.unless(node)
-        return False if excepted or not (row.all_of or row.any_of) else None
+        return None if row.all_of or row.any_of else False
 
     def needed(one: ir.Value) -> list[ir.Value]:
         told, node = decided(one), one.producer()

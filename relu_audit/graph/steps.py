@@ -61,15 +61,18 @@ def _cast(at: At) -> Curve:
     """The same number, unless it is rounded, wraps around or becomes a truth value."""
     made, to, x = at.node.outputs[0].dtype, at.node.attributes.get("to"), at.curve()
     kind = ir.DataType(to.as_int()) if to is not None else made
-    if kind is None or (not kind.is_floating_point() and not _are_whole(x, 1 if kind is ir.DataType.BOOL else 127)):
+    if kind is None or not (kind.is_floating_point() or _holds(kind, x)):
         raise UnknownError
     return x
 
 
-def _are_whole(curve: Curve, most: int) -> bool:
-    """Whether a function makes nothing but whole numbers, no larger than all types of numbers hold."""
+def _holds(kind: ir.DataType, curve: Curve) -> bool:
+    """Whether a type that has no fractions holds all that a function makes."""
+    if curve.sloped.any() or not (kind.is_integer() or kind is ir.DataType.BOOL):
+        return False
+    low, high = (0, 1) if kind is ir.DataType.BOOL else (float(kind.min), float(kind.max))
     numbers = np.append(curve.pieces[:, 0], curve.missing)
-    return not curve.sloped.any() and bool(((numbers == np.rint(numbers)) & (numbers >= 0) & (numbers <= most)).all())
+    return bool(((numbers == np.rint(numbers)) & (numbers >= low) & (numbers <= high)).all())
 
 
 def _clip(at: At) -> Curve:
