@@ -681,3 +681,28 @@ def test_spelling_of_an_audit_does_not_matter(tmp_path: Path) -> None:
     ):
         (tmp_path / "a.json").write_text(text, encoding="utf-8")
         assert load(tmp_path / "a.json") == found
+
+
+def with_units(found: dict[str, Any], units: int) -> None:
+    """A first layer of another number of units, each of which fires as its second one does."""
+    one, summary = found["sites"][0], found["summary"]
+    for field in layer_checks.PER_UNIT:
+        one[field] = [one[field][0]] * units
+    summary["units"] += units - one["units"]
+    summary["active"] += units - one["units"] + len(one["dead"])
+    summary["dead"] -= len(one["dead"])
+    summary["dead_fraction"] = summary["dead"] / summary["units"]
+    one.update(units=units, dead=[], causes=None, tied=None, dead_fraction=0.0, dead_rate_below=None)
+
+
+@pytest.mark.parametrize("units", [2, 5, 9, 4000])
+def test_audit_of_other_units_than_the_model_has_prunes_nothing(
+    units: int, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads(Path("good.json").read_bytes())
+    with_units(found, units)
+    Path("bad.json").write_text(json.dumps(found), encoding="utf-8")
+    assert load("bad.json").sites[0].units == units
+    assert run(["prune", "m.onnx", "--audit", "bad.json", "--output", "small.onnx"]) == 2
+    assert f"the audit counts {units} units in" in capsys.readouterr().err
+    assert not Path("small.onnx").exists()

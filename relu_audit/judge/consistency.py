@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from relu_audit.judge.checks import LARGEST, Check, are_counts, are_once, are_units, broken, is_count, is_hash, is_share
-from relu_audit.judge.layer_checks import OF_LAYER, OF_UNIT, Layer
+from relu_audit.judge.layer_checks import OF_LAYER, OF_UNIT, Layer, is_plain
 from relu_audit.judge.verdict import judged
 from relu_audit.records import (
     CAUSES,
@@ -59,7 +59,7 @@ OF_CAUSES: tuple[Check[Why], ...] = (
         "margin",
         "contradicts pre_peak",
         lambda one: (
-            not _is_plain(one.site)
+            not is_plain(one.site)
             or all(
                 lacks is None or (peak := one.site.pre_peak[unit]) is None or lacks + peak == 0
                 for unit, lacks in zip(one.site.dead, one.causes.margin, strict=True)
@@ -93,10 +93,6 @@ OF_TIED: tuple[Check[tuple[SiteAudit, Tied]], ...] = (
         lambda one: one[1].parameters is not None or one[1].multiply_adds is None,
     ),
 )
-
-
-def _is_plain(site: SiteAudit) -> bool:
-    return site.op == "Relu" and site.implicit is None and not site.counted_as
 
 
 OF_INPUT: tuple[Check[InputInfo], ...] = (

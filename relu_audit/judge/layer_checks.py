@@ -80,10 +80,10 @@ class Layer:
         """Share of the positions at which a unit fired."""
         return self.places / max(self.site.positions, 1)
 
-    @property
-    def plain(self) -> bool:
-        """Whether the output is the pre-activation, where that is positive, and zero elsewhere."""
-        return self.site.op == "Relu" and self.site.implicit is None and not self.site.counted_as
+
+def is_plain(site: SiteAudit) -> bool:
+    """Whether a layer's output is its pre-activation, where that is positive, and zero elsewhere."""
+    return site.op == "Relu" and site.implicit is None and not site.counted_as
 
 
 def _floats(numbers: Sequence[float | None]) -> NDArray[np.float64]:
@@ -212,7 +212,7 @@ OF_UNIT: tuple[UnitCheck, ...] = (
     UnitCheck(
         "pre_peak",
         "contradicts peak",
-        lambda one: (np.maximum(one.pre_peak, 0) != one.peak) & ~np.isnan(one.pre_peak + one.peak) & one.plain,
+        lambda one: (np.maximum(one.pre_peak, 0) != one.peak) & ~np.isnan(one.pre_peak + one.peak) & is_plain(one.site),
     ),
 )
 

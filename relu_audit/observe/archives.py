@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,11 @@ def npz_table(path: Path, opener: OpenArchive) -> Table:
         raise damaged(f"{path.name} is not a .npz file, or", "is cut short", "Write or copy it again.") from error
     members = {info.filename.removesuffix(ENDING): info for info in infos}
     if len(members) < len(infos):
-        twice = next(info.filename for place, info in enumerate(infos) if info.filename in _names(infos[:place]))
+        ((twice, _),) = Counter(info.filename for info in infos).most_common(1)
         raise damaged(path.name, f"holds two members of the name '{twice}'")
     if not members:
         raise DataError(f"{path.name} holds no arrays", slug="data-empty", hint="Write it with numpy.savez.")
     return Table(path.name, _Members(path, opener, members))
-
-
-def _names(infos: list[zipfile.ZipInfo]) -> set[str]:
-    return {info.filename for info in infos}
 
 
 class _Members(Mapping[str, Column]):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
-from relu_audit.errors import ModelError
+from relu_audit.errors import ModelError, UsageError
 from relu_audit.graph.bulk import refuse_bulk
 from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
-from relu_audit.graph.locate import locate
+from relu_audit.graph.locate import Census, locate
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.training import drawing, learning
@@ -143,6 +143,7 @@ def open_case(
     inputs = graph_inputs(network, {one.name: one.axis for one in audit.data.inputs})
     check_inputs([one for one in inputs if not one.optional])
     census = locate(network, inputs, unit_axes(audit.sites))
+    _refuse_other_units(audit, census)
     network, shared = part(network)
     given = None if data is None else Calibration(data, inputs)
     run_is_sample = audit.data.known == "run"
@@ -170,6 +171,23 @@ def open_case(
         samples=samples,
         together=_together(dataset) if dataset is not None and doubted else (),
     )
+
+
+def _refuse_other_units(audit: Audit, census: Census) -> None:
+    """Refuse an audit that counts other units than the graph has, whatever hash it bears.
+
+    Raises:
+        UsageError: ``audit-mismatch``.
+    """
+    known = {(one.site.scope, one.site.tensor): one.units for one in census.located}
+    for site in audit.sites:
+        units = known.get((site.scope, site.tensor)) or site.units  # 0 where the file does not tell
+        if units != site.units:
+            raise UsageError(
+                f"the audit counts {site.units} units in '{site.name}', which has {units}",
+                slug="audit-mismatch",
+                hint="Audit this file, and use that audit.",
+            )
 
 
 def _refuse_learning(network: Network) -> None:
