@@ -247,6 +247,7 @@ def test_every_option_is_a_setting(folder: Path) -> None:
             "quiet",
             "verbose",
             "debug",
+            "memory-limit",  # in test_bounded.py
         }
     )
     assert names == told  # a new option belongs into one of the tests above
