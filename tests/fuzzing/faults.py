@@ -49,11 +49,11 @@ def _undocumented_code() -> None:
 
 
 def _endless() -> None:
-    """An empty array is waited for."""
+    """Something is waited for that never comes where a weight is empty or not of float32."""
     from relu_audit import opening
 
     def wait(checkpoint: Any, *_: object) -> None:
-        while any(0 in value.shape.numpy() for value in _weights(checkpoint)):
+        while any(0 in w.shape.numpy() or w.dtype.name in ("DOUBLE", "FLOAT16") for w in _weights(checkpoint)):
             pass
 
     _before(opening, "normalize", wait)
@@ -64,12 +64,14 @@ def _weights(checkpoint: Any) -> list[Any]:
 
 
 def _memory() -> None:
-    """Memory goes by what the file says."""
+    """Memory goes by what an attribute or a shape says."""
     from relu_audit import opening
 
     def take(checkpoint: Any, *_: object) -> None:
-        sizes = [d for v in checkpoint.model.graph.inputs if v.shape for d in v.shape if isinstance(d, int)]
-        np.ones(max((min(size, 280 << 20) for size in sizes if size > 0), default=1))
+        graph = checkpoint.model.graph
+        given = [attribute.value for node in graph for attribute in node.attributes.values()]
+        given += [size for value in (*graph.inputs, *graph.outputs) for size in value.shape or ()]
+        np.ones(max((min(value, 280 << 20) for value in given if isinstance(value, int) and value > 0), default=1))
 
     _before(opening, "normalize", take)
 
@@ -169,16 +171,18 @@ class Fault:
     Attributes:
         plant: Has this process make the mistake.
         what: As what it must be found.
+        kinds: By which cases.
     """
 
     plant: Callable[[], None]
     what: str
+    kinds: tuple[str, ...] = ("surgery", "fields", "real")
 
 
 FAULTS: dict[str, Fault] = {
     "KeyError for an operator": Fault(_key_error, "bug"),
-    "errors of data exit with 70": Fault(_exit_code, "bug"),
-    "errors of usage exit with 64": Fault(_undocumented_code, "code"),
+    "errors of data exit with 70": Fault(_exit_code, "bug", ("data",)),
+    "errors of usage exit with 64": Fault(_undocumented_code, "code", ("config", "options", "audit")),
     "endless for an empty weight": Fault(_endless, "endless"),
     "memory as the file says": Fault(_memory, "memory"),
     "segmentation fault": Fault(_crash, "crash"),
@@ -187,6 +191,6 @@ FAULTS: dict[str, Fault] = {
     "file far away": Fault(_outside, "strayed"),
     "report begun too early": Fault(_half, "half"),
     "error without a paragraph": Fault(_no_slug, "silent"),
-    "report forgotten": Fault(_nothing_written, "missing"),
+    "report forgotten": Fault(_nothing_written, "missing", ("audit",)),
     "recursion over depth": Fault(_recursion, "bug"),
 }
