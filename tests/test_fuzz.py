@@ -59,7 +59,7 @@ def test_mutated_input_is_read_or_refused_thousands_of_times(tmp_path: Path) -> 
 def test_planted_bug_is_found(name: str, runner: Runner) -> None:
     fault = FAULTS[name]
     likely = (case for case in islice(cases(), BUDGET) if case.name.partition("-")[0] in fault.kinds)
-    found = (judge(case, runner.run(case, fault=name, limit=4)) for case in likely)
+    found = (judge(case, runner.run(case, fault=name, limit=8)) for case in likely)
     assert any(finding and finding.what == fault.what for finding in found)
 
 
