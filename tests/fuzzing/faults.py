@@ -49,14 +49,14 @@ def _undocumented_code() -> None:
 
 
 def _endless() -> None:
-    """An empty array is waited for."""
+    """The opset is counted up to one that is known."""
     from relu_audit import opening
 
-    def wait(checkpoint: Any, *_: object) -> None:
-        while any(0 in value.shape.numpy() for value in _weights(checkpoint)):
+    def count(checkpoint: Any, *_: object) -> None:
+        while not 9 <= checkpoint.opsets.get("ai.onnx", 18) <= 24:
             pass
 
-    _before(opening, "normalize", wait)
+    _before(opening, "normalize", count)
 
 
 def _weights(checkpoint: Any) -> list[Any]:
@@ -64,12 +64,14 @@ def _weights(checkpoint: Any) -> list[Any]:
 
 
 def _memory() -> None:
-    """Memory goes by what the file says."""
+    """Memory goes by what an attribute or a shape says."""
     from relu_audit import opening
 
     def take(checkpoint: Any, *_: object) -> None:
-        sizes = [d for v in checkpoint.model.graph.inputs if v.shape for d in v.shape if isinstance(d, int)]
-        np.ones(max((min(size, 280 << 20) for size in sizes if size > 0), default=1))
+        graph = checkpoint.model.graph
+        given = [attribute.value for node in graph for attribute in node.attributes.values()]
+        given += [size for value in (*graph.inputs, *graph.outputs) for size in value.shape or ()]
+        np.ones(max((min(value, 230 << 20) for value in given if isinstance(value, int) and value > 0), default=1))
 
     _before(opening, "normalize", take)
 
@@ -169,17 +171,19 @@ class Fault:
     Attributes:
         plant: Has this process make the mistake.
         what: As what it must be found.
+        kinds: By which cases.
     """
 
     plant: Callable[[], None]
     what: str
+    kinds: tuple[str, ...] = ("surgery", "fields", "real")
 
 
 FAULTS: dict[str, Fault] = {
     "KeyError for an operator": Fault(_key_error, "bug"),
-    "errors of data exit with 70": Fault(_exit_code, "bug"),
-    "errors of usage exit with 64": Fault(_undocumented_code, "code"),
-    "endless for an empty weight": Fault(_endless, "endless"),
+    "errors of data exit with 70": Fault(_exit_code, "bug", ("data",)),
+    "errors of usage exit with 64": Fault(_undocumented_code, "code", ("config", "options", "audit")),
+    "endless for an unknown opset": Fault(_endless, "endless"),
     "memory as the file says": Fault(_memory, "memory"),
     "segmentation fault": Fault(_crash, "crash"),
     "traceback with an error": Fault(_traceback, "traceback"),
@@ -187,6 +191,6 @@ FAULTS: dict[str, Fault] = {
     "file far away": Fault(_outside, "strayed"),
     "report begun too early": Fault(_half, "half"),
     "error without a paragraph": Fault(_no_slug, "silent"),
-    "report forgotten": Fault(_nothing_written, "missing"),
+    "report forgotten": Fault(_nothing_written, "missing", ("audit",)),
     "recursion over depth": Fault(_recursion, "bug"),
 }

@@ -17,8 +17,11 @@ from typing import Any
 
 from tests.fuzzing.cases import Case
 
-SECONDS = 20.0
-"""What any run may take."""
+SECONDS = 20
+"""What any run may take of a processor."""
+
+PATIENCE = 4
+"""How many times as long it may take altogether, on a machine that is busy, before it is ended."""
 
 MAPPED = 4 << 30
 """Bytes that any run may map beyond what its process had before."""
@@ -72,13 +75,13 @@ class Runner:
     def close(self) -> None:
         self._process.communicate()
 
-    def run(self, case: Case, fault: str = "", limit: float = SECONDS) -> Result:
+    def run(self, case: Case, fault: str = "", limit: int = SECONDS) -> Result:
         """Run a case in a folder of its own.
 
         Args:
             case: The case.
             fault: A bug to plant.
-            limit: Seconds that the run may take.
+            limit: Seconds of a processor that the run may take.
         """
         work = self.folder / "case" / "repo" / "work"
         shutil.rmtree(self.folder / "case", ignore_errors=True)
@@ -147,10 +150,11 @@ def serve(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
                 stream.flush()
             os._exit(code)
         start, code = time.monotonic(), None
-        while time.monotonic() - start < job["limit"]:
+        while time.monotonic() - start < job["limit"] * PATIENCE:
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)
+                code = None if code == -signal.SIGXCPU else code
                 break
             time.sleep(0.002)
         else:
@@ -172,6 +176,7 @@ def _begin(job: dict[str, Any]) -> None:
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MAPPED, mapped + MAPPED))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (job["limit"], job["limit"] + 5))
     home = os.path.realpath(folder / "case")
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:

@@ -11,7 +11,7 @@ from tests.fuzzing.forks import Result
 
 ROOT = Path(__file__).parents[2]
 
-PEAK = 2 << 30
+PEAK = 3 << 29
 """Bytes of memory that any run may have."""
 
 CODES = {0, 1, 2, 3, 4}

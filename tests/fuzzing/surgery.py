@@ -214,11 +214,14 @@ def _weight(model: onnx.ModelProto, graph: onnx.GraphProto, rng: Random) -> None
         return
     index = rng.randrange(len(where.initializer))
     weight = where.initializer[index]
+    if weight.data_location == TensorProto.EXTERNAL:
+        weight.ClearField("data_location")
+        return
     try:
         array = numpy_helper.to_array(weight)
         way = rng.randrange(8)
         if way == 0:
-            kind = rng.choice(("f2", "f8", "i1", "i4", "i8", "u1", "?"))
+            kind = rng.choice(("f2", "f2", "f8", "f8", "i4", "?"))
             weight.CopyFrom(numpy_helper.from_array(array.astype(kind), weight.name))
         elif way == 1:
             shape = rng.choice(((0, *array.shape), array.shape[:-1], (1, *array.shape), array.shape[::-1], (), (0,)))
@@ -305,7 +308,7 @@ def _chain(model: onnx.ModelProto, graph: onnx.GraphProto, rng: Random) -> None:
         return
     value = f"{node.output[0]}_chained"
     op = rng.choice(("Relu", "Identity", "Neg", "Abs", "Transpose", "Flatten"))
-    for i in range(rng.choice((3, 30, 300))):
+    for i in range(rng.choice((3, 300, 300))):
         graph.node.append(helper.make_node(op, [value], [f"{value}{i}"]))
         value = f"{value}{i}"
     original = node.output[0]
@@ -331,5 +334,18 @@ def _outputs(model: onnx.ModelProto, graph: onnx.GraphProto, rng: Random) -> Non
 
 WAYS: tuple[Callable[[onnx.ModelProto, onnx.GraphProto, Random], None], ...] = (
     *(_remove, _double, _reconnect, _swap_inputs, _retype, _retype, _insert, _insert, _insert, _attribute, _attribute),
-    *(_opset, _rename, _declare, _weight, _weight, _into_scope, _into_scope, _chain, _shuffle, _outputs),
+    *(
+        _opset,
+        _rename,
+        _declare,
+        _weight,
+        _weight,
+        _weight,
+        _into_scope,
+        _into_scope,
+        _chain,
+        _chain,
+        _shuffle,
+        _outputs,
+    ),
 )
