@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+from onnx import compose
 
 from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY
 from tests.graphs import graph
@@ -166,6 +167,47 @@ def elementwise(op: str) -> list[Pattern]:
         rows(f"dead_units_meet_in_{op}", body, removed=6, partner=DEAD),
         rows(f"sleeping_numbers_meet_in_{op}", body, removed=alone, partner=(), asleep=True, kept=SUMS.get(op, ())),
     ]
+
+
+def together(name: str, patterns: Sequence[Pattern]) -> Pattern:
+    """Several graphs of the same inputs as one."""
+
+    def build(some: Numbers) -> onnx.ModelProto:
+        del some
+        whole_model, *others = [
+            compose.add_prefix(one.model, f"{i}_", rename_inputs=False) for i, one in enumerate(patterns)
+        ]
+        for one in others:
+            for own, more in ((whole_model.graph.node, one.graph.node), (whole_model.graph.output, one.graph.output)):
+                own.extend(more)
+            whole_model.graph.initializer.extend(one.graph.initializer)
+        return whole_model
+
+    _named(name, build)
+    dead = {f"{i}_{tensor}": units for i, one in enumerate(patterns) for tensor, units in one.dead.items()}
+    kept = frozenset().union(*(one.kept for one in patterns))
+    return Pattern(build, dead, sum(one.removed for one in patterns), kept=kept)
+
+
+AT_ONCE = 9
+"""Operators in one graph, at most."""
+
+
+def grouped(cases: Mapping[str, Sequence[Pattern]]) -> dict[Key, list[Pattern]]:
+    """Cases of operators, those of the same kind in one graph."""
+    kinds: dict[object, list[tuple[str, Pattern]]] = {}
+    for op, patterns in cases.items():
+        for number, one in enumerate(patterns):
+            opset = next(entry.version for entry in one.model.opset_import if not entry.domain)
+            kinds.setdefault((number, opset, one.kept), []).append((op, one))
+    found: dict[Key, list[Pattern]] = {("", op): [] for op in cases}
+    for members in kinds.values():
+        for start in range(0, len(members), AT_ONCE):
+            part = members[start : start + AT_ONCE]
+            whole_part = together("_and_".join(one.name for _, one in part), [one for _, one in part])
+            for op, _ in part:
+                found["", op].append(whole_part)
+    return found
 
 
 def over_positions(op: str, opset: int = 18) -> list[Pattern]:
@@ -666,10 +708,10 @@ NODES: Mapping[str, int] = {
 }
 """How many nodes more there are afterwards, at most."""
 
+GROUPED = grouped({op: entry_by_entry(op) for op in ENTRY_BY_ENTRY}) | grouped({op: elementwise(op) for op in ELEMENTWISE})
 CASES: Mapping[Key, Sequence[Pattern]] = {
-    key: [*made.get(key, ()), *SPECIAL.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
-    for made in [{("", op): entry_by_entry(op) for op in ENTRY_BY_ENTRY} | {("", op): elementwise(op) for op in ELEMENTWISE}]
-    for key in [*made, *(key for key in SPECIAL if key not in made)]
+    key: [*GROUPED.get(key, ()), *SPECIAL.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
+    for key in {**GROUPED, **SPECIAL}
 }
 """The cases of every row."""
 

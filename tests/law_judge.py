@@ -53,6 +53,12 @@ def run(model: onnx.ModelProto, fed: Sequence[Feed]) -> list[list[np.ndarray]]:
     return [[np.asarray(one) for one in opened.run(None, dict(feed))] for feed in fed]
 
 
+@cache
+def today(name: str) -> str:
+    """What is wrong with the pruning of a pattern, by the tables as they are."""
+    return against(PATTERNS[name])
+
+
 def against(pattern: Pattern) -> str:
     """What is wrong with the pruning of a pattern; empty where nothing is."""
     model, audit, shown, before = _fed(pattern.name)
