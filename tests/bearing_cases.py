@@ -83,12 +83,15 @@ def codes(domain: str) -> dict[Key, list[Bearing]]:
     prefix = f"{domain}." if domain else ""
     there, back = f"{prefix}QuantizeLinear", f"{prefix}DequantizeLinear"
     return {
-        (domain, "QuantizeLinear"): [
-            Bearing(f"y = {there} (x, s, z)", CODES, kind=TensorProto.INT8)
-        ],
+        (domain, "QuantizeLinear"): [Bearing(f"y = {there} (x, s, z)", CODES, kind=TensorProto.INT8)],
         (domain, "DequantizeLinear"): [
-            Bearing(f"q = QuantizeLinear (x, t, o)\n y = {back} (q, s, z)", CODES | {"t": np.float32(1), "o": np.int8(0)}),
-            Bearing(f"q = QuantizeLinear (x, t, o)\n y = {back} <axis = 1> (q, s, z)", EACH | {"t": np.float32(1), "o": np.int8(0)}),
+            Bearing(
+                f"q = QuantizeLinear (x, t, o)\n y = {back} (q, s, z)", CODES | {"t": np.float32(1), "o": np.int8(0)}
+            ),
+            Bearing(
+                f"q = QuantizeLinear (x, t, o)\n y = {back} <axis = 1> (q, s, z)",
+                EACH | {"t": np.float32(1), "o": np.int8(0)},
+            ),
         ],
     }
 
@@ -112,12 +115,12 @@ BEARINGS: Mapping[Key, Sequence[Bearing]] = {
     ("", "Neg"): [Bearing("y = Neg (x)")],
     ("", "BatchNormalization"): [Bearing("y = BatchNormalization <epsilon = 0.25> (x, g, s, m, v)", NORM)],
     ("", "LayerNormalization"): [
-        Bearing(
-            "t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = LayerNormalization (t, g, s)", GAMMA, scaled=False
-        )
+        Bearing("t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = LayerNormalization (t, g, s)", GAMMA, scaled=False)
     ],
     ("", "RMSNormalization"): [
-        Bearing("t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = RMSNormalization (t, g)", {"g": GAMMA["g"]}, 23, scaled=False)
+        Bearing(
+            "t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = RMSNormalization (t, g)", {"g": GAMMA["g"]}, 23, scaled=False
+        )
     ],
     ("", "InstanceNormalization"): [Bearing("y = InstanceNormalization (x, g, s)", GAMMA, scaled=False)],
     ("", "GroupNormalization"): [Bearing("y = GroupNormalization <num_groups = 2> (x, g, s)", GAMMA, 21, scaled=False)],

@@ -49,6 +49,7 @@ def made(op: str, operands: Sequence[np.ndarray], **options: object) -> np.ndarr
             continue
     return None
 
+
 CHANGED = ((0, 0, 0, 0), (1, 2, 3, 3), (1, 1, 0, 2))
 """Places of entries that are changed one at a time."""
 

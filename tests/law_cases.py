@@ -119,7 +119,9 @@ SINCE = {"Gelu": 20, "Swish": 24, "RMSNormalization": 23}
 
 
 def _converted(op: str, kind: int, options: str = "") -> str:
-    return f"u = Cast <to = {kind}> (r)\n v = Cast <to = {kind}> (e)\n w = {op} {options} (u, v)\n q = Cast <to = 1> (w)"
+    return (
+        f"u = Cast <to = {kind}> (r)\n v = Cast <to = {kind}> (e)\n w = {op} {options} (u, v)\n q = Cast <to = 1> (w)"
+    )
 
 
 def _compared(op: str) -> str:
@@ -136,8 +138,7 @@ PAIRED: Mapping[str, str] = {
     **{op: _converted(op, 6) for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor")},
     "BitShift": "u = Cast <to = 12> (r)\n f = Mul (p2, four)\n v = Cast <to = 12> (f)\n"
     'w = BitShift <direction = "LEFT"> (u, v)\n q = Cast <to = 1> (w)',
-    "Mod": "u = Cast <to = 6> (r)\n o = Cast <to = 6> (e)\n v = Add (o, one_i)\n w = Mod (u, v)\n"
-    "q = Cast <to = 1> (w)",
+    "Mod": "u = Cast <to = 6> (r)\n o = Cast <to = 6> (e)\n v = Add (o, one_i)\n w = Mod (u, v)\nq = Cast <to = 1> (w)",
     "Div": "u = Add (p2, one)\n q = Div (p, u)",
     "Where": "q = Where (mask, p, p2)",
     **{op: f"q = {op} (p, p2, p)" for op in ("Max", "Min", "Sum")},
@@ -237,7 +238,9 @@ def known(*names: str) -> list[Pattern]:
 def joined(op: str, options: str = "", *, opset: int = 18, more: str = "", **weights: np.ndarray) -> list[Pattern]:
     """An operator along the units, none of which may go, and along positions, where those that are zero may."""
     units = f"u = Neg (p)\n s = {op} {options.replace('AXIS', '1')} (u{more})\n q = Mul (s, p)"
-    image = f"m = Mul (r, small)\n s = {op} {options.replace('AXIS', '3')} (m{more})\n k = Mul (s, r)\n l = Mul (k, large)"
+    image = (
+        f"m = Mul (r, small)\n s = {op} {options.replace('AXIS', '3')} (m{more})\n k = Mul (s, r)\n l = Mul (k, large)"
+    )
     return [
         rows(f"units_joined_by_{op}_{opset}", units, removed=0, kept=["combined-axis"], opset=opset, **weights),
         images(f"positions_joined_by_{op}_{opset}", f"{image}\n q = Round (l)", opset=opset, **weights),
@@ -268,9 +271,20 @@ def recurrent(op: str, gates: int) -> list[Pattern]:
     return [Pattern(build, {"r": DEAD}, 3, exact=False, shapes={"w1": (1, gates * 2, 5)})]
 
 
-def quantized(name: str, body: str, *, removed: int = 3, shapes: Mapping[str, tuple[int, ...]] | None = None,
-              kept: Sequence[str] = (), x: str = X, y: str = IMAGE, exact: bool = True, opset: int = 18,
-              stem: str = STEM, **weights: np.ndarray) -> Pattern:
+def quantized(
+    name: str,
+    body: str,
+    *,
+    removed: int = 3,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    kept: Sequence[str] = (),
+    x: str = X,
+    y: str = IMAGE,
+    exact: bool = True,
+    opset: int = 18,
+    stem: str = STEM,
+    **weights: np.ndarray,
+) -> Pattern:
     """Rectified units as codes: ``rq``, with the scale ``s`` and the zero point ``z``."""
 
     def build(some: Numbers) -> onnx.ModelProto:
@@ -354,7 +368,12 @@ def gated(name: str, op: str) -> Pattern:
 
     def build(some: Numbers) -> onnx.ModelProto:
         body = f"{STEM} g = Conv <pads = [1, 1, 1, 1]> (x, w2, b2)\n k = {op} (g)\n m = Mul (r, k)\n q = Round (m)\n"
-        return graph(X, IMAGE, body + "y = Conv (q, w1)", used(body + "w1", some.stem() | some.layer(2, 8, 2, 3, 3) | some.layer(1, 3, 8, 1, 1)))
+        return graph(
+            X,
+            IMAGE,
+            body + "y = Conv (q, w1)",
+            used(body + "w1", some.stem() | some.layer(2, 8, 2, 3, 3) | some.layer(1, 3, 8, 1, 1)),
+        )
 
     _named(name, build)
     return Pattern(build, {"r": DEAD}, 3, shapes={"w2": (5, 2, 3, 3)})
@@ -422,7 +441,10 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ("", "GlobalAveragePool"): known("global_average_pool_flatten_gemm"),
     ("", "GlobalMaxPool"): known("global_max_pool_squeeze_gemm"),
     ("", "GlobalLpPool"): [images("lengths_of_channels", "k = GlobalLpPool (r)\n q = Round (k)")],
-    **{("", op): over_positions(op) for op in ("ReduceLogSumExp", "ReduceMean", "ReduceMin", "ReduceProd")},
+    **{
+        ("", op): [*over_positions(op), *over_units(op, removed=0)]
+        for op in ("ReduceLogSumExp", "ReduceMean", "ReduceMin", "ReduceProd")
+    },
     ("", "ArgMax"): [images("places_of_the_largest", "k = ArgMax <axis = 2> (r)\n q = Cast <to = 1> (k)")],
     ("", "ArgMin"): [images("places_of_the_least", "k = ArgMin <axis = 2> (r)\n q = Cast <to = 1> (k)")],
     ("", "MaxPool"): [
@@ -462,8 +484,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             ),
             rows(
                 f"units_joined_by_{op}_of_old",
-                f"n = Unsqueeze <axes = [2]> (p)\n u = Neg (n)\n s = {op} <axis = 1> (u)\n m = Mul (s, n)\n"
-                "q = Squeeze <axes = [2]> (m)",
+                f"n = Unsqueeze <axes = [1]> (p)\n u = Neg (n)\n s = {op} <axis = 1> (u)\n m = Mul (s, n)\n"
+                "q = Squeeze <axes = [1]> (m)",
                 removed=0,
                 kept=["combined-axis"],
                 opset=11,
@@ -476,7 +498,10 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ("", "RMSNormalization"): normalised("RMSNormalization", 23),
     ("", "LpNormalization"): [
         *known("units_normalised_by_one_operator"),
-        images("positions_normalised_by_LpNormalization", "k = LpNormalization <axis = 3> (r)\n m = Mul (k, large)\n q = Round (m)"),
+        images(
+            "positions_normalised_by_LpNormalization",
+            "k = LpNormalization <axis = 3> (r)\n m = Mul (k, large)\n q = Round (m)",
+        ),
         rows(
             "shifted_units_normalised_by_LpNormalization",
             "u = Add (p, one)\n s = LpNormalization <axis = 1> (u)\n q = Mul (s, p)",
@@ -531,7 +556,9 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ],
     ("", "TopK"): [
         images("largest_positions", "q, l = TopK <axis = 3> (r, three)", three=whole(3)),
-        images("largest_channels", "q, l = TopK <axis = 1> (r, eight)", removed=0, kept=["combined-axis"], eight=whole(8)),
+        images(
+            "largest_channels", "q, l = TopK <axis = 1> (r, eight)", removed=0, kept=["combined-axis"], eight=whole(8)
+        ),
     ],
     ("", "Einsum"): [
         rows("units_summed_by_letters", 'q = Einsum <equation = "nk,km->nm"> (p, w3)', w3=Numbers(3).weights(8, 8)),
@@ -542,69 +569,178 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ("", "GRU"): recurrent("GRU", 3),
     ("", "RNN"): recurrent("RNN", 1),
     ("", "QuantizeLinear"): [
-        quantized("codes_with_a_scale_for_each", "cq = QuantizeLinear (r, s8, z8)\n q = DequantizeLinear (cq, s8, z8)\n y = Conv (q, w1)", shapes={"s8": (5,), "z8": (5,)}),
+        quantized(
+            "codes_with_a_scale_for_each",
+            "cq = QuantizeLinear (r, s8, z8)\n q = DequantizeLinear (cq, s8, z8)\n y = Conv (q, w1)",
+            shapes={"s8": (5,), "z8": (5,)},
+        ),
         blocks("codes_in_blocks"),
     ],
     ("", "DequantizeLinear"): [
         blocks("numbers_in_blocks"),
-        quantized("decoded_with_a_scale_for_each", "q = DequantizeLinear (rq, s8, z8)\n y = Conv (q, w1)", shapes={"s8": (5,), "z8": (5,)}),
+        quantized(
+            "decoded_with_a_scale_for_each",
+            "q = DequantizeLinear (rq, s8, z8)\n y = Conv (q, w1)",
+            shapes={"s8": (5,), "z8": (5,)},
+        ),
     ],
     ("", "Conv"): [
-        *known("conv2d_chain", "norm_after_then_unpadded", "depthwise_after_with_bias", "constant_that_grows_with_the_image_multiplies"),
-        linear_twice("convolutions_that_are_one", "h = Conv (x, w0, b0)", "y = Conv (r, w1)", {"w0": (4, 2, 1, 1), "w1": (3, 4, 1, 1)}, X, IMAGE),
+        *known(
+            "conv2d_chain",
+            "norm_after_then_unpadded",
+            "depthwise_after_with_bias",
+            "constant_that_grows_with_the_image_multiplies",
+        ),
+        linear_twice(
+            "convolutions_that_are_one",
+            "h = Conv (x, w0, b0)",
+            "y = Conv (r, w1)",
+            {"w0": (4, 2, 1, 1), "w1": (3, 4, 1, 1)},
+            X,
+            IMAGE,
+        ),
     ],
     ("", "ConvTranspose"): [
         *known("conv_transpose_reads", "conv_transpose_writes", "norm_after_then_conv_transpose"),
-        images("depthwise_transposed", "k = ConvTranspose <group = 8> (r, d)\n q = Mul (k, one)", d=Numbers(4).weights(8, 1, 2, 2)),
-        images("constants_into_a_transposed_convolution", "u = Add (r, one)\n q = Identity (u)", read="y = ConvTranspose (q, c, b3)", c=Numbers(5).weights(8, 3, 1, 1), b3=np.ones(3, np.float32)),
+        images(
+            "depthwise_transposed",
+            "k = ConvTranspose <group = 8> (r, d)\n q = Mul (k, one)",
+            d=Numbers(4).weights(8, 1, 2, 2),
+        ),
+        images(
+            "constants_into_a_transposed_convolution",
+            "u = Add (r, one)\n q = Identity (u)",
+            read="y = ConvTranspose (q, c, b3)",
+            c=Numbers(5).weights(8, 3, 1, 1),
+            b3=np.ones(3, np.float32),
+        ),
     ],
     ("", "Gemm"): [
         *known("gemm_chain", "gemm_with_weights_first", "norm_after_then_gemm", "gemm_with_alpha_and_beta"),
         turned(),
-        linear_twice("products_that_are_one", "h = Gemm <alpha = 2.0> (x, w0, b0)", "y = Gemm <alpha = 0.5> (r, w1)", {"w0": (6, 4), "w1": (4, 2)}, FLAT, "float[n, 2] y"),
+        linear_twice(
+            "products_that_are_one",
+            "h = Gemm <alpha = 2.0> (x, w0, b0)",
+            "y = Gemm <alpha = 0.5> (r, w1)",
+            {"w0": (6, 4), "w1": (4, 2)},
+            FLAT,
+            "float[n, 2] y",
+        ),
     ],
     ("", "MatMul"): [
         *known("matmul_and_add", "head_of_dead_values", "constant_into_a_matmul"),
-        linear_twice("matrices_that_are_one", "g = MatMul (x, w0)\n h = Add (g, b0)", "y = MatMul (r, w1)", {"w0": (6, 4), "w1": (4, 2)}, FLAT, "float[n, 2] y"),
+        linear_twice(
+            "matrices_that_are_one",
+            "g = MatMul (x, w0)\n h = Add (g, b0)",
+            "y = MatMul (r, w1)",
+            {"w0": (6, 4), "w1": (4, 2)},
+            FLAT,
+            "float[n, 2] y",
+        ),
     ],
     ("", "ConvInteger"): [
         *known("codes_found_out_for_a_convolution"),
         unread("integers_that_no_factor_counts", "i = ConvInteger (rq, f1, z, w3)\n y = Cast <to = 1> (i)", 3, 8, 1, 1),
-        quantized("depthwise_integers", "i = ConvInteger <group = 8> (rq, d1, z, wz)\n q = Cast <to = 1> (i)\n y = Conv (q, w1)"),
+        quantized(
+            "depthwise_integers",
+            "i = ConvInteger <group = 8> (rq, d1, z, wz)\n q = Cast <to = 1> (i)\n y = Conv (q, w1)",
+        ),
     ],
     ("", "MatMulInteger"): [
         *known("codes_found_out_for_a_product"),
-        unread("integer_products_that_no_factor_counts", "i = MatMulInteger (rq, f1, z, e3)\n y = Cast <to = 1> (i)", 8, 3),
-        quantized("integer_products_with_a_zero_point", "i = MatMulInteger (rq, m1, z, z3)\n y = Cast <to = 1> (i)", stem=DENSE, x=FLAT, y=MATRIX),
+        unread(
+            "integer_products_that_no_factor_counts", "i = MatMulInteger (rq, f1, z, e3)\n y = Cast <to = 1> (i)", 8, 3
+        ),
+        quantized(
+            "integer_products_with_a_zero_point",
+            "i = MatMulInteger (rq, m1, z, z3)\n y = Cast <to = 1> (i)",
+            stem=DENSE,
+            x=FLAT,
+            y=MATRIX,
+        ),
     ],
     ("", "QLinearConv"): [
         *known("quantised_operators", "codes_in_groups_at_different_positions"),
-        unread("codes_that_no_factor_counts", "aq = QLinearConv (rq, s, z, f1, ws, w3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)", 3, 8, 1, 1),
+        unread(
+            "codes_that_no_factor_counts",
+            "aq = QLinearConv (rq, s, z, f1, ws, w3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)",
+            3,
+            8,
+            1,
+            1,
+        ),
         quantized("depthwise_codes", "aq = QLinearConv <group = 8> (rq, s, z, d1, ws, wz, s, o)\n" + FROM_CODES),
     ],
     ("", "QLinearMatMul"): [
         *known("quantised_matrix_product"),
-        unread("products_of_codes_that_no_factor_counts", "aq = QLinearMatMul (rq, s, z, f1, s3, e3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)", 8, 3),
-        quantized("codes_by_a_matrix_with_a_scale_for_each", "aq = QLinearMatMul (rq, s, z, m1, s3, z3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)", stem=DENSE, x=FLAT, y=MATRIX),
-        quantized("codes_made_by_a_matrix_with_a_scale_for_each", "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)", stem=DENSE, x=FLAT, y=MATRIX, n1=Numbers(6).weights(6, 8).astype(np.int8), z8i=np.arange(8, dtype=np.int8), shapes={"n1": (6, 5), "s8": (5,), "z8i": (5,)}),
+        unread(
+            "products_of_codes_that_no_factor_counts",
+            "aq = QLinearMatMul (rq, s, z, f1, s3, e3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)",
+            8,
+            3,
+        ),
+        quantized(
+            "codes_by_a_matrix_with_a_scale_for_each",
+            "aq = QLinearMatMul (rq, s, z, m1, s3, z3, sy, zy)\n y = DequantizeLinear (aq, sy, zy)",
+            stem=DENSE,
+            x=FLAT,
+            y=MATRIX,
+        ),
+        quantized(
+            "codes_made_by_a_matrix_with_a_scale_for_each",
+            "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
+            stem=DENSE,
+            x=FLAT,
+            y=MATRIX,
+            n1=Numbers(6).weights(6, 8).astype(np.int8),
+            z8i=np.arange(8, dtype=np.int8),
+            shapes={"n1": (6, 5), "s8": (5,), "z8i": (5,)},
+        ),
     ],
     ("", "DynamicQuantizeLinear"): known("codes_found_out_for_a_product", "codes_found_out_for_another_number"),
     ("", "Transpose"): known("channel_shuffle", "channels_last"),
     ("", "Flatten"): known("flatten_gemm"),
     ("", "Squeeze"): known("global_max_pool_squeeze_gemm", "codes_of_a_softmax_over_positions"),
     ("", "Unsqueeze"): known("codes_of_a_softmax_over_positions"),
-    ("", "Tile"): [images("channels_repeated", "q = Tile (r, times)", read="y = Conv (q, w3)", times=whole(1, 2, 1, 1), w3=Numbers(7).weights(3, 16, 1, 1))],
+    ("", "Tile"): [
+        images(
+            "channels_repeated",
+            "q = Tile (r, times)",
+            read="y = Conv (q, w3)",
+            times=whole(1, 2, 1, 1),
+            w3=Numbers(7).weights(3, 16, 1, 1),
+        )
+    ],
     ("", "DepthToSpace"): known("eight_channels_into_two_and_back", "four_channels_into_one_and_back"),
     ("", "SpaceToDepth"): known("eight_channels_into_two_and_back"),
     ("", "Concat"): known("halves_rejoined", "half_that_is_dead_as_a_whole", "channels_of_zeros_beside_the_units"),
     ("", "Reshape"): known("reshape_static_gemm", "reshape_with_zero_and_minus_one"),
     ("", "Expand"): known("mask_spread_to_the_shape_of_what_it_masks", "units_divided_by_their_length"),
     ("", "ConstantOfShape"): known("one_number_as_large_as_the_units"),
-    ("", "GridSample"): [*known("picked_at_places_that_the_data_decides", "picked_at_places_beyond_the_border"), picked_on_an_axis_of_units()],
+    ("", "GridSample"): [
+        *known("picked_at_places_that_the_data_decides", "picked_at_places_beyond_the_border"),
+        picked_on_an_axis_of_units(),
+    ],
     ("", "Resize"): known("resize_to_constant_sizes", "channels_twice", "channels_one_and_a_half_times"),
     ("", "Upsample"): [
-        images("channels_twice_by_Upsample", 'q = Upsample <mode = "nearest"> (r, twice)', read="y = Conv (q, w3)", opset=9, twice=np.float32([1, 2, 1, 1]), w3=Numbers(7).weights(3, 16, 1, 1)),
-        images("channels_half_more_by_Upsample", 'q = Upsample <mode = "nearest"> (r, more)', read="y = Conv (q, w3)", opset=9, removed=0, kept=["combined-axis"], more=np.float32([1, 1.5, 1, 1]), w3=Numbers(8).weights(3, 12, 1, 1)),
+        images(
+            "channels_twice_by_Upsample",
+            'q = Upsample <mode = "nearest"> (r, twice)',
+            read="y = Conv (q, w3)",
+            opset=9,
+            twice=np.float32([1, 2, 1, 1]),
+            w3=Numbers(7).weights(3, 16, 1, 1),
+        ),
+        images(
+            "channels_half_more_by_Upsample",
+            'q = Upsample <mode = "nearest"> (r, more)',
+            read="y = Conv (q, w3)",
+            opset=9,
+            removed=0,
+            kept=["combined-axis"],
+            more=np.float32([1, 1.5, 1, 1]),
+            w3=Numbers(8).weights(3, 12, 1, 1),
+        ),
     ],
     ("", "Split"): known("split_unevenly"),
     ("", "Slice"): [
@@ -612,7 +748,15 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         images(
             "cut_where_the_size_of_the_image_says",
             "d = Shape (r)\n e = Slice (d, two, three)\n f = Sub (e, last)\n g = Concat <axis = 0> (six, f)\n q = Slice (r, starts, g, axes)",
-            x=OPEN, removed=0, read="y = Conv (q, w3)", two=whole(2), three=whole(3), six=whole(6), starts=whole(1, 0), axes=whole(1, 2), w3=Numbers(9).weights(3, 5, 1, 1),
+            x=OPEN,
+            removed=0,
+            read="y = Conv (q, w3)",
+            two=whole(2),
+            three=whole(3),
+            six=whole(6),
+            starts=whole(1, 0),
+            axes=whole(1, 2),
+            w3=Numbers(9).weights(3, 5, 1, 1),
         ),
     ],
     ("", "Gather"): known("gather_of_channels"),
@@ -622,7 +766,15 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         images(
             "filled_as_the_size_of_the_image_says",
             "d = Shape (r)\n e = Slice (d, two, three)\n g = Concat <axis = 0> (o2, e, o4, e, o1)\n q = Pad (r, g)",
-            x=OPEN, removed=0, read="y = Conv (q, w3)", two=whole(2), three=whole(3), o2=whole(0, 1), o4=whole(0, 0, 2), o1=whole(0), w3=Numbers(9).weights(3, 11, 1, 1),
+            x=OPEN,
+            removed=0,
+            read="y = Conv (q, w3)",
+            two=whole(2),
+            three=whole(3),
+            o2=whole(0, 1),
+            o4=whole(0, 0, 2),
+            o1=whole(0),
+            w3=Numbers(9).weights(3, 11, 1, 1),
         ),
     ],
     ("", "Shape"): known("divided_by_a_length", "reshape_by_shape_gather_concat"),
@@ -633,19 +785,37 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             "codes_added_to_living_codes",
             f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n"
             f"aq = {MS}.QLinearAdd (rq, s, z, gq, s, zy, s, zy)\n q = DequantizeLinear (aq, s, zy)\n y = Conv (q, w1)",
-            removed=0, kept=["residual-partner-alive"], w2=Numbers(10).weights(8, 2, 1, 1),
+            removed=0,
+            kept=["residual-partner-alive"],
+            w2=Numbers(10).weights(8, 2, 1, 1),
         ),
     ],
-    (MS, "QLinearLeakyRelu"): [quantized("codes_of_a_leaky_rectifier", f"aq = {MS}.QLinearLeakyRelu <alpha = 0.5> (rq, s, z, s, o)\n" + FROM_CODES)],
+    (MS, "QLinearLeakyRelu"): [
+        quantized(
+            "codes_of_a_leaky_rectifier", f"aq = {MS}.QLinearLeakyRelu <alpha = 0.5> (rq, s, z, s, o)\n" + FROM_CODES
+        )
+    ],
     (MS, "QLinearSigmoid"): known("codes_gated_by_their_own_mean"),
     (MS, "QLinearGlobalAveragePool"): known("codes_gated_by_their_own_mean"),
     (MS, "QLinearWhere"): known("codes_chosen_from_others"),
     (MS, "QLinearMul"): [
         *known("codes_gated_by_their_own_mean"),
-        quantized("codes_gated_by_codes", f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)", w2=Numbers(10).weights(8, 2, 1, 1)),
-        quantized("codes_that_gate_codes", f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)", w2=Numbers(10).weights(8, 2, 1, 1)),
+        quantized(
+            "codes_gated_by_codes",
+            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)",
+            w2=Numbers(10).weights(8, 2, 1, 1),
+        ),
+        quantized(
+            "codes_that_gate_codes",
+            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)",
+            w2=Numbers(10).weights(8, 2, 1, 1),
+        ),
     ],
-    (MS, "QGemm"): known("products_of_codes_with_a_scale_for_each_unit", "product_of_codes_behind_a_rectifier_with_a_zero_point", "products_of_codes_one_of_which_is_the_zero_point"),
+    (MS, "QGemm"): known(
+        "products_of_codes_with_a_scale_for_each_unit",
+        "product_of_codes_behind_a_rectifier_with_a_zero_point",
+        "products_of_codes_one_of_which_is_the_zero_point",
+    ),
     (MS, "QLinearConcat"): known("codes_side_by_side", "codes_beside_a_dead_layer"),
     (MS, "MatMulIntegerToFloat"): known("codes_found_out_for_a_product_in_floats"),
     (MS, "DynamicQuantizeMatMul"): [*known("codes_found_out_within_a_product"), range_of_an_unread_unit()],
@@ -655,16 +825,30 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             "codes_of_a_softmax_over_units_that_gates_them",
             f"aq = {MS}.QLinearSoftmax <axis = 1, opset = 13> (rq, tiny, z, fine, o)\n k = DequantizeLinear (aq, fine, o)\n"
             "m = Mul (k, r)\n y = Gemm (m, v1)",
-            removed=0, kept=["combined-axis"], stem=DENSE, x=FLAT, y=MATRIX,
+            removed=0,
+            kept=["combined-axis"],
+            stem=DENSE,
+            x=FLAT,
+            y=MATRIX,
         ),
         quantized(
             "codes_of_a_softmax_of_old_over_units",
             f"n = Unsqueeze (rq, axes)\n aq = {MS}.QLinearSoftmax <axis = 1, opset = 11> (n, tiny, z, fine, o)\n"
             "a = Squeeze (aq, axes)\n k = DequantizeLinear (a, fine, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
-            removed=0, kept=["combined-axis"], stem=DENSE, x=FLAT, y=MATRIX, axes=whole(2),
+            removed=0,
+            kept=["combined-axis"],
+            stem=DENSE,
+            x=FLAT,
+            y=MATRIX,
+            axes=whole(1),
         ),
     ],
-    (MS, "QLinearAveragePool"): [quantized("pooled_codes", f"aq = {MS}.QLinearAveragePool <kernel_shape = [2, 2], strides = [2, 2]> (rq, s, z, s, o)\n" + FROM_CODES)],
+    (MS, "QLinearAveragePool"): [
+        quantized(
+            "pooled_codes",
+            f"aq = {MS}.QLinearAveragePool <kernel_shape = [2, 2], strides = [2, 2]> (rq, s, z, s, o)\n" + FROM_CODES,
+        )
+    ],
 }
 
 
@@ -694,7 +878,8 @@ ABSENT: Mapping[str, str] = {pattern.name: op for (_, op), pattern in WINDOWS.it
 """Operators that have nothing left to do."""
 
 OPTIONS: Mapping[str, Mapping[str, bool]] = {
-    name: {"merge_linear": True} for name in ("convolutions_that_are_one", "products_that_are_one", "matrices_that_are_one")
+    name: {"merge_linear": True}
+    for name in ("convolutions_that_are_one", "products_that_are_one", "matrices_that_are_one")
 }
 """How patterns are pruned."""
 
@@ -708,9 +893,11 @@ NODES: Mapping[str, int] = {
 }
 """How many nodes more there are afterwards, at most."""
 
-GROUPED = grouped({op: entry_by_entry(op) for op in ENTRY_BY_ENTRY}) | grouped({op: elementwise(op) for op in ELEMENTWISE})
+GROUPED = grouped({op: entry_by_entry(op) for op in ENTRY_BY_ENTRY}) | grouped(
+    {op: elementwise(op) for op in ELEMENTWISE}
+)
 CASES: Mapping[Key, Sequence[Pattern]] = {
-    key: [*GROUPED.get(key, ()), *SPECIAL.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
+    key: [*SPECIAL.get(key, ()), *GROUPED.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
     for key in {**GROUPED, **SPECIAL}
 }
 """The cases of every row."""

@@ -117,7 +117,10 @@ MOVES: Mapping[str, Sequence[Case]] = {
         Case("y, a = Split <axis = 1, num_outputs = 2> (x)", results=("y", "a")),
         Case("a, y = Split <axis = -1, num_outputs = 2> (x)", output=1, results=("a", "y")),
     ],
-    "Expand": [Case("y = Expand (x, s)", {"s": whole(2, 3, 8, 4, 4)}), Case("y = Expand (x, s)", {"s": whole(5, 1, 1, 1)})],
+    "Expand": [
+        Case("y = Expand (x, s)", {"s": whole(2, 3, 8, 4, 4)}),
+        Case("y = Expand (x, s)", {"s": whole(5, 1, 1, 1)}),
+    ],
     "Tile": [Case("y = Tile (x, t)", {"t": whole(1, 2, 3, 1)}), Case("y = Tile (x, t)", {"t": whole(2, 1, 1, 2)})],
     "MaxPool": [merging("MaxPool"), merging("MaxPool", ", pads = [1, 1, 1, 1], strides = [2, 1]")],
     "AveragePool": [merging("AveragePool"), merging("AveragePool", ", pads = [1, 0, 1, 1]")],
@@ -192,7 +195,9 @@ def condensations() -> Iterator[tuple[int, ...]]:
 def numbered(shape: Sequence[int], first: int) -> np.ndarray:
     """Every entry another number, in no order."""
     count = int(np.prod(shape))
-    return (first + np.random.default_rng(first).permutation(count)).reshape(shape).astype(np.float32) + np.float32(0.25)
+    return (first + np.random.default_rng(first).permutation(count)).reshape(shape).astype(np.float32) + np.float32(
+        0.25
+    )
 
 
 def contradicts(case: Case, mover: condensed.Mover) -> str:

@@ -61,7 +61,10 @@ SIZES: Mapping[str, Sequence[Sizes]] = {
         Sizes("k = Shape (s)\n y = ConstantOfShape <value = int64[1] {7}> (k)"),
         Sizes("y = ConstantOfShape <value = int64[1] {-1}> (n)", {"n": whole(4)}),
     ],
-    "Cast": [Sizes("k = Cast <to = 6> (s)\n y = Cast <to = 7> (k)"), Sizes("k = Cast <to = 1> (s)\n y = Cast <to = 7> (k)")],
+    "Cast": [
+        Sizes("k = Cast <to = 6> (s)\n y = Cast <to = 7> (k)"),
+        Sizes("k = Cast <to = 1> (s)\n y = Cast <to = 7> (k)"),
+    ],
     "Identity": [Sizes("y = Identity (s)")],
     "Squeeze": [Sizes("k = Gather (s, o)\n y = Squeeze (k, z)", {"o": whole(2), "z": whole(0)})],
     "Unsqueeze": [Sizes("k = Gather (s, o)\n y = Unsqueeze (k, z)", {"o": np.int64(2), "z": whole(0)})],
@@ -373,12 +376,13 @@ NO_KERNEL = {"Gelu": "y = Gelu (g)", "Clip": "y = Clip (g, low, high)"}
 """Activations that no FusedGemm of onnxruntime has, by operators of their own."""
 
 
-def activated(name: str) -> Fused:
-    """A product with an activation."""
+def activated(name: str) -> Sequence[Fused]:
+    """A product with an activation; bounds of Clip are attributes in old operator sets."""
     numbers = NUMBERED.get(name, ())
     named = "".join(f", activation_{one} = {number}" for one, number in zip(("alpha", "beta"), numbers, strict=False))
     body = f'y = {MS}.FusedGemm <activation = "{name}"{named}> (x, m, b)'
-    return row(body, f"g = Gemm (x, m, b)\n {NO_KERNEL[name]}" if name in NO_KERNEL else "")
+    own = row(body, f"g = Gemm (x, m, b)\n {NO_KERNEL[name]}" if name in NO_KERNEL else "")
+    return [own, *(one for one in FUSED[MS, "FusedConv"] if f'"{name}"' in one.body and name == "Clip")]
 
 
 def taken_apart(case: Fused) -> str:
