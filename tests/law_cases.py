@@ -22,8 +22,11 @@ ROWS = "h = Gemm (x, w0, b0)\n r = Relu (h)\n p = Mul (r, small)\n"
 BESIDE = "g = Gemm (x, w2, b2)\n e = Relu (g)\n p2 = Mul (e, small)\n"
 """Units ``p`` and, beside them, ``p2``: multiples of 1 / 64 from zero up to one."""
 
-ASLEEP = "l0 = Abs (asleep)\n l1 = Mul (l0, far)\n l2 = Floor (l1)\n g = MatMul (l2, w2)\n e = Abs (g)\n p2 = Mul (e, small)\n"
-"""The same in place of units that are zero unless inputs are much larger than the audit's: no law makes them constant."""
+ASLEEP = (
+    "l0 = Abs (asleep)\n l1 = Mul (l0, far)\n l2 = Floor (l1)\n g = MatMul (l2, w2)\n e = Abs (g)\n"
+    "p2 = Mul (e, small)\n"
+)
+"""The same for numbers that are zero unless inputs are much larger than the audit's: no law makes them constant."""
 
 READ = "t = Mul (q, large)\n i = Round (t)\n y = Gemm (i, w1)"
 """Whatever the operator makes, the next layer reads whole numbers, so that no sum is rounded."""
@@ -688,7 +691,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         ),
         quantized(
             "codes_made_by_a_matrix_with_a_scale_for_each",
-            "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
+            "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n"
+            "k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
             stem=DENSE,
             x=FLAT,
             y=MATRIX,
@@ -747,7 +751,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         *known("slice_of_channels", "halves_in_turn"),
         images(
             "cut_where_the_size_of_the_image_says",
-            "d = Shape (r)\n e = Slice (d, two, three)\n f = Sub (e, last)\n g = Concat <axis = 0> (six, f)\n q = Slice (r, starts, g, axes)",
+            "d = Shape (r)\n e = Slice (d, two, three)\n f = Sub (e, last)\n g = Concat <axis = 0> (six, f)\n"
+            "q = Slice (r, starts, g, axes)",
             x=OPEN,
             removed=0,
             read="y = Conv (q, w3)",
@@ -802,12 +807,16 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         *known("codes_gated_by_their_own_mean"),
         quantized(
             "codes_gated_by_codes",
-            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)",
+            "gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n"
+            f"aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n"
+            "y = Conv (q, w1)",
             w2=Numbers(10).weights(8, 2, 1, 1),
         ),
         quantized(
             "codes_that_gate_codes",
-            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)",
+            "gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n"
+            f"aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n"
+            "y = Conv (q, w1)",
             w2=Numbers(10).weights(8, 2, 1, 1),
         ),
     ],
@@ -823,7 +832,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         *known("codes_of_a_softmax_over_positions", "codes_of_a_softmax_over_units"),
         quantized(
             "codes_of_a_softmax_over_units_that_gates_them",
-            f"aq = {MS}.QLinearSoftmax <axis = 1, opset = 13> (rq, tiny, z, fine, o)\n k = DequantizeLinear (aq, fine, o)\n"
+            f"aq = {MS}.QLinearSoftmax <axis = 1, opset = 13> (rq, tiny, z, fine, o)\n"
+            "k = DequantizeLinear (aq, fine, o)\n"
             "m = Mul (k, r)\n y = Gemm (m, v1)",
             removed=0,
             kept=["combined-axis"],

@@ -66,7 +66,7 @@ def against(pattern: Pattern) -> str:
     try:
         pruned = relu_audit.prune(model, audit, data=pattern.data(0), align=1, verify=False, **options)
         after = run(pruned.model, shown)
-    except Exception as error:  # noqa: BLE001 - whatever a wrong row leads to
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
     return (
         _left(pattern, audit, pruned)

@@ -55,7 +55,7 @@ def mistold(case: Told) -> str:
     model = behind_an_if(case.shape, case.body, held)
     try:
         network = normalize(open_checkpoint(model))
-    except Exception as error:  # noqa: BLE001 - whatever a wrong row leads to
+    except Exception as error:
         return f"{type(error).__name__}: {error}"
     feed = {"x": np.ones(case.shape, np.float32), "flag": np.array(True)}
     ran = np.shape(session(model, optimised=False).run(["y"], feed)[0])
