@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -38,15 +39,12 @@ def made(op: str, operands: Sequence[np.ndarray], **options: object) -> np.ndarr
     names = [f"x{i}" for i, _ in enumerate(operands)]
     kinds = [helper.np_dtype_to_tensor_dtype(one.dtype) for one in operands]
     node = helper.make_node(op, names, ["y"], **{**OPTIONS.get(op, {}), **options})
+    inputs = [helper.make_tensor_value_info(n, k, a.shape) for n, k, a in zip(names, kinds, operands, strict=True)]
+    graph = helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name="y")])
     for opset in (18, 24):
-        inputs = [helper.make_tensor_value_info(n, k, a.shape) for n, k, a in zip(names, kinds, operands, strict=True)]
-        graph = helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name="y")])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-        fed = dict(zip(names, operands, strict=True))
-        try:
-            return np.asarray(session(model, optimised=False).run(None, fed)[0])
-        except Exception:  # noqa: BLE001 - it takes no such operands, or there is no kernel
-            continue
+        with suppress(Exception):  # it takes no such operands, or there is no kernel
+            return np.asarray(session(model, optimised=False).run(None, dict(zip(names, operands, strict=True)))[0])
     return None
 
 
@@ -84,7 +82,7 @@ def _in_place(op: str, kinds: Sequence[type]) -> bool:
 
 def _differs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     both = before.dtype.kind == "f"
-    return (before != after) & ~(both & (before != before) & (after != after))  # noqa: PLR0124 - NaN is no other NaN
+    return (before != after) & ~(both & (before != before) & (after != after))
 
 
 @cache
@@ -148,6 +146,6 @@ def _fuses(op: str) -> bool:
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
     try:
         session(helper.make_model(graph, opset_imports=opsets, ir_version=10), optimised=False)
-    except Exception:  # noqa: BLE001 - there is no such kernel
+    except Exception:
         return False
     return True

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+from onnx import compose
 
 from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY
 from tests.graphs import graph
@@ -21,8 +22,11 @@ ROWS = "h = Gemm (x, w0, b0)\n r = Relu (h)\n p = Mul (r, small)\n"
 BESIDE = "g = Gemm (x, w2, b2)\n e = Relu (g)\n p2 = Mul (e, small)\n"
 """Units ``p`` and, beside them, ``p2``: multiples of 1 / 64 from zero up to one."""
 
-ASLEEP = "l0 = Abs (asleep)\n l1 = Mul (l0, far)\n l2 = Floor (l1)\n g = MatMul (l2, w2)\n e = Abs (g)\n p2 = Mul (e, small)\n"
-"""The same in place of units that are zero unless inputs are much larger than the audit's: no law makes them constant."""
+ASLEEP = (
+    "l0 = Abs (asleep)\n l1 = Mul (l0, far)\n l2 = Floor (l1)\n g = MatMul (l2, w2)\n e = Abs (g)\n"
+    "p2 = Mul (e, small)\n"
+)
+"""The same for numbers that are zero unless inputs are much larger than the audit's: no law makes them constant."""
 
 READ = "t = Mul (q, large)\n i = Round (t)\n y = Gemm (i, w1)"
 """Whatever the operator makes, the next layer reads whole numbers, so that no sum is rounded."""
@@ -167,6 +171,47 @@ def elementwise(op: str) -> list[Pattern]:
         rows(f"dead_units_meet_in_{op}", body, removed=6, partner=DEAD),
         rows(f"sleeping_numbers_meet_in_{op}", body, removed=alone, partner=(), asleep=True, kept=SUMS.get(op, ())),
     ]
+
+
+def together(name: str, patterns: Sequence[Pattern]) -> Pattern:
+    """Several graphs of the same inputs as one."""
+
+    def build(some: Numbers) -> onnx.ModelProto:
+        del some
+        whole_model, *others = [
+            compose.add_prefix(one.model, f"{i}_", rename_inputs=False) for i, one in enumerate(patterns)
+        ]
+        for one in others:
+            for own, more in ((whole_model.graph.node, one.graph.node), (whole_model.graph.output, one.graph.output)):
+                own.extend(more)
+            whole_model.graph.initializer.extend(one.graph.initializer)
+        return whole_model
+
+    _named(name, build)
+    dead = {f"{i}_{tensor}": units for i, one in enumerate(patterns) for tensor, units in one.dead.items()}
+    kept = frozenset().union(*(one.kept for one in patterns))
+    return Pattern(build, dead, sum(one.removed for one in patterns), kept=kept)
+
+
+AT_ONCE = 9
+"""Operators in one graph, at most."""
+
+
+def grouped(cases: Mapping[str, Sequence[Pattern]]) -> dict[Key, list[Pattern]]:
+    """Cases of operators, those of the same kind in one graph."""
+    kinds: dict[object, list[tuple[str, Pattern]]] = {}
+    for op, patterns in cases.items():
+        for number, one in enumerate(patterns):
+            opset = next(entry.version for entry in one.model.opset_import if not entry.domain)
+            kinds.setdefault((number, opset, one.kept), []).append((op, one))
+    found: dict[Key, list[Pattern]] = {("", op): [] for op in cases}
+    for members in kinds.values():
+        for start in range(0, len(members), AT_ONCE):
+            part = members[start : start + AT_ONCE]
+            whole_part = together("_and_".join(one.name for _, one in part), [one for _, one in part])
+            for op, _ in part:
+                found["", op].append(whole_part)
+    return found
 
 
 def over_positions(op: str, opset: int = 18) -> list[Pattern]:
@@ -399,7 +444,10 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ("", "GlobalAveragePool"): known("global_average_pool_flatten_gemm"),
     ("", "GlobalMaxPool"): known("global_max_pool_squeeze_gemm"),
     ("", "GlobalLpPool"): [images("lengths_of_channels", "k = GlobalLpPool (r)\n q = Round (k)")],
-    **{("", op): over_positions(op) for op in ("ReduceLogSumExp", "ReduceMean", "ReduceMin", "ReduceProd")},
+    **{
+        ("", op): [*over_positions(op), *over_units(op, removed=0)]
+        for op in ("ReduceLogSumExp", "ReduceMean", "ReduceMin", "ReduceProd")
+    },
     ("", "ArgMax"): [images("places_of_the_largest", "k = ArgMax <axis = 2> (r)\n q = Cast <to = 1> (k)")],
     ("", "ArgMin"): [images("places_of_the_least", "k = ArgMin <axis = 2> (r)\n q = Cast <to = 1> (k)")],
     ("", "MaxPool"): [
@@ -439,8 +487,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             ),
             rows(
                 f"units_joined_by_{op}_of_old",
-                f"n = Unsqueeze <axes = [2]> (p)\n u = Neg (n)\n s = {op} <axis = 1> (u)\n m = Mul (s, n)\n"
-                "q = Squeeze <axes = [2]> (m)",
+                f"n = Unsqueeze <axes = [1]> (p)\n u = Neg (n)\n s = {op} <axis = 1> (u)\n m = Mul (s, n)\n"
+                "q = Squeeze <axes = [1]> (m)",
                 removed=0,
                 kept=["combined-axis"],
                 opset=11,
@@ -643,7 +691,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         ),
         quantized(
             "codes_made_by_a_matrix_with_a_scale_for_each",
-            "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
+            "xq = QuantizeLinear (x, s, zy)\n kq = QLinearMatMul (xq, s, zy, n1, s8, z8i, s, o)\n"
+            "k = DequantizeLinear (kq, s, o)\n m = Mul (k, r)\n y = Gemm (m, v1)",
             stem=DENSE,
             x=FLAT,
             y=MATRIX,
@@ -702,7 +751,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         *known("slice_of_channels", "halves_in_turn"),
         images(
             "cut_where_the_size_of_the_image_says",
-            "d = Shape (r)\n e = Slice (d, two, three)\n f = Sub (e, last)\n g = Concat <axis = 0> (six, f)\n q = Slice (r, starts, g, axes)",
+            "d = Shape (r)\n e = Slice (d, two, three)\n f = Sub (e, last)\n g = Concat <axis = 0> (six, f)\n"
+            "q = Slice (r, starts, g, axes)",
             x=OPEN,
             removed=0,
             read="y = Conv (q, w3)",
@@ -757,12 +807,16 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         *known("codes_gated_by_their_own_mean"),
         quantized(
             "codes_gated_by_codes",
-            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)",
+            "gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n"
+            f"aq = {MS}.QLinearMul (rq, s, z, gq, s, zy, sy, o)\n q = DequantizeLinear (aq, sy, o)\n"
+            "y = Conv (q, w1)",
             w2=Numbers(10).weights(8, 2, 1, 1),
         ),
         quantized(
             "codes_that_gate_codes",
-            f"gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n y = Conv (q, w1)",
+            "gf = Conv (x, w2)\n gq = QuantizeLinear (gf, s, zy)\n"
+            f"aq = {MS}.QLinearMul (gq, s, zy, rq, s, z, sy, o)\n q = DequantizeLinear (aq, sy, o)\n"
+            "y = Conv (q, w1)",
             w2=Numbers(10).weights(8, 2, 1, 1),
         ),
     ],
@@ -778,7 +832,8 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
         *known("codes_of_a_softmax_over_positions", "codes_of_a_softmax_over_units"),
         quantized(
             "codes_of_a_softmax_over_units_that_gates_them",
-            f"aq = {MS}.QLinearSoftmax <axis = 1, opset = 13> (rq, tiny, z, fine, o)\n k = DequantizeLinear (aq, fine, o)\n"
+            f"aq = {MS}.QLinearSoftmax <axis = 1, opset = 13> (rq, tiny, z, fine, o)\n"
+            "k = DequantizeLinear (aq, fine, o)\n"
             "m = Mul (k, r)\n y = Gemm (m, v1)",
             removed=0,
             kept=["combined-axis"],
@@ -795,7 +850,7 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
             stem=DENSE,
             x=FLAT,
             y=MATRIX,
-            axes=whole(2),
+            axes=whole(1),
         ),
     ],
     (MS, "QLinearAveragePool"): [
@@ -848,12 +903,12 @@ NODES: Mapping[str, int] = {
 }
 """How many nodes more there are afterwards, at most."""
 
+GROUPED = grouped({op: entry_by_entry(op) for op in ENTRY_BY_ENTRY}) | grouped(
+    {op: elementwise(op) for op in ELEMENTWISE}
+)
 CASES: Mapping[Key, Sequence[Pattern]] = {
-    key: [*made.get(key, ()), *SPECIAL.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
-    for made in [
-        {("", op): entry_by_entry(op) for op in ENTRY_BY_ENTRY} | {("", op): elementwise(op) for op in ELEMENTWISE}
-    ]
-    for key in [*made, *(key for key in SPECIAL if key not in made)]
+    key: [*SPECIAL.get(key, ()), *GROUPED.get(key, ()), *([WINDOWS[key]] if key in WINDOWS else [])]
+    for key in {**GROUPED, **SPECIAL}
 }
 """The cases of every row."""
 

@@ -64,7 +64,7 @@ OWN = {
 @pytest.mark.parametrize(("row", "pattern"), each(OWN))
 def test_a_law_is_kept_by_pruning(row: tuple[str, str], pattern: Pattern) -> None:
     assert any(node.op_type == row[1] for node in pattern.model.graph.node)
-    assert law_judge.against(pattern) == ""
+    assert law_judge.today(pattern.name) == ""
 
 
 @pytest.mark.parametrize(("row", "case"), each(move_cases.MOVES))
@@ -102,7 +102,9 @@ def test_the_parts_of_a_fused_operator_compute_the_same(row: tuple[str, str], ca
 
 @pytest.mark.parametrize("name", fused.ACTIVATIONS)
 def test_an_activation_is_taken_out_with_its_numbers(name: str) -> None:
-    assert structure_cases.taken_apart(structure_cases.activated(name)) == ""
+    assert [structure_cases.taken_apart(case) for case in structure_cases.activated(name)] == [""] * len(
+        structure_cases.activated(name)
+    )
 
 
 def test_no_activation_of_fused_operators_is_missing() -> None:
