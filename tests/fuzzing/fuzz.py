@@ -1,4 +1,4 @@
-"""Run many cases: ``python -m tests.fuzzing.fuzz KIND FIRST COUNT`` prints what was found and keeps it in a folder."""
+"""Run many cases: ``python -m tests.fuzzing.fuzz KINDS FIRST COUNT FOLDER`` prints and keeps what was found."""
 
 from __future__ import annotations
 
