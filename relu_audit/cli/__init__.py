@@ -26,27 +26,29 @@ class Exit(IntEnum):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     from relu_audit import interrupts
+    from relu_audit.cli import leaving
 
+    left = leaving.Leaving()
     try:
         # Pipelines end a job with SIGTERM; what was seen so far is worth as much as after Ctrl-C.
         interrupts.attend()
         _forgive_characters()
-        from relu_audit.cli import leaving, streams
+        from relu_audit.cli import streams
 
-        left = leaving.Leaving()
         # They are never closed: what outlives the run must not print into a report.
         held = streams.opened()
-        code = left.code = _outcome(sys.argv[1:] if arguments is None else arguments)
+        left.code = _outcome(sys.argv[1:] if arguments is None else arguments)
         held.settle()
         interrupts.dismiss()
     except KeyboardInterrupt:
         from relu_audit.cli.streams import say
 
-        say("interrupted before any data was seen")
-        code = Exit.INCONCLUSIVE
+        if left.code is None:
+            say("interrupted before any data was seen")
+            left.code = Exit.INCONCLUSIVE
     # The process ends: to search all that was ever imported for garbage would take a quarter of a second.
     gc.freeze()
-    raise SystemExit(code)
+    raise SystemExit(left.code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from relu_audit.cli.configuration import Configuration, find
 from relu_audit.cli.memory import Size, set_limit
 from relu_audit.cli.options import Axis, Pair, SampleAxis, Whole, always, option
 from relu_audit.cli.places import CONFIGURATION, the_file
-from relu_audit.cli.streams import terminal
+from relu_audit.cli.streams import say, terminal
 from relu_audit.cli.trust import capped, refuse_untrusted
 from relu_audit.errors import one_line
 from relu_audit.records import as_text
@@ -82,7 +82,7 @@ def _configure(context: click.Context, _: click.Parameter, without: bool) -> Non
 def _remark(context: click.Context, remarks: Sequence[str]) -> None:
     """Say something of the configuration at once, and keep it for the reports."""
     for remark in remarks:
-        click.echo(f"note: {one_line(remark)}", err=True)
+        say(f"note: {one_line(remark)}")
     context.meta[REMARKS] = (*context.meta.get(REMARKS, ()), *remarks)
 
 

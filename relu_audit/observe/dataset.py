@@ -184,13 +184,13 @@ class Dataset:
                     samples = min(samples, self._limit - self.samples)
                 feeds: dict[str, np.ndarray] = {}
                 blocks = [(b, _head(next(stream), b.axis, samples, b)) for b, stream in streams]
-                self._count_distinct(blocks, samples)
                 for b, block in blocks:
                     self._hash(b, block, alone=all(other.count is None for other in bound))
                     feeds[b.input.name] = _fed(_pad(block, b, self.fixed_batch), b, self.samples)
                 padded = not self.one_by_one and samples < (self.fixed_batch or samples)
                 counted = 1 if self._run_is_sample else samples
                 yield Batch(feeds=feeds, samples=counted, first=self.samples, padded=padded)
+                self._count_distinct(blocks, samples)  # of a run that was cut short nothing counts
                 self.samples += counted
                 left -= samples
             if self._limit is not None and self.samples >= self._limit:
