@@ -59,7 +59,7 @@ def quoted(error: BaseException) -> str:
         said = str.__str__(str(error))
     except BaseException:  # whoever wrote the exception may have written anything
         said = "its message cannot be read"
-    return one_line(cut(f"{kind(error)}: {said}"))
+    return one_line(cut(f"{kind(error)}: {said}" if said else kind(error)))
 
 
 def kind(value: object) -> str:
