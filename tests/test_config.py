@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from relu_audit import Audit, audit
-from relu_audit.cli import main, run
+from relu_audit.cli import run
 from relu_audit.cli.audit import audit as command
 from relu_audit.report.formats import FORMATS
 from tests.graphs import mlp
@@ -210,9 +210,7 @@ def test_traceback_can_be_asked_for_at_every_level_and_changes_no_exit_code(
         monkeypatch.setenv("RELU_AUDIT_DEBUG", "1")
     if source == "file":
         configure(folder, "debug = true\n")
-    with pytest.raises(SystemExit) as leaving:
-        main(["gone.onnx", "--data", "d.npz", *(["--debug"] if source == "flag" else [])])
-    assert leaving.value.code == 2
+    assert run(["gone.onnx", "--data", "d.npz", *(["--debug"] if source == "flag" else [])]) == 2
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -221,9 +219,7 @@ def test_traceback_can_be_declined_by_the_environment(
     value: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RELU_AUDIT_DEBUG", value)
-    with pytest.raises(SystemExit) as leaving:
-        main(["gone.onnx", "--data", "d.npz"])
-    assert leaving.value.code == 2
+    assert run(["gone.onnx", "--data", "d.npz"]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import tempfile
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from relu_audit import files
 from relu_audit.cli import run
 from relu_audit.observe import latency
 from relu_audit.pruned import Pruned
@@ -40,22 +41,22 @@ def prune(*more: str) -> int:
 
 def fill_up(name: str, patch: pytest.MonkeyPatch) -> None:
     """Let the disk be full for one of the outputs, at its first byte or at its last."""
-    make, write = tempfile.mkstemp, Pruned._write
+    staging, write = files.staging, Pruned._write
 
-    def full(*arguments: Any, prefix: str = "", **rest: Any) -> tuple[int, str]:
-        handle, path = make(*arguments, prefix=prefix, **rest)
-        if not prefix.startswith(f".{name}"):
-            return handle, path
-        os.close(handle)
-        return os.open("/dev/full", os.O_WRONLY), path
+    @contextlib.contextmanager
+    def full(place: Path) -> Generator[Path]:
+        with staging(place) as folder:
+            if place.name == name:
+                (folder / "new").symlink_to("/dev/full")
+            yield folder
 
     def broken(self: Pruned, target: Path) -> list[Path]:
-        files = write(self, target)
+        written = write(self, target)
         if target.name == name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return files
+        return written
 
-    patch.setattr(tempfile, "mkstemp", full)
+    patch.setattr(files, "staging", full)
     patch.setattr(Pruned, "_write", broken)
 
 

@@ -499,7 +499,14 @@ def test_settings_that_a_nearer_file_hides_are_told(
 
 # The command line goes before the file ------------------------------------------------------------------------------
 
-VALUES = {"samples": "rows", "unit-axis": "r0=1", "batch-axis": "x=0", "input": "x=y", "bands": "10%"}
+VALUES = {
+    "samples": "rows",
+    "unit-axis": "r0=1",
+    "batch-axis": "x=0",
+    "input": "x=y",
+    "bands": "10%",
+    "memory-limit": "1TB",
+}
 
 
 def value_of(one: click.Option) -> str:
@@ -534,7 +541,7 @@ def test_every_setting_can_be_undone_on_the_command_line(
                 monkeypatch.setenv(str(one.envvar), value)
             back = one.secondary_opts[0] if one.is_flag and not plain[one.name or ""] else one.opts[0]
             how = [back] if one.is_flag else [back, "none" if one.unsettable else str(one.default)]
-            assert one.is_flag or got() != plain, long
+            assert one.is_flag or not one.expose_value or got() != plain, long
             assert got(*how) == plain, long
             undone += 1
             monkeypatch.delenv(str(one.envvar), raising=False)

@@ -254,7 +254,6 @@ BOUNDS: Faults = [
     like("Clip", by="Relu"),
     like("Clip", by="Identity"),
     like("AveragePool", by="MaxPool"),
-    like("Resize", by="Upsample"),
     like("Pad", by="Identity"),
     like("Cast", by="Identity"),
     like("CastLike", by="Identity"),

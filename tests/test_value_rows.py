@@ -14,6 +14,7 @@ import relu_audit
 from relu_audit.graph import bounds, dataless, inside, missing, nonzero, products, signs, steps, uniform
 from relu_audit.graph.checkpoint import open_checkpoint
 from relu_audit.graph.normalize import normalize
+from relu_audit.graph.spelt import Functions
 from tests import curve_claims, inside_claims, value_claims
 from tests.graphs import graph
 from tests.operator_cases import CALLS, MS, Call
@@ -141,7 +142,7 @@ def test_a_constant_is_above_zero_if_it_is_a_normal_number(kind: Any, factor: fl
     network = normalize(open_checkpoint(model))
     with np.errstate(divide="ignore"):
         divides = bool((number > 0).all() and (kind is np.int64 or (number >= np.finfo(kind).smallest_normal).all()))
-    assert nonzero.never_zero(network, network.model.graph.outputs[0]) == divides
+    assert nonzero.never_zero(Functions(network), network.model.graph.outputs[0]) == divides
 
 
 # What wrong rows had done ---------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from relu_audit.graph.missing import Mask
 from relu_audit.graph.normalize import Network, normalize
 from relu_audit.graph.signs import Sign
 from relu_audit.graph.spans import Span, Spans
+from relu_audit.graph.spelt import Functions
 from tests.operator_cases import CALLS, MARKS, NON_NEGATIVE, POSITIVE, Call, Data, Front, feeds, joined, numbers
 
 Check = Callable[[Call], list[str]]
@@ -207,7 +208,11 @@ def nonzero_of(call: Call) -> list[str]:
     if call.zeros or any(data.zero for data in call.fed.values()):
         return []
     states = (NON_NEGATIVE, POSITIVE)
-    return list(_signed(call, states, lambda least: least >= nonzero.LEAST, nonzero.never_zero, WEAKER_NONZERO))
+    return list(_signed(call, states, lambda least: least >= nonzero.LEAST, nonzero_claimed, WEAKER_NONZERO))
+
+
+def nonzero_claimed(found: Network, value: ir.Value) -> bool:
+    return nonzero.never_zero(Functions(found), value)
 
 
 # Bounds ---------------------------------------------------------------------------------------------------------------

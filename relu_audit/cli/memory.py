@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from relu_audit.cli.options import cut
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -20,7 +22,7 @@ class Size(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
         found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]i?)?b?", str(value).strip().lower(), re.ASCII)
         size = 0 if found is None else int(float(found[1]) * _UNITS[found[2] or ""])
         if size < 1:
-            self.fail(f"'{value}' is no amount of memory. Write 4GB, or 512MiB.", param, ctx)
+            self.fail(f"'{cut(value)}' is no amount of memory. Write 4GB, or 512MiB.", param, ctx)
         return size
 
 

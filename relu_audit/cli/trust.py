@@ -34,7 +34,7 @@ def refuse_untrusted(context: click.Context, values: Mapping[str, Any], configur
     """
     for one in context.command.params:
         if isinstance(one, Option) and context.get_parameter_source(one.name or "") is ParameterSource.DEFAULT_MAP:
-            for value in given(values[one.name or ""]):
+            for value in given(values.get(one.name or "")):  # a limit of the process is no value of the command
                 _refuse(one, value, configuration)
 
 

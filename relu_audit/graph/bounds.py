@@ -12,7 +12,6 @@ import onnx_ir as ir
 
 from relu_audit.graph import condensed
 from relu_audit.graph.condensed import MANY, MOVERS, Blurred, Mover, Moving, Sizes
-from relu_audit.graph.formulas import number
 from relu_audit.graph.normalize import sizes
 from relu_audit.graph.products import TABLE as PRODUCTS
 from relu_audit.graph.products import Product, product, rows_of
@@ -70,15 +69,6 @@ def _pooled(at: Meeting) -> Span:
     if at.op.integer("count_include_pad", 0):
         return Span(np.minimum(span.low, 0), np.maximum(span.high, 0))
     return span
-
-
-def _resized(at: Meeting) -> Span:
-    """What lies beyond the image is a number of its own, if the operator may look there."""
-    span = _moved(MOVERS["Resize"], many=False)(at)
-    if at.op.text("coordinate_transformation_mode", "") != "tf_crop_and_resize":
-        return span
-    beyond = number(at.node, "extrapolation_value", 0.0)
-    return Span(np.minimum(span.low, beyond), np.maximum(span.high, beyond))
 
 
 def _padded(at: Meeting) -> Span:
@@ -345,7 +335,6 @@ _LOOKING: dict[tuple[str, str], Rule] = {
     **{("", op): _moved(mover, many=op in MANY) for op, mover in MOVERS.items()},
     ("", "AveragePool"): _pooled,
     ("", "Pad"): _padded,
-    ("", "Resize"): _resized,
     ("", "Relu"): _monotone(lambda x: np.maximum(x, 0)),
     ("", "Clip"): _clip,
     ("", "LeakyRelu"): _leaky,

@@ -114,24 +114,26 @@ def _outside() -> None:
 
 def _half() -> None:
     """A report is begun before it is known whether there is one."""
-    from relu_audit.cli import audit
+    from relu_audit.cli import places
 
     def begin(targets: dict[str, str], _: object) -> None:
         for target in targets.values():
             if target != "-":
                 Path(target).touch()
 
-    _before(audit, "check_writable", begin)
+    _before(places, "check_writable", begin)
 
 
 def _no_slug() -> None:
     """An error has a name that no page explains."""
-    from relu_audit import cli
+    from relu_audit.cli import outcome
+    from relu_audit.errors import AuditError
 
     def rename(error: Any, *_: object, **__: object) -> None:
-        error.slug = {"session": "sesion", "config": "configuration"}.get(error.slug, error.slug)
+        if isinstance(error, AuditError):
+            error.slug = {"session": "sesion", "config": "configuration"}.get(error.slug, error.slug)
 
-    _before(cli, "complain", rename)
+    _before(outcome, "told", rename)
 
 
 def _nothing_written() -> None:
