@@ -148,10 +148,12 @@ def audit(
         fed.session, fed.observed, fed.dataset.batches(fed.size), fed.dataset.expected, on_progress or _ignore
     )
     opened.checkpoint.check()
-    shown = fed.info()
+    if streamed.interrupted and not streamed.samples:
+        raise KeyboardInterrupt
+    shown = fed.info(streamed.samples)
     notes += fed.remarks()
     sites = tuple(
-        verdict(one.site, tally, policy, per_run=fed.counts_runs(one), distinct=fed.distinct(one))
+        verdict(one.site, tally, policy, per_run=fed.counts_runs(one), distinct=fed.distinct(one, streamed.samples))
         for one, tally in zip(opened.census.located, streamed.tallies, strict=True)
     )
     sites = explained(opened.network, opened.census, sites)

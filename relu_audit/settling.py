@@ -80,18 +80,27 @@ class Fed:
         several = self.way.fixed is not None and self.way.fixed > 1 and not self.dataset.one_by_one
         return several and (self.way.run_is_sample or not all(use.batch_alone for use in one.uses))
 
-    def distinct(self, one: Located) -> int | None:
-        """How many samples differ from each other in what a site is computed from."""
-        return self.dataset.distinct(self.reads[one.site.tensor])
+    def distinct(self, one: Located, samples: int) -> int | None:
+        """How many of the counted samples differ from each other in what a site is computed from."""
+        found = self.dataset.distinct(self.reads[one.site.tensor])
+        return None if found is None else _among(found, samples)
 
     def remarks(self) -> tuple[str, ...]:
         """What to know of the data, once it has been streamed."""
         rows = self.dataset.left_out
         return (f"{rows} rows at the end do not fill a run, and were left out",) if rows else ()
 
-    def info(self) -> DataInfo:
-        """What the model was shown so far."""
-        return msgspec.structs.replace(self.dataset.info(), known=self.way.known, detail=self.way.detail)
+    def info(self, samples: int) -> DataInfo:
+        """What the model was shown, of which so many samples were counted: an interrupt may come between both."""
+        found = self.dataset.info()
+        distinct = None if found.distinct is None else _among(found.distinct, samples)
+        return msgspec.structs.replace(
+            found, samples=samples, distinct=distinct, known=self.way.known, detail=self.way.detail
+        )
+
+
+def _among(distinct: int, samples: int) -> int:
+    return max(min(distinct, samples), min(samples, 1))
 
 
 def settle(opened: Opened, data: Calibration, ran_by: Engine, stated: Stated, sight: Sight) -> Fed:

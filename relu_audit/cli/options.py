@@ -30,6 +30,9 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 NOTHING = "none"
 """The value that unsets an option: no limit, no file. A file of that name is given as ``./none``."""
 
+STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+"""Names of standard output on systems that have files for it. Code of the user's own may lead those elsewhere."""
+
 Reads = Callable[[str], Iterable[Path]]
 """The files that a command reads for a value of a parameter."""
 
@@ -85,8 +88,10 @@ class Option(click.Option):
         self.unsettable = not self.is_flag and not self.required and "default" not in settings
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Read ``none`` as no value, so that a command line can undo what the environment or a file sets."""
+        """Read ``none`` as no value, so that a command line can undo what a file sets; and standard output as ``-``."""
         unset = self.unsettable and value in (NOTHING, [NOTHING], (NOTHING,))
+        if self.writes and value in STANDARD_OUTPUT:
+            value = "-"
         return super().type_cast_value(ctx, None if unset else value)
 
 

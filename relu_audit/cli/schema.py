@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from relu_audit.cli.streams import write
+
 
 @click.command()
 def schema() -> int:
     """Print the JSON Schema of the audit format."""
     from relu_audit.report.json import schema as text
 
-    click.echo(text(), nl=False)
+    write(text().encode())
     return 0

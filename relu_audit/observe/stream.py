@@ -42,6 +42,7 @@ class Streamed:
 
     tallies: tuple[Tally, ...]
     runs: int
+    samples: int
     interrupted: bool
 
 
@@ -49,20 +50,21 @@ def stream(
     runner: Runner, observed: Observed, batches: Iterable[Batch], expected: int | None, on_progress: OnProgress
 ) -> Streamed:
     """Run every batch once and add up what it shows. An interrupt from the keyboard ends it with what was seen."""
-    tallies: list[Tally | None] = [None] * len(observed.probes)
-    runs = 0
+    none: list[Tally | None] = [None] * len(observed.probes)
+    counted = none, 0, 0
     interrupted = False
     try:
         for batch in batches:
             results = runner.run(dict(batch.feeds), observed.fetch)
             # A batch counts as a whole or not at all, so an interrupt cannot leave sites with different samples.
+            tallies, runs, _ = counted
             seen = [_tally(site, results, batch, runs) for site in observed.probes]
-            tallies = [_merged(old, new) for old, new in zip(tallies, seen, strict=True)]
-            runs += 1
-            known = [t for t in tallies if t is not None]
+            samples = batch.first + batch.samples
+            counted = [_merged(old, new) for old, new in zip(tallies, seen, strict=True)], runs + 1, samples
+            known = [t for t in counted[0] if t is not None]
             on_progress(
                 Progress(
-                    samples=batch.first + batch.samples,
+                    samples=samples,
                     expected=expected,
                     silent=sum(int(np.count_nonzero(t.fired_samples == 0)) for t in known),
                     units=sum(t.units for t in known),
@@ -70,8 +72,10 @@ def stream(
             )
     except KeyboardInterrupt:
         interrupted = True
+    tallies, runs, samples = counted
     unseen = [Tally.zero(units) for units in observed.units]
-    return Streamed(tuple(none if t is None else t for t, none in zip(tallies, unseen, strict=True)), runs, interrupted)
+    found = tuple(zero if t is None else t for t, zero in zip(tallies, unseen, strict=True))
+    return Streamed(found, runs, samples, interrupted)
 
 
 def _tally(site: Sequence[Probe], results: Results, batch: Batch, run: int) -> Tally | None:

@@ -122,6 +122,8 @@ def _feed(feed: object, names: tuple[str, ...], theirs: Guard, where: str) -> Ta
             slug="data-kind",
             hint="Yield dicts of arrays by input name; leave labels out.",
         )
+    if not held:
+        raise DataError(f"{where} holds no arrays", slug="data-kind", hint="Yield dicts of arrays by input name.")
     named = dict(zip(names, held, strict=True)) if isinstance(held, list) else held
     return Table(where, {name: ArrayColumn(_array(value, theirs, where, name)) for name, value in named.items()})
 
@@ -132,6 +134,8 @@ def _held(feed: object) -> dict[str, object] | list[object]:
         given = cast("Mapping[object, object]", feed)
         # None is no value, as for an optional input.
         return {str.__str__(str(name)): value for name, value in given.items() if value is not None}
+    if feed is None:
+        return {}
     return [*cast("Iterable[object]", feed)] if isinstance(feed, tuple | list) else {"": feed}
 
 
@@ -155,6 +159,8 @@ def _array(value: object, theirs: Guard, where: str, name: str) -> np.ndarray:
 def _read(value: object) -> np.ndarray | Exception:
     """A plain array, or what a framework's tensor has against that."""
     try:
+        if np.ma.is_masked(value):
+            return ValueError("some of its entries are masked")
         return np.asarray(value)
     except MemoryError:
         raise
