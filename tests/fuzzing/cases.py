@@ -85,7 +85,7 @@ def _operated(seed: Seed, rng: Random) -> bytes:
 
 def _real(name: str, rng: Random) -> Case:
     """A real model, operated on or with changed fields; a made one where the corpus is absent."""
-    seed = rng.choice(corpus() or seeds())
+    seed = rng.choice(corpus())
     if rng.random() < 0.7:
         return _of_model(name, _operated(seed, rng), seed, rng)
     model = seed.proto()

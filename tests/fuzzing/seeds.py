@@ -194,6 +194,20 @@ def _shapes() -> Seed:
     return Seed(model.SerializeToString(), {"x": _f(8, 2, 3), "other": _f(8, 4)})
 
 
+def _old() -> Seed:
+    """An operator set that is older than most."""
+    body = "h = MatMul (x, w)\n r = Relu (h)\n m = MatMul (r, v)\n y = Relu (m)"
+    model = graph("float[n, 4] x", "float[n, 3] y", body, {"w": _f(4, 6), "v": _f(6, 3)}, opset=7)
+    return Seed(model.SerializeToString(), {"x": _f(20, 4)})
+
+
+def _deep() -> Seed:
+    """Many nodes in a row."""
+    chain = "\n".join(f"n{i + 1} = Neg (n{i})" for i in range(150))
+    body = f"n0 = MatMul (x, w)\n {chain}\n y = Relu (n150)"
+    return Seed(graph("float[n, 4] x", "float[n, 6] y", body, {"w": _f(4, 6)}).SerializeToString(), {"x": _f(20, 4)})
+
+
 MADE: tuple[Callable[[], Seed], ...] = (_dense, _conv, _branches, _loop, _functions, _recurrent, _codes, _shapes)
 
 
@@ -205,7 +219,7 @@ def seeds() -> tuple[Seed, ...]:
 
 @cache
 def corpus() -> tuple[Seed, ...]:
-    """Real models, few samples each; none where the corpus is absent."""
+    """Real models, few samples each; where the corpus is absent, made ones as old and as deep as those are."""
     found: list[Seed] = []
     for name in CORPUS:
         path = SHARED / f"{name}.onnx"
@@ -213,4 +227,4 @@ def corpus() -> tuple[Seed, ...]:
             with np.load(SHARED / f"{name}.inputs.npz") as file:
                 data = {key: file[key][:24] for key in file.files}
             found.append(Seed(path.read_bytes(), data))
-    return tuple(found)
+    return tuple(found) or (_dense(), _old(), _deep())
