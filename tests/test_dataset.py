@@ -874,7 +874,7 @@ REFUSED = {
     "a number for feeds": (code("def feeds():\n    return 3\n"), "data-kind", ["int"]),
     "nothing for feeds": (code("def feeds():\n    pass\n"), "data-kind", ["None"]),
     "objects for feeds": (code("def feeds():\n    return [object()]\n"), "data-kind", ["object"]),
-    "nothing for a feed": (code("def feeds():\n    return [None]\n"), "data-kind", ["None"]),
+    "nothing for a feed": (code("def feeds():\n    return [None]\n"), "data-kind", ["feed 0", "no arrays"]),
     "misnamed feed": (code("def feeds():\n    return [{'z': np.ones((1, 4), 'f4')}]\n"), "data-name", ["'z'", "'x'"]),
     "exit at import": (code("sys.exit(0)\n"), None, ["feeds.py"]),
     "exit in the function": (code("def feeds():\n    sys.exit(0)\n"), None, ["feeds"]),

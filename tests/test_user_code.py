@@ -376,3 +376,45 @@ def test_closed_standard_error_is_no_bug_of_ours() -> None:
     done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE)
     assert done.returncode == Exit.FAILED
     assert b"gate: FAILED" in done.stdout
+
+
+# What a stranger found ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [True, np.eye(300, 4, dtype=bool)], ids=["all", "some"])
+def test_a_masked_entry_is_no_number(mask: Any) -> None:
+    with pytest.raises(AuditError) as caught:
+        audit(mlp((4, 8, 2)), [{"x": np.ma.masked_array(np.ones((300, 4), "f"), mask)}])
+    assert caught.value.slug == "data-kind"
+    assert "masked" in str(caught.value)
+
+
+def test_a_masked_array_without_a_masked_entry_is_read() -> None:
+    audit(mlp((4, 8, 2)), [{"x": np.ma.masked_array(np.ones((3, 4), "f"))}])
+
+
+@pytest.mark.parametrize("feed", [None, {}, {"x": None}])
+def test_a_feed_without_arrays_is_refused(feed: object) -> None:
+    with pytest.raises(AuditError) as caught:
+        audit(mlp((4, 8, 2)), [feed])
+    assert caught.value.slug == "data-kind"
+    assert "holds no arrays" in str(caught.value)
+
+
+def test_a_thread_that_a_loader_leaves_behind_keeps_no_process(tmp_path: Path) -> None:
+    onnx.save(mlp((4, 8, 2)), tmp_path / "m.onnx")
+    code = "import threading, time, numpy as np\ndef f():\n threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    (tmp_path / "t.py").write_text(code + " yield {'x': np.ones((3, 4), 'f')}\n")
+    command = [sys.executable, "-m", "relu_audit", "m.onnx", "--data", "t.py:f", "-q", "--json", "-"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stdout.rstrip().endswith(b"}")
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="the system has no file for standard output")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_standard_output_goes_by_its_other_names(name: str, tmp_path: Path) -> None:
+    onnx.save(mlp((4, 8, 2)), tmp_path / "m.onnx")
+    command = [sys.executable, "-m", "relu_audit", "m.onnx", "--data", "random:3", "-q", "--json", name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout[:1]) == (0, b"{")

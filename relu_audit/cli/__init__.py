@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             left.code = Exit.INCONCLUSIVE
     # The process ends: to search all that was ever imported for garbage would take a quarter of a second.
     gc.freeze()
-    raise SystemExit(left.code)
+    left.leave()
 
 
 def run(arguments: Sequence[str]) -> int:

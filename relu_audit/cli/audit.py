@@ -18,7 +18,7 @@ from relu_audit.cli.output import deliver
 from relu_audit.cli.places import check_places, data_files, model_files, runs_code
 from relu_audit.cli.prune import Shown, write_pruned
 from relu_audit.cli.pruning import How, pruning_options, refuse_idle
-from relu_audit.cli.streams import claimed, say_trace, show
+from relu_audit.cli.streams import claimed, say, say_trace, show
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ def _audit(
     if not quiet or result.policy.gated:
         summary = _word(model, result) if quiet else text.render(result, dead_units=verbose)
         show(summary, to_stderr="-" in wanted.values())
+    elif result.partial:
+        say(f"interrupted after {result.data.samples:,} samples")
     return result
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 ENDINGS = ("_exit", "execv", "execve")
 """Functions of ``os`` that end a process before any handler could say a word; all others of their kinds call them."""
@@ -24,6 +27,16 @@ class Leaving:
         for name in ENDINGS:
             if hasattr(os, name):
                 setattr(os, name, self._instead_of(name, getattr(os, name)))
+
+    def leave(self) -> NoReturn:
+        """Leave with the code, without waiting for threads that code of the user's own has started."""
+        waiting = any(one is not threading.main_thread() and not one.daemon for one in threading.enumerate())
+        if waiting and self.code is not None:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            self._leave(self.code)
+        raise SystemExit(self.code)
 
     def _instead_of(self, name: str, really: Callable[..., Any]) -> Callable[..., Any]:
         def leave(*arguments: Any) -> Any:

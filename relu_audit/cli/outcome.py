@@ -48,7 +48,7 @@ def _known(error: BaseException) -> AuditError | None:
         return RunError(
             f"there is not enough memory ({quoted(error)})",
             slug="memory",
-            hint="Run fewer samples at a time (--batch-size 1), or fewer samples (--limit).",
+            hint="Run fewer samples at a time (--batch-size 1) or fewer samples (--limit), or raise --memory-limit.",
         )
     # Where calls are not deep, a RecursionError is a bug of ours.
     if isinstance(error, RecursionError) and sum(1 for _ in traceback.walk_tb(trace)) > sys.getrecursionlimit() // 2:

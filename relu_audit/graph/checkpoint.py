@@ -257,7 +257,9 @@ def _read(path: Path) -> tuple[Opened, memoryview]:
             f"there is no model file '{path}'", slug="model-not-found", hint="Check the path's spelling."
         ) from error
     except OSError as error:
-        raise ModelError(f"cannot read '{path}': {error.strerror}", slug="model-not-found") from error
+        raise ModelError(
+            f"cannot read '{path}': {error.strerror}", slug="model-not-found", hint="Name a file that can be read."
+        ) from error
 
 
 def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memoryview]]:
