@@ -393,12 +393,19 @@ def test_a_masked_array_without_a_masked_entry_is_read() -> None:
     audit(mlp((4, 8, 2)), [{"x": np.ma.masked_array(np.ones((3, 4), "f"))}])
 
 
-@pytest.mark.parametrize("feed", [None, {}, {"x": None}])
-def test_a_feed_without_arrays_is_refused(feed: object) -> None:
+@pytest.mark.parametrize(
+    ("feed", "slug", "said"),
+    [
+        (None, "data-kind", "holds no arrays"),
+        ({}, "data-name", "found: none"),
+        ({"x": None}, "data-name", "found: none"),
+    ],
+)
+def test_a_feed_without_arrays_is_refused(feed: object, slug: str, said: str) -> None:
     with pytest.raises(AuditError) as caught:
         audit(mlp((4, 8, 2)), [feed])
-    assert caught.value.slug == "data-kind"
-    assert "holds no arrays" in str(caught.value)
+    assert caught.value.slug == slug
+    assert said in str(caught.value)
 
 
 def test_a_thread_that_a_loader_leaves_behind_keeps_no_process(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ def _bind_one(wanted: GraphInput, table: Table, keys: Mapping[str, str], *, alon
     if key not in table.columns and unnamed and positional:
         key = unnamed[0]
     if key not in table.columns:
-        found = ", ".join(f"'{name}'" for name in table.columns if name) or "one array without a name"
+        unnamed_too = "one array without a name" if table.columns else "none"
+        found = ", ".join(f"'{name}'" for name in table.columns if name) or unnamed_too
         other = next((name for name in table.columns if name), "NAME")
         raise DataError(
             f"{table.name} has no array named '{key}' (found: {found}).",

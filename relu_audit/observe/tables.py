@@ -122,20 +122,20 @@ def _feed(feed: object, names: tuple[str, ...], theirs: Guard, where: str) -> Ta
             slug="data-kind",
             hint="Yield dicts of arrays by input name; leave labels out.",
         )
-    if not held:
+    if held is None:
         raise DataError(f"{where} holds no arrays", slug="data-kind", hint="Yield dicts of arrays by input name.")
     named = dict(zip(names, held, strict=True)) if isinstance(held, list) else held
     return Table(where, {name: ArrayColumn(_array(value, theirs, where, name)) for name, value in named.items()})
 
 
-def _held(feed: object) -> dict[str, object] | list[object]:
-    """What a feed holds: by name, or in the order of the inputs."""
+def _held(feed: object) -> dict[str, object] | list[object] | None:
+    """What a feed holds: by name, or in the order of the inputs; None where it is none."""
     if isinstance(feed, Mapping):
         given = cast("Mapping[object, object]", feed)
         # None is no value, as for an optional input.
         return {str.__str__(str(name)): value for name, value in given.items() if value is not None}
     if feed is None:
-        return {}
+        return None
     return [*cast("Iterable[object]", feed)] if isinstance(feed, tuple | list) else {"": feed}
 
 
