@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from markdown_it import MarkdownIt
@@ -21,7 +22,7 @@ from relu_audit import audit
 from relu_audit.cli import run
 from relu_audit.records import Audit, Skipped, Waiver
 from relu_audit.report import csv as csv_writer
-from relu_audit.report import github, junit, markdown, sarif
+from relu_audit.report import github, html, junit, markdown, sarif, text
 from relu_audit.report.findings import RULES, findings, layer_name
 from relu_audit.report.formats import FORMATS, Format
 from relu_audit.report.text import short
@@ -448,3 +449,16 @@ def test_no_name_in_the_summary_is_a_command_of_the_runner(tmp_path: Path, capsy
 def test_annotations_and_a_report_on_standard_output_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", str(ROOT / "reports/mlp_dead.json"), "--github", "--json", "-"]) == 2
     assert "standard output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+def test_what_people_read_says_how_few_samples_are_distinct(copies: int) -> None:
+    rows = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
+    found = audit(mlp((4, 8, 2)), {"x": np.tile(rows, (copies, 1))})
+    shown = {
+        "terminal": text.write(found),
+        "page": re.sub(r"<script.*?</script>", "", html.write(found), flags=re.DOTALL),
+        "markdown": markdown.write(found),
+    }
+    says = {name: bool(re.search(r"\b10\b[^.<]*\bdistinct", shown[name])) for name in shown}
+    assert says == dict.fromkeys(shown, copies > 1)

@@ -87,8 +87,7 @@ def test_the_coverage_page_is_current() -> None:
 
 
 def test_every_slug_is_explained() -> None:
-    explained = set(
-        re.findall(r"^### `([a-z-]+)`", (ROOT / "docs/errors.md").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^### `([a-z-]+)`", page, re.MULTILINE)
     raised = {slug for path in SOURCES for slug in re.findall(r'slug="([a-z-]+)"', path.read_text(encoding="utf-8"))}
-    assert raised == explained
+    assert sorted(raised) == sorted(explained)  # each once

@@ -70,7 +70,7 @@ def _said(arguments: Sequence[str]) -> int:
     """Run a command, and say what ended it if that was no command's end."""
     import click
 
-    from relu_audit.cli.outcome import told
+    from relu_audit.cli.outcome import report_failure
     from relu_audit.cli.root import root
     from relu_audit.cli.streams import is_claimed, say
 
@@ -83,13 +83,13 @@ def _said(arguments: Sequence[str]) -> int:
         return leaving.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
         if isinstance(error.__cause__, EOFError):  # to click an end of file is an end of input from the keyboard
-            return told(error.__cause__)
+            return report_failure(error.__cause__)
         say("interrupted before any data was seen")
         return Exit.INCONCLUSIVE
     except BaseException as error:
         printing = isinstance(error, OSError) and error.filename is None
         if is_claimed() or not (printing or isinstance(error, SystemExit)):
-            return told(error)
+            return report_failure(error)
         # click leaves this way when it has completed a word, and when the reader of our output has gone away.
         if isinstance(error, OSError):
             say(f"error: cannot write to standard output: {error.strerror} [output]", "Write to a file instead.")

@@ -14,7 +14,7 @@ from relu_audit.cli.audit import EPILOG, INTERRUPTED, SEVERAL, audit
 from relu_audit.cli.command import Configured
 from relu_audit.cli.configuration import Configuration
 from relu_audit.cli.options import Argument, Option
-from relu_audit.cli.outcome import told
+from relu_audit.cli.outcome import report_failure
 from relu_audit.cli.output import check_writable
 from relu_audit.cli.places import CONFIGURATION, inputs, model_files, runs_code, targets
 from relu_audit.cli.streams import ReaderGoneError, say
@@ -108,7 +108,7 @@ def _audited(ctx: click.Context, model: Path, options: Mapping[str, Any]) -> int
     except (click.ClickException, click.Abort, click.exceptions.Exit, ReaderGoneError):
         raise
     except Exception as error:
-        return told(error, about=str(model))
+        return report_failure(error, about=str(model))
 
 
 def _check_places(ctx: click.Context, jobs: Mapping[Path, Mapping[str, Any]]) -> None:

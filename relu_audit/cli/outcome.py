@@ -14,7 +14,7 @@ from relu_audit.errors import AuditError, ModelError, RunError, UsageError, one_
 from relu_audit.guard import their_fault
 
 
-def told(error: BaseException, about: str = "") -> int:
+def report_failure(error: BaseException, about: str = "") -> int:
     """Say on standard error what went wrong and what to do; the exit code.
 
     Args:

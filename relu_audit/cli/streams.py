@@ -65,7 +65,7 @@ class Streams:
         warnings.showwarning, logging.lastResort = _warn, _LastResort(logging.WARNING)
         sys.unraisablehook = _ignore
 
-    def mend(self) -> None:
+    def reopen(self) -> None:
         """Open again what was closed: a file that is opened next must not become standard output of other processes."""
         for descriptor in (1, 2):
             if os.name == "posix" and not _is_open(descriptor):
@@ -117,7 +117,7 @@ def claimed() -> Generator[None]:
     try:
         yield
     finally:
-        _current().mend()
+        _current().reopen()
         if folder is not None:
             with contextlib.suppress(OSError):
                 os.chdir(folder)

@@ -44,10 +44,10 @@ OF_CAUSES: tuple[Check[Why], ...] = (
     ),
     Check(
         "dead",
-        "has units without a cause, or with two; or others have one",
+        "gives a dead unit no cause or two, or gives a cause to a unit that is not dead",
         lambda one: one.named == list(one.site.dead),
     ),
-    Check("causes", "is there, and no unit is dead", lambda one: bool(one.site.dead)),
+    Check("causes", "is given, but no unit is dead", lambda one: bool(one.site.dead)),
     Check("proven", "names units that are not dead", lambda one: {*one.causes.proven} <= {*one.named}),
     Check(
         "near_zero",
@@ -68,7 +68,7 @@ OF_CAUSES: tuple[Check[Why], ...] = (
     ),
     Check(
         "margin",
-        "is there without pre_peak",
+        "is given without pre_peak",
         lambda one: all(
             lacks is None or one.site.pre_peak[unit] is not None
             for unit, lacks in zip(one.site.dead, one.causes.margin, strict=True)
@@ -82,14 +82,14 @@ OF_CAUSES: tuple[Check[Why], ...] = (
 )
 
 OF_TIED: tuple[Check[tuple[SiteAudit, Tied]], ...] = (
-    Check("tied", "is there, and no unit is dead", lambda one: bool(one[0].dead)),
+    Check("tied", "is given, but no unit is dead", lambda one: bool(one[0].dead)),
     *(
         Check(name, "is no count", lambda one, name=name: is_count(getattr(one[1], name)))
         for name in ("parameters", "multiply_adds", "read_parameters", "read_multiply_adds")
     ),
     Check(
         "multiply_adds",
-        "is there without parameters",
+        "is given without parameters",
         lambda one: one[1].parameters is not None or one[1].multiply_adds is None,
     ),
 )
@@ -98,7 +98,7 @@ OF_TIED: tuple[Check[tuple[SiteAudit, Tied]], ...] = (
 OF_INPUT: tuple[Check[InputInfo], ...] = (
     Check("shape", "has an axis of negative length", lambda one: are_counts(one.shape)),
     Check("axis", "is no axis of the shape", lambda one: one.axis is None or 0 <= one.axis < len(one.shape)),
-    Check("axis", "is there, and feeding is not samples", lambda one: one.axis is None or one.feeding == "samples"),
+    Check("axis", "is given, but feeding is not samples", lambda one: one.axis is None or one.feeding == "samples"),
 )
 
 OF_POLICY: tuple[Check[Policy], ...] = (
@@ -148,7 +148,7 @@ OF_PROSPECT: tuple[Check[tuple[Audit, Prospect]], ...] = (
     Check("align", "is no number from 1 on", lambda one: 0 < one[1].align < LARGEST),
     Check(
         "failure",
-        "is there beside a plan, or nothing is",
+        "is given beside a plan, or neither is given",
         lambda one: (one[1].failure is None) == (one[1].before is not None) == (one[1].after is not None),
     ),
     Check("removed", "is no number of units", lambda one: are_counts([one[1].removed, *one[1].kept.values()])),
@@ -159,7 +159,7 @@ OF_PROSPECT: tuple[Check[tuple[Audit, Prospect]], ...] = (
     ),
     Check(
         "before",
-        "or after holds a cost that is no count",
+        "or after holds a cost that is not a count",
         lambda one: all(
             are_counts((cost.parameters, cost.multiply_adds, cost.bytes))
             for cost in (one[1].before, one[1].after)
@@ -171,7 +171,9 @@ OF_PROSPECT: tuple[Check[tuple[Audit, Prospect]], ...] = (
 OF_AUDIT: tuple[Check[Audit], ...] = (
     Check("model.sha256", "is no SHA-256", lambda one: is_hash(one.model.sha256)),
     Check(
-        "model.external", "holds what is no SHA-256", lambda one: all(is_hash(it.sha256) for it in one.model.external)
+        "model.external",
+        "holds a text that is not a SHA-256 hash",
+        lambda one: all(is_hash(it.sha256) for it in one.model.external),
     ),
     Check("model.external", "names a file twice", lambda one: are_once([it.location for it in one.model.external])),
     Check("model.ir_version", "is no version", lambda one: is_count(one.model.ir_version)),
@@ -205,12 +207,12 @@ OF_AUDIT: tuple[Check[Audit], ...] = (
     ),
     Check(
         "prospect",
-        "is there, and no unit is dead or the run was cut short",
+        "is given, but no unit is dead or the run was interrupted",
         lambda one: one.prospect is None or (one.dead > 0 and not one.partial),
     ),
     Check(
         "baseline",
-        "holds what is no SHA-256",
+        "holds a text that is not a SHA-256 hash",
         lambda one: one.baseline is None or (is_hash(one.baseline.model_sha256) and is_hash(one.baseline.data_sha256)),
     ),
     Check(

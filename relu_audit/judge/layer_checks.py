@@ -118,7 +118,7 @@ OF_LAYER: tuple[Check[Layer], ...] = (
     ),
     Check(
         "distinct",
-        "is there in the layer or in the data only",
+        "is given for the layer only, or for the data only",
         lambda one: (one.site.distinct is None) == (one.audit.data.distinct is None),
     ),
     Check(
@@ -143,7 +143,7 @@ OF_LAYER: tuple[Check[Layer], ...] = (
     ),
     Check(
         "weight_signs",
-        "is there without weight_sha256",
+        "is given without weight_sha256",
         lambda one: not one.site.weight_signs or bool(one.site.weight_sha256),
     ),
     Check(
@@ -173,11 +173,11 @@ OF_UNIT: tuple[UnitCheck, ...] = (
     ),
     UnitCheck(
         "peak",
-        "is there without trough, or the other way round",
+        "is given without trough, or trough without peak",
         lambda one: np.isnan(one.peak) != np.isnan(one.trough),
     ),
     UnitCheck(
-        "peak", "is there, and no sample reached the layer", lambda one: ~np.isnan(one.peak) & (not one.site.samples)
+        "peak", "is given, but no sample reached the layer", lambda one: ~np.isnan(one.peak) & (not one.site.samples)
     ),
     UnitCheck("trough", "is larger than peak", lambda one: one.trough > one.peak),
     UnitCheck(
@@ -195,7 +195,7 @@ OF_UNIT: tuple[UnitCheck, ...] = (
         "contradicts fired_positions",
         lambda one: (one.trough <= 0) & (one.places == one.site.positions) & (not one.site.per_run),
     ),
-    UnitCheck("mean", "is there without peak", lambda one: ~np.isnan(one.mean) & np.isnan(one.peak)),
+    UnitCheck("mean", "is given without peak", lambda one: ~np.isnan(one.mean) & np.isnan(one.peak)),
     UnitCheck(
         "mean",
         "is not between trough and peak",
@@ -203,7 +203,7 @@ OF_UNIT: tuple[UnitCheck, ...] = (
     ),
     UnitCheck(
         "mean",
-        "is not what a unit can show that fires at so many positions",
+        "is impossible for a unit that fires at so many positions",
         lambda one: (
             (one.mean > np.maximum(one.peak, 0) * one.rate + one.slack)
             | (one.mean < np.minimum(one.trough, 0) * (1 - one.rate) - one.slack)

@@ -95,7 +95,8 @@ def _reference(match: re.Match[str]) -> str:
 def _heading(audit: Audit) -> str:
     kind = "made-up " if audit.data.synthetic else ""
     cut = ", interrupted" if audit.partial else ""
-    samples = f"{count(audit.data.samples)} {kind}samples"
+    few = f" ({count(audit.data.evidence)} distinct)" if audit.data.evidence < audit.data.samples else ""
+    samples = f"{count(audit.data.samples)} {kind}samples{few}"
     told = f" ({prose(samples_in_words(audit.data))})" if audit.data.samples else ""
     return f"### relu-audit: {code(audit.model.name)}\n\non {samples} of {code(audit.data.source)}{cut}{told}"
 

@@ -133,7 +133,7 @@ def _no_slug() -> None:
         if isinstance(error, AuditError):
             error.slug = {"session": "sesion", "config": "configuration"}.get(error.slug, error.slug)
 
-    _before(outcome, "told", rename)
+    _before(outcome, "report_failure", rename)
 
 
 def _nothing_written() -> None:
