@@ -16,8 +16,10 @@ import ast
 import functools
 import hashlib
 import importlib
+import math
 import os
 import platform
+import resource
 import signal
 import sys
 import time
@@ -337,24 +339,36 @@ def _loader(tree: ast.Module, name: str, path: str) -> Loader:
     return Changed(name, path)
 
 
-def verdict(mutant: Mutant | None, tests: Sequence[str], limit: float) -> tuple[bool, float]:
-    """Whether tests fail with a change (or without any), in a process of its own; and how long that took."""
+@dataclass(frozen=True)
+class Limits:
+    """How long a run of tests may take, in seconds. A busy machine stretches the wall clock, not processor time."""
+
+    processor: int
+    wall: float
+
+
+def verdict(mutant: Mutant | None, tests: Sequence[str], limits: Limits) -> tuple[bool, float]:
+    """Whether tests fail with a change (or without any), in a process of its own; and its processor time.
+
+    A run that uses up its processor time fails: some change made a loop endless.
+    """
     start = time.monotonic()
     child = os.fork()
     if not child:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.processor, limits.processor))
         with Path(os.devnull).open("r+") as nothing:
             for number in (0, 1, 2):
                 os.dup2(nothing.fileno(), number)
         os._exit(_run(mutant, tests))
-    while time.monotonic() - start < limit:
-        done, status = os.waitpid(child, os.WNOHANG)
+    while time.monotonic() - start < limits.wall:
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
-            return status != 0, time.monotonic() - start
+            return status != 0, used.ru_utime + used.ru_stime
         time.sleep(0.05)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return True, limit
+    return True, limits.processor
 
 
 def _run(mutant: Mutant | None, tests: Sequence[str]) -> int:
@@ -389,13 +403,13 @@ def examine(area: Area, jobs: int) -> Result:
     Raises:
         SystemExit: The tests fail without any change.
     """
-    failed, seconds = verdict(None, area.tests, 900)
+    failed, seconds = verdict(None, area.tests, Limits(900, 3600))
     if failed:
         raise SystemExit(f"the tests of {area.name} fail without any change: {', '.join(area.tests)}")
     chosen = drawn(area)
-    limit = 5 * seconds + 20
+    limits = Limits(math.ceil(5 * seconds + 20), 60 * seconds + 300)
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork"), initializer=_warm) as pool:
-        noticed = [one.result()[0] for one in [pool.submit(verdict, m, area.tests, limit) for m in chosen]]
+        noticed = [one.result()[0] for one in [pool.submit(verdict, m, area.tests, limits) for m in chosen]]
     survivors = tuple(mutant for mutant, was in zip(chosen, noticed, strict=True) if not was)
     return Result(area, len(chosen), survivors)
 
