@@ -12,6 +12,7 @@ from relu_audit.graph.checkpoint import ModelSource, invalid, open_checkpoint
 from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import Located, locate
 from relu_audit.graph.normalize import normalize
+from relu_audit.graph.overview import overview
 from relu_audit.graph.rules import table_with
 from relu_audit.graph.sampling import choose, readings
 from relu_audit.observe.ways import Stated, ways, whole
@@ -40,11 +41,12 @@ def sites(
     try:
         checkpoint = open_checkpoint(model)
         network = normalize(checkpoint, table_with(operators))
-        found = readings(network, network.rules, batch_axes or {})
+        read = overview(network)
+        found = readings(read, batch_axes)
         best, stated = choose(found), Stated(batch_axes or {})
         way = next(ways(found, stated, in_feeds=False), whole(best))
         inputs = graph_inputs(network, best.axes if best else {})
-        census = locate(network, inputs, unit_axes)
+        census = locate(read, inputs, unit_axes)
     except (AuditError, MemoryError):
         raise
     except Exception as error:  # a graph may break its own rules in any way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 import onnx_ir as ir
@@ -16,6 +16,7 @@ from relu_audit.graph.checkpoint import Checkpoint, ModelSource, invalid, open_c
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.locate import Census, locate
 from relu_audit.graph.normalize import Network, normalize
+from relu_audit.graph.overview import Overview, overview
 from relu_audit.graph.precision import in_float32, types_to_carry
 from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.sampling import Candidate
@@ -35,6 +36,7 @@ class Opened:
         carried: Element types that are computed in float32.
         checkpoint: The file.
         network: The graph.
+        overview: What is read of it before it is observed.
         readings: The readings of its inputs, each with its proof.
         inputs: Its inputs, with the axes of one reading.
         census: Its rectifiers, located by that reading.
@@ -45,9 +47,19 @@ class Opened:
     carried: Sequence[ir.DataType]
     checkpoint: Checkpoint
     network: Network
+    overview: Overview
     readings: tuple[Candidate, ...]
     inputs: tuple[GraphInput, ...]
     census: Census
+
+    def along(self, batch_axes: Axes) -> Opened:
+        """The same graph, which must not have been observed yet, read in another way.
+
+        Args:
+            batch_axes: The axis of samples of every input.
+        """
+        agrees = all(one.batch_axis == batch_axes.get(one.name) for one in self.inputs)
+        return self if agrees else self._located(batch_axes)
 
     def again(self, batch_axes: Axes, ranks: Mapping[int, int | None] | None = None) -> Opened:
         """The same model, opened once more and read in another way: observing a graph changes it.
@@ -58,9 +70,12 @@ class Opened:
         """
         checkpoint, network = _graph(self.model, self.carried, self.network.rules)
         checkpoint.check(self.checkpoint)
-        inputs = graph_inputs(network, batch_axes)
-        census = locate(network, inputs, self.unit_axes, ranks)
-        return Opened(self.model, self.unit_axes, self.carried, checkpoint, network, self.readings, inputs, census)
+        opened = replace(self, checkpoint=checkpoint, network=network, overview=overview(network, ranks))
+        return opened._located(batch_axes)
+
+    def _located(self, batch_axes: Axes) -> Opened:
+        inputs = graph_inputs(self.network, batch_axes)
+        return replace(self, inputs=inputs, census=locate(self.overview, inputs, self.unit_axes))
 
 
 def open_model(
@@ -84,10 +99,12 @@ def open_model(
         AuditError: The model is no good, or what is stated does not fit it.
     """
     checkpoint, network = _graph(model, carried, rules)
-    readings = sampling.readings(network, rules, stated)
+    found = overview(network)
+    readings = sampling.readings(found, stated)
     best = sampling.choose(readings)
     inputs = graph_inputs(network, best.axes if best else {})
-    return Opened(model, unit_axes, carried, checkpoint, network, readings, inputs, locate(network, inputs, unit_axes))
+    census = locate(found, inputs, unit_axes)
+    return Opened(model, unit_axes, carried, checkpoint, network, found, readings, inputs, census)
 
 
 def _graph(model: ModelSource, carried: Sequence[ir.DataType], rules: Table) -> tuple[Checkpoint, Network]:

@@ -201,7 +201,7 @@ class _Trials:
         return replace(fed, way=replace(fed.way, known=known))
 
     def _fed(self, way: Way, *, pre_activations: bool) -> Fed:
-        opened = self.opened if not self.used and _agrees(self.opened, way) else self.opened.again(way.axes)
+        opened = self.opened.again(way.axes) if self.used else self.opened.along(way.axes)
         keys, limit = self.sight.keys, self.sight.limit
         reads = _inputs_by_site(opened)
         dataset = Dataset(
@@ -212,13 +212,13 @@ class _Trials:
             counted=set(reads.values()),
             run_is_sample=way.run_is_sample,
         )
+        self.used = True
         if any(use.pattern is None for one in opened.census.located for use in one.uses):
             opened = opened.again(way.axes, _ranks(opened, dataset, self.ran_by))
         drawn = [node.outputs[0].name or "" for node in drawing(opened.network)]
         seed_nodes(opened.network.model, drawn)
         per_sample, size = _batching(opened, dataset, way, self.sight.batch_size)
         form = Form(per_sample=per_sample, pre_activations=pre_activations, denormals=self.ran_by.keeps_denormals)
-        self.used = True
         observed = instrument(opened.network, opened.census.located, form)
         session = Session(observed.model, opened.network.folder, self.ran_by)
         if dataset.one_by_one and way.known == "proved":
@@ -234,10 +234,6 @@ def _inputs_by_site(opened: Opened) -> dict[str, frozenset[str]]:
         one.site.tensor: frozenset[str]().union(*(reads[use.output] for use in one.uses))
         for one in opened.census.located
     }
-
-
-def _agrees(opened: Opened, way: Way) -> bool:
-    return all(one.batch_axis == way.axes.get(one.name) for one in opened.inputs)
 
 
 def _passed_over(opened: Opened, way: Way) -> tuple[str, ...]:

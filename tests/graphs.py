@@ -10,9 +10,10 @@ import onnx
 import onnx.parser
 from onnx import numpy_helper
 
-from relu_audit.graph import axes, sampling
+from relu_audit.graph import sampling
 from relu_audit.graph.inputs import GraphInput, graph_inputs
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.overview import overview
 
 
 def graph(
@@ -57,5 +58,5 @@ def mlp(
 
 def chosen_inputs(network: Network) -> tuple[GraphInput, ...]:
     """The inputs of a graph with the axes of samples that an audit begins with."""
-    best = sampling.choose(sampling.candidates(network, axes.rule))
+    best = sampling.choose(sampling.readings(overview(network)))
     return graph_inputs(network, best.axes if best else {})

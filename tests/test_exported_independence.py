@@ -7,11 +7,12 @@ import functools
 import onnx
 import pytest
 
-from relu_audit.graph import axes, sampling
+from relu_audit.graph import sampling
 from relu_audit.graph.checkpoint import open_checkpoint
 from relu_audit.graph.inputs import graph_inputs
 from relu_audit.graph.locate import locate
 from relu_audit.graph.normalize import normalize
+from relu_audit.graph.overview import overview
 from relu_audit.graph.standing import Standing
 from tests.together import differences
 
@@ -50,14 +51,14 @@ def model(name: str, dynamo: bool) -> onnx.ModelProto:
 def test_every_proof_of_an_export_holds_in_the_runtime(name: str, dynamo: bool) -> None:
     net, proto = NETS[name], model(name, dynamo)
     network = normalize(open_checkpoint(proto))
-    found = sampling.choose(sampling.candidates(network, axes.rule))
+    found = sampling.choose(sampling.readings(overview(network)))
     assert found is not None
     if (name, dynamo) in UNPROVED:
         assert found.state.standing is Standing.UNPROVED
         return
     assert found.state.standing is Standing.APART, found.state
     assert dict(found.axes) == {one: net.axis(one) for one in net.inputs}
-    census = locate(network, graph_inputs(network, found.axes))
+    census = locate(overview(network), graph_inputs(network, found.axes))
     tensors = [use.output.name or "" for one in census.located for use in one.uses]
     assert tensors
     assert not differences(proto, net.inputs, found.axes, tensors, results=found.results.standing <= Standing.APART)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from relu_audit import audit
 from relu_audit.errors import AuditError, DataError
-from relu_audit.graph import axes, sampling
+from relu_audit.graph import sampling
 from relu_audit.graph.checkpoint import open_checkpoint
 from relu_audit.graph.normalize import normalize
+from relu_audit.graph.overview import overview
 from relu_audit.graph.sampling import Candidate
 from relu_audit.graph.standing import Standing
 from tests.graphs import graph
@@ -33,7 +34,8 @@ def floats(*shape: int) -> np.ndarray:
 
 
 def chosen(model: onnx.ModelProto) -> Candidate:
-    found = sampling.choose(sampling.candidates(normalize(open_checkpoint(model)), axes.rule))
+    network = normalize(open_checkpoint(model))
+    found = sampling.choose(sampling.readings(overview(network)))
     assert found is not None
     return found
 

@@ -200,7 +200,7 @@ class Point:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *points: Point) -> None:
-    monkeypatch.setattr(rules.metadata, "entry_points", lambda group: points if group == rules.GROUP else ())
+    monkeypatch.setattr(rules, "installed", lambda places: points)
 
 
 @pytest.mark.parametrize("found", [SAMPLE, [SAMPLE], lambda: [SAMPLE], lambda: SAMPLE])

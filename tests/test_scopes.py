@@ -162,7 +162,7 @@ def test_positions_and_numerics_survive_the_way_out() -> None:
 def test_the_result_of_the_model_is_unchanged() -> None:
     import onnxruntime as ort  # noqa: TID251 - the model as its user runs it
 
-    from relu_audit.graph import checkpoint, locate, normalize
+    from relu_audit.graph import checkpoint, locate, normalize, overview
     from relu_audit.observe import instrument, session
 
     back = (RNG.standard_normal((6, 4)) * 0.3).astype(np.float32)
@@ -175,7 +175,7 @@ def test_the_result_of_the_model_is_unchanged() -> None:
     feeds = {"x": X, "times": np.array(3), "go": np.array(True)}
     expected = ort.InferenceSession(model.SerializeToString()).run(["y", "all"], feeds)
     network = normalize.normalize(checkpoint.open_checkpoint(model))
-    census = locate.locate(network, chosen_inputs(network))
+    census = locate.locate(overview.overview(network), chosen_inputs(network))
     observed = instrument.instrument(network, census.located, instrument.Form(True, True, True))
     results = session.Session(observed.model, None, session.engine()).run(feeds, ["y", "all"])
     np.testing.assert_array_equal(results["y"], expected[0])

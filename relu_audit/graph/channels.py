@@ -146,7 +146,7 @@ class Follower:
         return Operation(
             node=node,
             inputs=tuple(None if value is None else self.layouts.get(value) for value in node.inputs),
-            constants=tuple(self.network.constant(value) for value in node.inputs),
+            constants=self.network.constants(node.inputs),
             shapes=tuple(sizes(value) for value in node.outputs),
             lists=lambda index: self._lengths(node.inputs[index]),
             opset=self.opset(node),

@@ -12,17 +12,16 @@ import onnx_ir as ir
 from msgspec import UNSET, UnsetType
 
 from relu_audit.errors import UsageError
-from relu_audit.graph import blocks, channels, implied, lifts
-from relu_audit.graph.dataless import without_data
+from relu_audit.graph import blocks, channels, lifts
 from relu_audit.graph.inputs import GraphInput
 from relu_audit.graph.layout import Kind, Layout
 from relu_audit.graph.limits import Limits, limits
 from relu_audit.graph.lineage import Lineages
 from relu_audit.graph.normalize import Network
+from relu_audit.graph.overview import Overview
 from relu_audit.graph.placing import Pattern, Placing, place
 from relu_audit.graph.readings import Rectifies, StaysAlive, Unclear
 from relu_audit.graph.scopes import Step, walk
-from relu_audit.graph.spelt import Functions
 from relu_audit.graph.taps import OPEN, Tap, Turned
 from relu_audit.records import Alive, Site, Skipped
 
@@ -107,36 +106,29 @@ class _Found:
 
 
 def locate(
-    network: Network,
+    overview: Overview,
     inputs: Sequence[GraphInput],
     unit_axes: Mapping[str, int] | None = None,
-    ranks: Mapping[int, int | None] | None = None,
 ) -> Census:
     """Find the rectifiers of a graph.
 
     Args:
-        network: The graph.
+        overview: What is read of the graph.
         inputs: Its inputs, for their batch axes.
         unit_axes: Unit axis by rectified tensor, where the user knows better.
-        ranks: Ranks seen at run time, by position, where the file does not tell them; None for a node not reached.
 
     Raises:
         UsageError: ``unit-axis`` names a tensor that is no rectifier's output, or an axis it does not have.
     """
     wanted = dict(unit_axes or {})
-    constant, functions = without_data(network), Functions(network)
-    steps = [step for step in walk(network.model.graph) if not constant.issuperset(step.node.outputs)]
-    read = [(step, reading) for step in steps for reading in implied.read(functions, step.node)]
-    for step, reading in read:
-        if isinstance(reading, Rectifies) and reading.source is not None:
-            _note_rank(step.node, reading.source, (ranks or {}).get(step.position))
-    layouts = channels.follow(network, network.rules, {i.name: i.batch_axis for i in inputs})
+    network = overview.network
+    layouts = overview.along({one.name: one.batch_axis for one in inputs}).layouts
     position = {step.node: step.position for step in walk(network.model.graph)}
     lineages = Lineages(network, position, layouts)
-    found: list[_Found] = []
+    rectifiers: list[_Found] = []
     alive: list[Alive] = []
     skipped: list[Skipped] = []
-    for step, reading in read:
+    for step, reading in overview.activations:
         named = _Name(tensor=_tensor(step.node), scope=step.scope)
         match reading:
             case StaysAlive(name, reason):
@@ -148,7 +140,7 @@ def locate(
             case Rectifies(spelling):
                 reading = _tapped(step.node, reading)
                 layout = layouts.get(reading.like or step.node.outputs[0])
-                if layout is None and ranks is not None:
+                if layout is None and overview.ranks_seen:
                     detail = "the file does not tell how many axes it has, and the first sample does not reach it"
                     skipped.append(named.skipped(spelling, slug="unknown-rank", detail=detail))
                     continue
@@ -169,12 +161,12 @@ def locate(
                     continue
                 this = _Found(step=step, reading=reading, placing=placing, limits=bound)
                 this.lineage = lineages.of(step.node, reading, placing.order) or this.lineage
-                found.append(this)
+                rectifiers.append(this)
             case None:
                 pass
     if wanted:
-        raise _not_a_rectifier(wanted, (_tensor(f.node) for f in found))
-    return Census(located=tuple(_sites(found)), alive=tuple(alive), skipped=tuple(skipped), position=position)
+        raise _not_a_rectifier(wanted, (_tensor(one.node) for one in rectifiers))
+    return Census(located=tuple(_sites(rectifiers)), alive=tuple(alive), skipped=tuple(skipped), position=position)
 
 
 @dataclass(frozen=True)
@@ -205,15 +197,6 @@ def _counted_as(tap: Tap) -> Literal["negated", "magnitude"] | UnsetType:
 
 def _of_a_weight(layout: Layout | None) -> bool:
     return layout is None or any(factor.letter.kind is Kind.BORN for axis in layout for factor in axis)
-
-
-def _note_rank(node: ir.Node, source: ir.Value, seen: int | None) -> None:
-    """Write a rectifier's rank, from the file or as it was seen, on both its values: it does not change it."""
-    values = [source, *node.outputs]
-    rank = next((len(value.shape) for value in values if value.shape is not None), seen)
-    for value in values:
-        if value.shape is None and rank is not None:
-            value.shape = ir.Shape([None] * rank)
 
 
 def _sites(found: Sequence[_Found]) -> Iterator[Located]:

@@ -51,7 +51,7 @@ class Operation:
 
     node: ir.Node
     inputs: tuple[Layout | None, ...]
-    constants: tuple[np.ndarray | None, ...]
+    constants: Sequence[np.ndarray | None]
     shapes: tuple[tuple[Size, ...] | None, ...]
     lists: Callable[[int], tuple[Length, ...] | None] = _no_list
     opset: int = 0

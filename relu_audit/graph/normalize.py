@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import onnx
@@ -74,9 +75,23 @@ class Network:
         if value is None or value not in self.weights:
             return None
         if _maker(value) is None:
-            return _stored(value)
+            return self._stored(value)
         for each in postorder([value], self._unfolded):
             self._fold(each)
+        return self._folded[value]
+
+    def constants(self, values: Sequence[ir.Value | None]) -> Sequence[np.ndarray | None]:
+        """The numbers of each value that is a small constant, read once they are looked at."""
+        return _Constants(self, values)
+
+    def _stored(self, value: ir.Value) -> np.ndarray | None:
+        """The numbers of a small constant that the file holds."""
+        if value.const_value is not None:
+            return _numbers(value.const_value)
+        if value not in self._folded:
+            node = value.producer()
+            held = node is not None and "value" in node.attributes
+            self._folded[value] = _numbers(node.attributes["value"].as_tensor()) if node is not None and held else None
         return self._folded[value]
 
     def _unfolded(self, value: ir.Value) -> list[ir.Value]:
@@ -91,7 +106,7 @@ class Network:
             return
         self._folded[value] = None
         operands = [
-            None if one is None or one not in self.weights else self._folded[one] if _maker(one) else _stored(one)
+            None if one is None or one not in self.weights else self._folded[one] if _maker(one) else self._stored(one)
             for one in node.inputs
         ]
         if not all(a is not None or operand is None for a, operand in zip(operands, node.inputs, strict=True)):
@@ -108,18 +123,32 @@ class Network:
                 self._folded[output] = result if result.size <= SHAPE_ELEMENTS else None
 
 
+@dataclass(frozen=True)
+class _Constants(Sequence[np.ndarray | None]):
+    network: Network
+    values: Sequence[ir.Value | None]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[np.ndarray | None]: ...
+    def __getitem__(self, index: int | slice) -> np.ndarray | Sequence[np.ndarray | None] | None:
+        if isinstance(index, slice):
+            return _Constants(self.network, self.values[index])
+        return self.network.constant(self.values[index])
+
+
+def _numbers(tensor: ir.TensorProtocol) -> np.ndarray | None:
+    return None if tensor.size > SHAPE_ELEMENTS else tensor.numpy()
+
+
 def _maker(value: ir.Value) -> ir.Node | None:
     """The node that computes a constant from others; None for one that the file holds."""
     node = value.producer()
     return None if value.const_value is not None or node is None or node.op_type == "Constant" else node
-
-
-def _stored(value: ir.Value) -> np.ndarray | None:
-    """The numbers of a small constant that the file holds."""
-    node, tensor = value.producer(), value.const_value
-    if tensor is None and node is not None and "value" in node.attributes:
-        tensor = node.attributes["value"].as_tensor()
-    return None if tensor is None or tensor.size > SHAPE_ELEMENTS else tensor.numpy()
 
 
 def normalize(checkpoint: Checkpoint, rules: Table = BUILT_IN) -> Network:

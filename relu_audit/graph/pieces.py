@@ -7,8 +7,10 @@ bends everywhere (an exponential, say) is *curved*: nothing is known of it but t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,31 +48,32 @@ class Curve:
     pieces: Floats
     missing: Floats
 
-    @property
+    @cached_property
     def widths(self) -> Bools:
         """Which pieces have a length within reach: [pieces, *entries]."""
         inner = np.clip(self.knots, -FAR, FAR)
         end = np.full((1, *self.knots.shape[1:]), FAR)
         return np.diff(np.concatenate([-end, inner, end]), axis=0) > 0
 
-    @property
+    @cached_property
     def curved(self) -> Bools:
         """Which pieces are no polynomials: [pieces, *entries]."""
         return np.isnan(self.pieces[:, 0])
 
-    @property
+    @cached_property
     def zero(self) -> Bools:
         """Which pieces are zero throughout, and have a length: [pieces, *entries]."""
         return (self.pieces == 0).all(axis=1) & self.widths
 
-    @property
+    @cached_property
     def sloped(self) -> Bools:
         """Which pieces have a slope, and a length: [pieces, *entries]."""
         return ((self.pieces[:, 1:] != 0).any(axis=1) | self.curved) & self.widths
 
 
+@functools.cache
 def identity() -> Curve:
-    """The number itself."""
+    """The number itself; always the same object, by which it can be told."""
     return Curve(np.zeros(0), np.array([[0.0, 1.0, 0.0]]), np.array(np.nan))
 
 

@@ -8,10 +8,13 @@ symbols of the signature's first term.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from relu_audit.errors import UsageError, quoted
@@ -170,7 +173,7 @@ def _installed() -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
     Raises:
         UsageError: ``operator-row`` for an entry point that fails.
     """
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name):
+    for point in installed(_places()):
         source = f"the package '{point.dist.name if point.dist is not None else point.module}' states"
         try:
             found: Any = point.load()
@@ -182,6 +185,26 @@ def _installed() -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
             what = f"the entry point '{point.name}' of {GROUP} failed: {quoted(error)}"
             raise _refused(what, "Import it by itself first, or uninstall the package.") from error
         yield source, rows
+
+
+Places = tuple[tuple[str, int], ...]
+"""The folders that modules are imported from, each with the time of its last change."""
+
+
+@functools.lru_cache(maxsize=1)
+def installed(places: Places) -> tuple[metadata.EntryPoint, ...]:
+    """The entry points of installed packages that bring rows, looked up again once a folder has changed.
+
+    Args:
+        places: Where packages are looked for.
+    """
+    del places
+    return tuple(sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name))
+
+
+def _places() -> Places:
+    found = (Path(path) for path in sys.path)
+    return tuple((str(path), path.stat().st_mtime_ns) for path in found if path.exists())
 
 
 def _name(row: AxisRule) -> str:

@@ -10,14 +10,13 @@ from itertools import islice, pairwise
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError
-from relu_audit.graph import implied
-from relu_audit.graph.channels import FIXED_BATCH, Follower, Rules, followed
+from relu_audit.graph.channels import FIXED_BATCH, Follower
 from relu_audit.graph.independence import Independence, independence
 from relu_audit.graph.layout import Axis, Kind, Layout, Size, axis_size
 from relu_audit.graph.normalize import Network, sizes
-from relu_audit.graph.rectifiers import Rectifies
+from relu_audit.graph.overview import Overview
+from relu_audit.graph.readings import Rectifies
 from relu_audit.graph.scopes import walk
-from relu_audit.graph.spelt import Functions
 from relu_audit.graph.standing import FREE, Standing, State
 from relu_audit.graph.terms import matched, terms_of
 
@@ -54,46 +53,50 @@ class Candidate:
         return self.results if self.results.standing is Standing.MIXED else self.sites
 
 
-def candidates(network: Network, rules: Rules) -> tuple[Candidate, ...]:
-    """The readings of a graph's inputs, in the order in which they are to be preferred, before their proofs are.
+def readings(overview: Overview, stated: Mapping[str, int | None] | None = None) -> tuple[Candidate, ...]:
+    """The readings of a graph's inputs, in the order in which they are to be preferred, up to the first proved one.
 
     Args:
-        network: The graph, its nodes sorted.
-        rules: Looks a row of the axis table up.
-    """
-    values = [value for value in network.model.graph.inputs if value.name not in network.model.graph.initializers]
-    shapes = {value.name or "": sizes(value) for value in values}
-    follower = followed(network, rules, {})
-    classes = _classes(follower, shapes)
-    # Each reading has a proof that visits the whole graph.
-    found = {tuple(axes.items()): axes for axes in islice(_readings(follower, shapes, classes), MOST_READINGS)}
-    watched = _watched(network)
-    return tuple(_with_proof(network, rules, axes, watched) for axes in found.values())
-
-
-def readings(network: Network, rules: Rules, stated: Mapping[str, int | None]) -> tuple[Candidate, ...]:
-    """The readings of a graph's inputs that agree with what the user states.
-
-    Args:
-        network: The graph, its nodes sorted.
-        rules: Looks a row of the axis table up.
-        stated: Axis of samples by input; None for an input that belongs to every sample as a whole.
+        overview: What is read of the graph.
+        stated: Axis of samples by input, as the user states it; None for an input that belongs to every sample as a
+            whole. There is one reading then, which agrees.
 
     Raises:
         UsageError: ``batch-axis`` for an input or an axis that is not there.
     """
-    for name, axis in stated.items():
-        _check_stated(network, name, axis)
-    found = candidates(network, rules)
-    if not stated:
-        return found
+    for name, axis in (stated or {}).items():
+        _check_stated(overview.network, name, axis)
+    possible, watched = _possible(overview), _watched(overview)
+    if stated:
+        possible = [_agreeing(overview.network, possible, stated)]
+    proved: list[Candidate] = []
+    for axes in possible:  # each proof visits the whole graph
+        proved.append(_with_proof(overview, axes, watched))
+        if proved[-1].state.standing <= Standing.APART:
+            break
+    return tuple(proved)
+
+
+def _possible(overview: Overview) -> Sequence[Mapping[str, int | None]]:
+    """The readings that are worth a proof, those first that are to be preferred."""
+    graph = overview.network.model.graph
+    values = [value for value in graph.inputs if value.name not in graph.initializers]
+    shapes = {value.name or "": sizes(value) for value in values}
+    follower = overview.along({})
+    found = islice(_readings(follower, shapes, _classes(follower, shapes)), MOST_READINGS)
+    return [*{tuple(axes.items()): axes for axes in found}.values()]
+
+
+def _agreeing(
+    network: Network, possible: Sequence[Mapping[str, int | None]], stated: Mapping[str, int | None]
+) -> Mapping[str, int | None]:
+    """The first reading that agrees with what is stated."""
+    agreeing = [axes for axes in possible if all(axes.get(name) == axis for name, axis in stated.items())]
     # What is stated of one input says nothing of another: the first reading stands but for that.
-    agreeing = [one.axes for one in found if all(one.axes.get(name) == axis for name, axis in stated.items())]
     nothing = dict.fromkeys(value.name or "" for value in network.model.graph.inputs)
-    first: Mapping[str, int | None] = found[0].axes if found else nothing
+    first: Mapping[str, int | None] = possible[0] if possible else nothing
     whole = all(axis is None for axis in stated.values())
-    said = {**first, **stated} if whole or not agreeing else agreeing[0]
-    return (_with_proof(network, rules, said, _watched(network)),)
+    return {**first, **stated} if whole or not agreeing else agreeing[0]
 
 
 def _check_stated(network: Network, name: str, axis: int | None) -> None:
@@ -114,12 +117,12 @@ def _check_stated(network: Network, name: str, axis: int | None) -> None:
         )
 
 
-def _with_proof(network: Network, rules: Rules, axes: Mapping[str, int | None], watched: Watched) -> Candidate:
-    fixed = _fixed(network, axes)
+def _with_proof(overview: Overview, axes: Mapping[str, int | None], watched: Watched) -> Candidate:
+    fixed = _fixed(overview.network, axes)
     if fixed == 1 or not any(axis is not None for axis in axes.values()):
         return Candidate(axes, fixed, FREE, FREE)
-    proof = independence(followed(network, rules, axes), axes)
-    return Candidate(axes, fixed, _of_sites(watched, proof), _of_results(network, proof))
+    proof = independence(overview.along(axes), axes)
+    return Candidate(axes, fixed, _of_sites(watched, proof), _of_results(overview.network, proof))
 
 
 def choose(found: Sequence[Candidate]) -> Candidate | None:
@@ -142,12 +145,10 @@ Watched = Sequence[tuple[ir.Node, Sequence[ir.Value]]]
 """The nodes that rectify, with the values that an audit looks at: the rectified one and its pre-activation."""
 
 
-def _watched(network: Network) -> Watched:
-    functions = Functions(network)
+def _watched(overview: Overview) -> Watched:
     return [
         (step.node, [step.node.outputs[0], *([] if read.source is None else [read.source])])
-        for step in walk(network.model.graph)
-        for read in implied.read(functions, step.node)
+        for step, read in overview.activations
         if isinstance(read, Rectifies)
     ]
 
@@ -176,7 +177,8 @@ def _readings(
 ) -> Iterator[Mapping[str, int | None]]:
     """Axis 0 of all inputs that agree, letters named as a batch or leading a result, then all other open letters."""
     unknown = {name: 0 for name, shape in shapes.items() if shape is None}
-    stated = [one for one in classes if one & _stated(follower)]
+    fixed = _stated(follower)
+    stated = [one for one in classes if one & fixed]
     for one in stated:
         yield _assigned(shapes, _completed(one, classes, shapes, _first), unknown)
     first = _leading(shapes, classes)

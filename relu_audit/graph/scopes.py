@@ -37,18 +37,25 @@ class Step:
 def bodies(node: ir.Node) -> list[tuple[str, ir.Graph]]:
     """The subgraphs of a node, by attribute."""
     found: list[tuple[str, ir.Graph]] = []
+    if not node.attributes:
+        return found
     for name, attribute in node.attributes.items():
+        kind = attribute.type
+        if kind is not ir.AttributeType.GRAPH and kind is not ir.AttributeType.GRAPHS:
+            continue
         if attribute.is_ref():  # a function's own parameter, known once it is called
             continue
-        if attribute.type is ir.AttributeType.GRAPH:
+        if kind is ir.AttributeType.GRAPH:
             found.append((name, attribute.as_graph()))
-        elif attribute.type is ir.AttributeType.GRAPHS:
+        else:
             found += [(f"{name}_{i}", graph) for i, graph in enumerate(attribute.as_graphs())]
     return found
 
 
 def calls(node: ir.Node) -> list[str]:
     """The calls of functions that the node was inlined from, outermost first."""
+    if not node.metadata_props:
+        return []
     return [text for key, text in sorted(node.metadata_props.items()) if key.startswith(SCOPE)]
 
 

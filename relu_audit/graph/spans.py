@@ -178,7 +178,7 @@ def meeting(network: Network, node: ir.Node, spans: tuple[Span | None, ...], out
     op = Operation(
         node=node,
         inputs=(),
-        constants=tuple(network.constant(value) for value in node.inputs),
+        constants=network.constants(node.inputs),
         shapes=tuple(sizes(value) for value in node.outputs),
     )
     return Meeting(network, node, spans, op, output)

@@ -5,6 +5,7 @@ Sources: the operator pages of ONNX (onnx.ai/onnx/operators), opsets 7 to 26; fo
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -88,6 +89,18 @@ def _clip(at: At) -> Curve:
 def _leaky(at: At, slope: Curve | float) -> Curve:
     """The slope where it is negative."""
     x = at.curve()
+    if x is pieces.identity() and isinstance(slope, float):
+        return _leaky_input(slope)
+    return _sloped(x, slope)
+
+
+@functools.lru_cache(maxsize=16)
+def _leaky_input(slope: float) -> Curve:
+    """What most activations of most models are, made once."""
+    return _sloped(pieces.identity(), slope)
+
+
+def _sloped(x: Curve, slope: Curve | float) -> Curve:
     below = pieces.times(x, slope) if isinstance(slope, Curve) else pieces.scaled(x, slope)
     return pieces.choose(pieces.above(x, or_equal=True), x, below)
 

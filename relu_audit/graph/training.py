@@ -29,7 +29,7 @@ def learning(network: Network) -> list[ir.Node]:
 def _nodes(network: Network, behaves: Callable[[Origin, Operation], bool]) -> Iterator[ir.Node]:
     for node in (step.node for step in walk(network.model.graph)):
         row = origin(node.domain, node.op_type)
-        constants = tuple(network.constant(value) for value in node.inputs)
+        constants = network.constants(node.inputs)
         opset = network.opsets.get(node.domain, network.opsets.get("", 0))
         if behaves(row, Operation(node=node, inputs=(), constants=constants, shapes=(), opset=opset)):
             yield node

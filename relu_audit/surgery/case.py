@@ -13,6 +13,7 @@ from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
 from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.graph.locate import Census, locate
 from relu_audit.graph.normalize import Network, normalize
+from relu_audit.graph.overview import overview
 from relu_audit.graph.rules import BUILT_IN, Table
 from relu_audit.graph.training import drawing, learning
 from relu_audit.observe.calibration import Calibration
@@ -142,7 +143,7 @@ def open_case(
     initializers = frozenset(network.model.graph.initializers)
     inputs = graph_inputs(network, {one.name: one.axis for one in audit.data.inputs})
     check_inputs([one for one in inputs if not one.optional])
-    census = locate(network, inputs, unit_axes(audit.sites))
+    census = locate(overview(network), inputs, unit_axes(audit.sites))
     _refuse_other_units(audit, census)
     network, shared = part(network)
     given = None if data is None else Calibration(data, inputs)
