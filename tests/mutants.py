@@ -59,8 +59,8 @@ class Area:
 
 
 AREAS = (
-    Area("tally", ("observe.tally",), ("tally", "numerics"), 40),
-    Area("probe", ("observe.probe",), ("tally", "numerics", "everything_runs"), 30),
+    Area("tally", ("observe.tally",), ("tally",), 40),
+    Area("probe", ("observe.probe",), ("probe", "numerics"), 30),
     Area("verdict", ("judge.verdict", "judge.evidence", "judge.depth"), ("gate", "json", "numerics", "forecast"), 30),
     Area(
         "gate",

@@ -74,6 +74,14 @@ def assert_same(left: Tally, right: Tally) -> None:
 
 @lawful
 @given(tallies())
+def test_a_sum_is_two_doubles_and_one_where_it_is_not_finite(tally: Tally) -> None:
+    assert tally.mass.shape == (2, UNITS)
+    high, low = tally.mass
+    assert (low[~np.isfinite(high)] == 0).all()
+
+
+@lawful
+@given(tallies())
 def test_zero_is_the_identity_on_either_side(tally: Tally) -> None:
     for merged in (tally.merge(Tally.zero(UNITS)), Tally.zero(UNITS).merge(tally)):
         assert_same(merged, tally)
