@@ -61,7 +61,7 @@ class Area:
 AREAS = (
     Area("tally", ("observe.tally",), ("tally",), 40),
     Area("probe", ("observe.probe",), ("probe", "numerics"), 30),
-    Area("verdict", ("judge.verdict", "judge.evidence", "judge.depth"), ("gate", "json", "numerics", "forecast"), 30),
+    Area("verdict", ("judge.verdict", "judge.evidence", "judge.depth"), ("verdict", "json", "gate"), 30),
     Area(
         "gate",
         ("judge.gate", "judge.rules", "judge.policy", "judge.patterns", "judge.baseline"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 
-from relu_audit.records import SiteAudit, share
+from relu_audit.records import SiteAudit
 
 LEAST_AGREEMENT = 0.5
 """Kendall's tau between depth and dead share, from which on the layers are said to follow their depth."""
 
-LEAST_DIFFERENCE = 0.05
+LEAST_DIFFERENCE = Fraction(1, 20)
 """And the dead shares of the two ends differ by at least so much."""
 
 FEWEST = 3
@@ -37,7 +38,7 @@ def trend(sites: Sequence[SiteAudit]) -> Trend | None:
     Args:
         sites: In graph order.
     """
-    shares = [fraction for site in sites if (fraction := site.dead_fraction) is not None]
+    shares = [share for site in sites if (share := _dead([site])) is not None]
     if len(shares) < FEWEST:
         return None
     pairs = list(combinations(shares, 2))
@@ -46,8 +47,9 @@ def trend(sites: Sequence[SiteAudit]) -> Trend | None:
     first, last = _dead(sites[:third]), _dead(sites[-third:])
     if first is None or last is None or abs(tau) < LEAST_AGREEMENT or tau * (last - first) <= 0:
         return None
-    return Trend(first, last) if abs(last - first) >= LEAST_DIFFERENCE else None
+    return Trend(float(first), float(last)) if abs(last - first) >= LEAST_DIFFERENCE else None
 
 
-def _dead(sites: Sequence[SiteAudit]) -> float | None:
-    return share(sum(len(site.dead) for site in sites), sum(site.observed_units for site in sites))
+def _dead(sites: Sequence[SiteAudit]) -> Fraction | None:
+    units = sum(site.observed_units for site in sites)
+    return Fraction(sum(len(site.dead) for site in sites), units) if units else None
