@@ -65,7 +65,7 @@ AREAS = (
     Area(
         "gate",
         ("judge.gate", "judge.rules", "judge.policy", "judge.patterns", "judge.baseline"),
-        ("gate", "waivers", "baseline", "gate_reports"),
+        ("policy", "gate", "waivers", "baseline", "gate_reports"),
         60,
     ),
     Area("comparison", ("judge.comparison", "judge.matching"), ("compare", "matching", "baseline"), 40),

@@ -672,6 +672,15 @@ def test_endless_feeds_end_at_the_limit() -> None:
         assert audit(model(), (X[n % 300][None] for n in count()), limit=70).data.samples == 70
 
 
+@pytest.fixture
+def interruptible() -> Generator[None]:
+    """A test run in the background hands down that interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_endless_feeds_can_be_interrupted() -> None:
     def feeds() -> Iterator[np.ndarray]:
         for n in count():

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import click
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,14 +15,58 @@ from hypothesis import strategies as st
 from relu_audit import Audit, AuditError, audit
 from relu_audit.cli.options import Share, Shares
 from relu_audit.judge.gate import gate
-from relu_audit.judge.rules import RULES, over
-from relu_audit.records import Gate, LayerLimit, Policy, SiteAudit, Skipped, Waiver
+from relu_audit.judge.rules import RULES, judged_units, over
+from relu_audit.records import DataInfo, Gate, LayerLimit, Policy, SiteAudit, Skipped, Waiver
 from relu_audit.report import numbers
 from relu_audit.report.breaches import told
 from tests.graphs import graph, mlp
 from tests.layers import ENOUGH, SKIPPED, data, judge, measure, share, site
 
 X = 3 * np.random.default_rng(0).standard_normal((ENOUGH, 4)).astype(np.float32)
+
+
+# Evidence -----------------------------------------------------------------------------------------------------------
+
+
+def seen(samples: int, distinct: int | None) -> DataInfo:
+    return msgspec.structs.replace(data(samples), distinct=distinct)
+
+
+@pytest.mark.parametrize(
+    ("samples", "distinct", "reason"),
+    [
+        (255, None, "255 samples are fewer than the 256 asked for (--min-samples)"),
+        (255, 255, "255 samples are fewer than the 256 asked for (--min-samples)"),
+        (1, None, "1 samples are fewer than the 256 asked for (--min-samples)"),
+        (300, 255, "255 distinct samples are fewer than the 256 asked for (--min-samples)"),
+        (300, 1, "1 distinct sample is fewer than the 256 asked for (--min-samples)"),
+        (256, 256, None),
+        (300, 256, None),
+    ],
+)
+def test_the_gate_says_how_many_samples_were_too_few(samples: int, distinct: int | None, reason: str | None) -> None:
+    found = judge(Policy(max_dead=0.5, min_samples=256), site(20), data=seen(samples, distinct))
+    assert found.reasons == (() if reason is None else (reason,))
+    assert found.outcome == ("passed" if reason is None else "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("unseen", "reason"),
+    [
+        (1, "no sample reached the layer 'r0'"),
+        (2, "no sample reached the layer 'r0' and 1 more"),
+        (3, "no sample reached the layer 'r0' and 2 more"),
+    ],
+)
+def test_the_gate_names_a_layer_that_no_sample_reached(unseen: int, reason: str) -> None:
+    layers = [site(4, unseen=4, tensor=f"r{i}") for i in range(unseen)]
+    assert judge(Policy(max_dead=0.5), site(20), *layers).reasons == (reason,)
+
+
+def test_a_layer_that_is_listed_and_not_observed_has_no_units_to_judge() -> None:
+    found = judge(Policy(max_dead=0.5, allow_faulty=2), site(2, faulty=(0, 1)), skipped=(SKIPPED,))
+    assert "there is no unit of which it could be told whether it fires" in found.reasons
+    assert judged_units(SKIPPED) == 0
 
 
 # Limits -------------------------------------------------------------------------------------------------------------
