@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from relu_audit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from relu_audit.audited import Audit as Audit
     from relu_audit.audited import load as load
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from relu_audit.pipeline import audit as audit
     from relu_audit.pruned import Pruned as Pruned
     from relu_audit.pruning import prune as prune
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "relu_audit.audited",

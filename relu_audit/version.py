@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import relu_audit
+__version__ = "0.1.0"
 
 
 def tool_name() -> str:
     """Name and version, as reports give them."""
-    return f"relu-audit {relu_audit.__version__}"
+    return f"relu-audit {__version__}"

@@ -15,7 +15,8 @@ from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.hold import Silent
 from relu_audit.surgery.reach import reading
 from relu_audit.surgery.reasons import Reasons
-from relu_audit.surgery.solve import Solution, Sum, solve
+from relu_audit.surgery.solve import Solution, solve
+from relu_audit.surgery.sums import Sum
 
 
 @dataclass(frozen=True)

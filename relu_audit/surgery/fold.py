@@ -25,7 +25,7 @@ from relu_audit.surgery.facts import Facts, Mix, named
 from relu_audit.surgery.fields import ALONE, Fields, fields
 from relu_audit.surgery.ground import Ground
 from relu_audit.surgery.signature import Place
-from relu_audit.surgery.solve import NOBODY, Sum
+from relu_audit.surgery.sums import NOBODY, Sum
 
 OPEN_POSITIONS = 16
 """Length at least given to axes of open size, so that a border and what lies within it both show."""

@@ -19,7 +19,8 @@ from relu_audit.surgery.patches import Cutting, Restore
 from relu_audit.surgery.plan import Cut, Fold
 from relu_audit.surgery.reach import reading
 from relu_audit.surgery.shuffles import write_shuffle
-from relu_audit.surgery.solve import Solution, Sum
+from relu_audit.surgery.solve import Solution
+from relu_audit.surgery.sums import Sum
 from relu_audit.surgery.sweep import sweep
 
 

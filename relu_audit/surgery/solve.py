@@ -17,38 +17,9 @@ import onnx_ir as ir
 
 from relu_audit.surgery.atoms import Bools, Ints
 from relu_audit.surgery.facts import ALWAYS, Facts, Groups, Mix
+from relu_audit.surgery.sums import Sum
 
 NEEDED, LAST, ALIGNED, UNEVEN = "needed", "last-unit", "alignment", "uneven-groups"
-
-
-NOBODY = -1
-"""In place of a term: none carries the others."""
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A mix, and which of its terms may go although a kept result has them.
-
-    Attributes:
-        mix: The mix.
-        free: Zeros, and constants that fold into a bias: [group, term].
-        carried: Constants that may go as long as their carrier stays: [group, term].
-        carrier: That term of the same group, itself among the carried; ``NOBODY`` where none is: [group, term].
-        number: What is constant: its number, or which multiple it is of what its carrier is one of; else NaN:
-            [group, term].
-    """
-
-    mix: Mix
-    free: Bools
-    carried: Bools
-    carrier: Ints
-    number: np.ndarray
-
-    def carriers(self, label: Ints, removed: Bools) -> list[int]:
-        """Classes of the terms that carry others which go."""
-        groups, terms = np.nonzero(removed[self.mix.terms] & self.carried)
-        found: list[int] = np.unique(label[self.mix.terms[groups, self.carrier[groups, terms]]]).tolist()
-        return found
 
 
 @dataclass(frozen=True)
