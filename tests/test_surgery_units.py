@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 
 from relu_audit.graph.axes import TABLE
-from relu_audit.surgery import laws, solve
+from relu_audit.surgery import laws, solve, sums
 from relu_audit.surgery.atoms import Atoms, components
 from relu_audit.surgery.facts import ALWAYS, Facts, Mix
 
@@ -29,15 +29,15 @@ def facts(*sizes: int) -> tuple[Facts, list[ir.Value]]:
     return Facts(Atoms({value: (size,) for value, size in zip(found, sizes, strict=True)})), found
 
 
-def mix(some: Facts, data: ir.Value, result: ir.Value, pattern: np.ndarray) -> solve.Sum:
+def mix(some: Facts, data: ir.Value, result: ir.Value, pattern: np.ndarray) -> sums.Sum:
     """A sum over all of one value that makes another one, or something that is always there."""
     terms, results = some.atoms.along(data, 0), some.atoms.along(result, 0)
     assert terms is not None
     rows = np.full(len(pattern), ALWAYS) if results is None else results
     node = ir.Node("", "MatMul", [data])
     free = np.zeros((1, len(terms)), bool)
-    nobody = np.full(free.shape, solve.NOBODY)
-    return solve.Sum(
+    nobody = np.full(free.shape, sums.NOBODY)
+    return sums.Sum(
         Mix(node, 0, 1, pattern[None], rows[None], terms[None]), free, free, nobody, np.full(free.shape, np.nan)
     )
 
