@@ -126,6 +126,37 @@ MATCHED = {
         [layer("a", content="2"), layer("x", content="1"), layer("y", content="1")],
         {"a": None, "x": None, "y": None},
     ),
+    "one weight under two operators": (
+        [layer("a", weight="w"), layer("b", weight="w", op="Clip(0)")],
+        [layer("x", weight="w", op="Clip(0)"), layer("y", weight="w")],
+        {"x": ("b", "weight name"), "y": ("a", "weight name")},
+    ),
+    "the only layer of a size has the name of another": ([layer("a", 5), layer("x", 6)], [layer("x", 5)], {"x": None}),
+    "the only layer of a size has the weights of another": (
+        [layer("a", 5, content="1"), layer("b", 6, content="2")],
+        [layer("x", 5, content="2")],
+        {"x": None},
+    ),
+    "the only layer of a size has the signs of another": (
+        [layer("a", 5, signs="s"), layer("b", 6, signs="t")],
+        [layer("x", 5, signs="t")],
+        {"x": None},
+    ),
+    "the weights of the only layer of equal signs are elsewhere": (
+        [layer("a", content="1", signs="s")],
+        [layer("x", content="2", signs="s"), layer("y", 6, content="1")],
+        {"x": None, "y": None},
+    ),
+    "the weights of the only layer of equal signs are elsewhere, spelt otherwise": (
+        [layer("a", content="1", signs="s")],
+        [layer("x", content="2", signs="s", op="Clip(0)"), layer("y", 6, content="1")],
+        {"x": None, "y": None},
+    ),
+    "a size that passed one of two neighbours": (
+        [a, layer("s", 5), c],
+        [layer("x", 5), a, c],
+        {"x": None, "a": ("a", "name"), "c": ("c", "name")},
+    ),
     "one name many times": ([a, a], [a, a], {"a": ("a", "name")}),
     "one name another number of times": ([a, a], [a, a, a], {"a": None}),
 }
