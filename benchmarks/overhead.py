@@ -49,7 +49,7 @@ def audit(model: str, data: str, batch: int, near_misses: bool) -> None:
     import onnxruntime  # noqa: F401, TID251 - imported before the clock starts, as in plain()
 
     import relu_audit
-    import relu_audit.pipeline
+    import relu_audit.api.audit
 
     started = time.perf_counter()
     relu_audit.audit(model, data, batch_size=batch, near_misses=near_misses)

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 
 import relu_audit
-from relu_audit.pruning import plan
+from relu_audit.api.prune import plan
 
 SAMPLES = 32
 TURNS = 3

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from relu_audit.graph import along, axes, fused, inside, rectifiers, signs, spelt, steps
+from relu_audit.activations import inside, rectifiers, spelt, steps
+from relu_audit.model import fused
+from relu_audit.operators import along, axes
+from relu_audit.values import signs
 
 TARGET = Path(__file__).with_name("coverage.md")
 
@@ -93,9 +96,9 @@ def page() -> str:
         ),
         _section(
             "Axes",
-            "How each operator carries axes, in the notation that `relu_audit/graph/axes.py` explains. Two columns say "
-            "along which axes of the first operand samples would change each other, because entries are combined or "
-            "moved, and along which a sample would depend on its place among the others. Letters that are in no result "
+            "How each operator carries axes, in the notation that `relu_audit/operators/axes.py` explains. Two columns "
+            "say along which axes of the first operand samples would change each other, because entries are combined "
+            "or moved, and along which a sample would depend on its place among the others. Letters that are in no result "
             "are summed over. Along all other axes an entry of the result is made of one entry.",
             ("operator", "since opset", "axes", "entries mix along", "places count along"),
             (

@@ -20,8 +20,8 @@ import relu_audit.testing
 from relu_audit.cli.options import Option
 from relu_audit.cli.root import DEFAULT, root
 from relu_audit.records import Comparison, Listing
+from relu_audit.records import pruning as plan
 from relu_audit.report.json import Document
-from relu_audit.surgery import plan
 
 FOLDER = Path(__file__).with_name("reference")
 

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 from relu_audit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from relu_audit.audited import Audit as Audit
-    from relu_audit.audited import load as load
-    from relu_audit.compared import Comparison as Comparison
-    from relu_audit.compared import compare as compare
+    from relu_audit.api.audit import audit as audit
+    from relu_audit.api.audited import Audit as Audit
+    from relu_audit.api.audited import load as load
+    from relu_audit.api.compared import Comparison as Comparison
+    from relu_audit.api.compared import compare as compare
+    from relu_audit.api.prune import prune as prune
+    from relu_audit.api.pruned import Pruned as Pruned
+    from relu_audit.api.sites import sites as sites
     from relu_audit.errors import AuditError as AuditError
-    from relu_audit.listing import sites as sites
-    from relu_audit.pipeline import audit as audit
-    from relu_audit.pruned import Pruned as Pruned
-    from relu_audit.pruning import prune as prune
 
 _HOMES = {
-    "Audit": "relu_audit.audited",
+    "Audit": "relu_audit.api.audited",
     "AuditError": "relu_audit.errors",
-    "Comparison": "relu_audit.compared",
-    "audit": "relu_audit.pipeline",
-    "compare": "relu_audit.compared",
-    "Pruned": "relu_audit.pruned",
-    "load": "relu_audit.audited",
-    "prune": "relu_audit.pruning",
-    "sites": "relu_audit.listing",
+    "Comparison": "relu_audit.api.compared",
+    "audit": "relu_audit.api.audit",
+    "compare": "relu_audit.api.compared",
+    "Pruned": "relu_audit.api.pruned",
+    "load": "relu_audit.api.audited",
+    "prune": "relu_audit.api.prune",
+    "sites": "relu_audit.api.sites",
 }
 
 __all__ = ["Audit", "AuditError", "Comparison", "Pruned", "__version__", "audit", "compare", "load", "prune", "sites"]

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from relu_audit.audited import Audit
-    from relu_audit.graph.checkpoint import ModelSource
+    from relu_audit.api.audited import Audit
+    from relu_audit.model.checkpoint import ModelSource
 
 
 def assert_alive(
@@ -41,7 +41,7 @@ def assert_alive(
         AuditError: The model, the data or an option is no good, so that nothing could be asserted.
     """
     __tracebackhide__ = True  # pytest then shows the caller's line, which is the one that failed
-    from relu_audit.pipeline import audit
+    from relu_audit.api.audit import audit
 
     if max_dead is None and max_dead_layer is None:
         max_dead = 0.0
@@ -89,9 +89,9 @@ def assert_axes(
         AuditError: The row is none, the model does not have the operator, or does not run on the data.
     """
     __tracebackhide__ = True
-    from relu_audit.graph.rules import row_of
     from relu_audit.observe.operators import against
     from relu_audit.observe.session import engine
+    from relu_audit.operators.rules import row_of
 
     stated = row_of(row)
     found = against(stated, model, data, engine(provider, threads, custom_ops))

@@ -11,11 +11,11 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
 
-from relu_audit.graph.axes import AxisRule, rule
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.contradictions import Contradiction, Trial, contradictions, redrawn
-from relu_audit.graph.normalize import Network, normalize
-from relu_audit.graph.scopes import bodies
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.model.scopes import bodies
+from relu_audit.network.normalize import Network, normalize
+from relu_audit.operators.axes import AxisRule, rule
+from relu_audit.operators.contradictions import Contradiction, Trial, contradictions, redrawn
 from tests.traces import BLOCKED, Runner, Trace, runner
 
 TRIALS = 8

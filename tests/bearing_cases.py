@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from relu_audit.graph import bounds
-from relu_audit.graph.bearing import Bearings, Path
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.spans import Spans
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
+from relu_audit.values import bounds
+from relu_audit.values.bearing import Bearings, Path
+from relu_audit.values.spans import Spans
 from tests.graphs import graph
 from tests.move_cases import MOVES, Case
 from tests.prune_checks import session

@@ -14,9 +14,9 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 
-from relu_audit.graph.pieces import Curve
-from relu_audit.graph.spelt import Functions
-from relu_audit.graph.steps import STEPS
+from relu_audit.activations.pieces import Curve
+from relu_audit.activations.spelt import Functions
+from relu_audit.activations.steps import STEPS
 from tests.operator_cases import CALLS, Call, Data
 from tests.value_claims import read, together
 

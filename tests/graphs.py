@@ -10,10 +10,10 @@ import onnx
 import onnx.parser
 from onnx import numpy_helper
 
-from relu_audit.graph import sampling
-from relu_audit.graph.inputs import GraphInput, graph_inputs
-from relu_audit.graph.normalize import Network
-from relu_audit.graph.overview import overview
+from relu_audit.network.normalize import Network
+from relu_audit.units import sampling
+from relu_audit.units.inputs import GraphInput, graph_inputs
+from relu_audit.units.overview import overview
 
 
 def graph(

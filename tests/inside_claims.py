@@ -16,9 +16,9 @@ import onnxruntime as ort  # noqa: TID251 - the operators themselves are asked, 
 from onnx import helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema  # noqa: TID251
 
-from relu_audit.graph import inside
-from relu_audit.graph.readings import Rectifies
-from relu_audit.graph.taps import Turned
+from relu_audit.activations import inside
+from relu_audit.activations.readings import Rectifies
+from relu_audit.activations.taps import Turned
 from tests.operator_cases import MS
 
 Floats = Sequence[float]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import compose
 
-from relu_audit.graph.operators import ELEMENTWISE, ENTRY_BY_ENTRY
+from relu_audit.operators.families import ELEMENTWISE, ENTRY_BY_ENTRY
 from tests.graphs import graph
 from tests.prune_kit import DEAD, STEM, Numbers, Pattern, Weights, X, whole
 from tests.prune_patterns import PATTERNS

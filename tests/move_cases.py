@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from relu_audit.graph import condensed
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.condensed import Blurred, Merge, Moving
-from relu_audit.graph.normalize import Network, normalize, sizes
-from relu_audit.graph.spans import meeting
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import Network, normalize, sizes
+from relu_audit.values import condensed
+from relu_audit.values.condensed import Blurred, Merge, Moving
+from relu_audit.values.spans import meeting
 from tests.graphs import graph
 from tests.prune_checks import session
 

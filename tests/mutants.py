@@ -71,15 +71,23 @@ AREAS = (
     Area("comparison", ("judge.comparison", "judge.matching"), ("compare", "matching", "baseline"), 40),
     Area(
         "axes",
-        ("graph.axes", "graph.axes_contrib", "graph.along", "graph.letters"),
+        ("operators.axes", "operators.axes_contrib", "operators.along", "operators.letters"),
         ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention"),
         60,
     ),
-    Area("origins", ("graph.origins", "graph.independence"), ("origins", "independence", "axes_alone"), 40),
+    Area("origins", ("operators.origins", "units.independence"), ("origins", "independence", "axes_alone"), 40),
     Area(
-        "values", ("graph.signs", "graph.nonzero", "graph.uniform", "graph.spans", "graph.bounds"), ("value_rows",), 60
+        "values",
+        ("values.signs", "activations.nonzero", "values.uniform", "values.spans", "values.bounds"),
+        ("value_rows",),
+        60,
     ),
-    Area("structure", ("surgery.laws", "graph.condensed", "graph.products", "graph.bearing"), ("structure_rows",), 60),
+    Area(
+        "structure",
+        ("surgery.operators.laws", "values.condensed", "values.products", "values.bearing"),
+        ("structure_rows",),
+        60,
+    ),
 )
 
 

@@ -11,8 +11,8 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto, defs, helper
 
-from relu_audit.graph.parameters import BIASED, CODES, parameters
-from relu_audit.graph.precision import in_float32, types_to_carry
+from relu_audit.model.parameters import BIASED, CODES, parameters
+from relu_audit.model.precision import in_float32, types_to_carry
 from relu_audit.surgery.verify import LIMITS
 from tests.graphs import graph
 from tests.prune_checks import session

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize, sizes
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize, sizes
 from tests.prune_checks import session
 from tests.test_ranks import behind_an_if
 

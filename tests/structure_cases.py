@@ -11,11 +11,11 @@ import onnx.reference
 import onnx_ir as ir
 from onnx import helper
 
-from relu_audit.graph import products
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.extents import Extent, elements
-from relu_audit.graph.fused import unfuse
-from relu_audit.graph.normalize import normalize
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.model.fused import unfuse
+from relu_audit.network.extents import Extent, elements
+from relu_audit.network.normalize import normalize
+from relu_audit.values import products
 from tests.graphs import graph
 from tests.move_cases import whole
 from tests.prune_checks import session

@@ -209,7 +209,7 @@ def test_place_that_cannot_work_is_refused(
 ) -> None:
     audit("m.onnx", "d.npz").save("a.json")
     Path("link.onnx").symlink_to("m.onnx")
-    monkeypatch.setattr("relu_audit.pipeline.audit", None)
+    monkeypatch.setattr("relu_audit.api.audit.audit", None)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert run(arguments) == 2
     assert said in capsys.readouterr().err

@@ -13,7 +13,7 @@ from onnx import helper
 
 from relu_audit import AuditError, audit
 from relu_audit.errors import UsageError
-from relu_audit.graph.axes import TABLE, AxisRule, rule
+from relu_audit.operators.axes import TABLE, AxisRule, rule
 from tests import test_axes_attention, test_axes_contrib, test_axes_more, test_axes_variants
 from tests.graphs import graph
 from tests.oracle import Units, assert_all_agree, one_by_one, oracle, runs, spread

@@ -8,9 +8,9 @@ from functools import cache
 
 import pytest
 
-from relu_audit.graph.axes import TABLE
-from relu_audit.graph.claims import Operands
-from relu_audit.graph.contradictions import Contradiction, Trial, contradictions
+from relu_audit.operators.axes import TABLE
+from relu_audit.operators.claims import Operands
+from relu_audit.operators.contradictions import Contradiction, Trial, contradictions
 from tests.alone import Alone, alone
 from tests.test_axes import FILES
 from tests.traces import Trace, cases_of, key

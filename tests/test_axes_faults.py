@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from relu_audit.graph import along, images, letters, moves
-from relu_audit.graph.axes import TABLE
-from relu_audit.graph.layout import Layout
-from relu_audit.graph.moves import Operation
+from relu_audit.operators import along, images, letters, moves
+from relu_audit.operators.axes import TABLE
+from relu_audit.operators.layout import Layout
+from relu_audit.operators.moves import Operation
 from tests.test_axes_alone import LET_PASS, TRIED, nodes
 from tests.traces import key
 

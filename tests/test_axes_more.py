@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from relu_audit import audit
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
 from tests.graphs import chosen_inputs, graph
 from tests.oracle import Units, assert_all_agree, one_by_one, oracle, values
 from tests.traces import (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from relu_audit.graph.axes import rule
-from relu_audit.graph.channels import follow
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.layout import BATCH
-from relu_audit.graph.normalize import normalize
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
+from relu_audit.operators.axes import rule
+from relu_audit.operators.layout import BATCH
+from relu_audit.units.channels import follow
 from tests.graphs import graph
 from tests.traces import (
     IMAGES,

@@ -18,10 +18,10 @@ from onnx import TensorProto, helper, numpy_helper
 import relu_audit
 from relu_audit import AuditError
 from relu_audit.cli import run
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.expansion import DEEPEST, MOST_NODES
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.postorder import postorder
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.model.expansion import DEEPEST, MOST_NODES
+from relu_audit.model.postorder import postorder
+from relu_audit.network.normalize import normalize
 
 RNG = np.random.default_rng(0)
 node = helper.make_node
@@ -384,7 +384,7 @@ def bomb(name: str) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_folding_never_blows_a_constant_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from relu_audit.graph import constants, folding
+    from relu_audit.network import constants, folding
 
     assert len(relu_audit.sites(bomb(name)).sites) == 1
     network = normalize(open_checkpoint(bomb(name)))

@@ -292,7 +292,7 @@ def test_a_plan_is_made_when_asked_for_and_its_failure_fails_nothing(monkeypatch
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a\nbug")
 
-    monkeypatch.setattr("relu_audit.examine.prospects.plan", broken)
+    monkeypatch.setattr("relu_audit.api.prospects.plan", broken)
     failed = relu_audit.audit(model, fed(5), costs=True)
     assert failed.prospect is not None
     assert failed.prospect.failure == ("bug", "RuntimeError: a bug")

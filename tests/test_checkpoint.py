@@ -17,7 +17,7 @@ from onnx import helper
 
 from relu_audit import AuditError, audit
 from relu_audit.errors import ModelError
-from relu_audit.graph.checkpoint import open_checkpoint
+from relu_audit.model.checkpoint import open_checkpoint
 from tests.graphs import graph, mlp
 from tests.oracle import assert_all_agree, one_by_one, oracle
 

@@ -148,7 +148,7 @@ def test_bug_of_ours_has_a_code_of_its_own(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("relu_audit.pipeline.audit", broken)
+    monkeypatch.setattr("relu_audit.api.audit.audit", broken)
     assert run(["m.onnx", "--data", "d.npz", "--max-dead", "5%"]) == 70
     out, err = capsys.readouterr()
     assert out == ""
@@ -673,7 +673,7 @@ def test_page_that_cannot_be_made_leaves_every_file_as_it_was(report: str, monke
 def test_target_that_cannot_work_is_refused_before_the_audit(
     arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("relu_audit.pipeline.audit", None)
+    monkeypatch.setattr("relu_audit.api.audit.audit", None)
     Path("sub").mkdir()
     Path("link-to-same").symlink_to("same")
     before = files()

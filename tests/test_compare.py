@@ -20,7 +20,9 @@ from relu_audit import AuditError, Comparison, compare
 from relu_audit.cli import run
 from relu_audit.judge.comparison import BECAME, LISTS
 from relu_audit.records import Audit, Policy, SiteAudit, Status
-from relu_audit.report import comparison, comparison_html, comparison_markdown
+from relu_audit.report.comparison import html as comparison_html
+from relu_audit.report.comparison import markdown as comparison_markdown
+from relu_audit.report.comparison import text as comparison
 from relu_audit.report.json import write as write_audit
 from tests.hostile import ROOT, audits, judged, sample
 from tests.layers import judge, measure, site

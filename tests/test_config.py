@@ -73,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def spy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Spy:
     stand_in = Spy(audit(folder / "m.onnx", folder / "d.npz"))
-    monkeypatch.setattr("relu_audit.pipeline.audit", stand_in)
+    monkeypatch.setattr("relu_audit.api.audit.audit", stand_in)
     return stand_in
 
 

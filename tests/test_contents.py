@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from relu_audit import audit
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.contents import BLOCK, contents
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.model.contents import BLOCK, contents
 from tests.graphs import graph, mlp
 
 X = 3 * np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
@@ -61,7 +61,7 @@ def test_weights_in_files_have_the_hashes_that_they_have_in_the_model(tmp_path: 
 def test_file_is_read_once_for_all_hashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int, read: list[str]
 ) -> None:
-    monkeypatch.setattr("relu_audit.graph.files.SMALL", small)
+    monkeypatch.setattr("relu_audit.model.files.SMALL", small)
     onnx.save(
         mlp((4, 500, 700, 3)), tmp_path / "a.onnx", save_as_external_data=True, location="a.bin", size_threshold=0
     )

@@ -21,8 +21,8 @@ from onnx import numpy_helper
 
 from relu_audit import Audit, AuditError, audit
 from relu_audit.cli import run
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
 from relu_audit.observe.dataset import Batch, Dataset
 from relu_audit.records import DataInfo
 from tests.graphs import chosen_inputs, graph

@@ -212,7 +212,7 @@ def test_nodes_in_any_order(seed: int) -> None:
 
 
 def test_what_is_sorted_stays_in_its_order() -> None:
-    from relu_audit.graph.ordering import sort_nodes
+    from relu_audit.model.ordering import sort_nodes
 
     made = onnx.ModelProto()
     made.CopyFrom(DEEP)
@@ -921,7 +921,7 @@ def test_a_layer_whose_channels_are_resized_is_examined() -> None:
 
 
 def test_what_cannot_be_bounded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from relu_audit.graph import bounds
+    from relu_audit.values import bounds
 
     def contradicted(at: object) -> None:
         raise LookupError

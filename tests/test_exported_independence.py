@@ -7,13 +7,13 @@ import functools
 import onnx
 import pytest
 
-from relu_audit.graph import sampling
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.inputs import graph_inputs
-from relu_audit.graph.locate import locate
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.overview import overview
-from relu_audit.graph.standing import Standing
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
+from relu_audit.units import sampling
+from relu_audit.units.inputs import graph_inputs
+from relu_audit.units.locate import locate
+from relu_audit.units.overview import overview
+from relu_audit.units.standing import Standing
 from tests.together import differences
 
 pytest.importorskip("torch")

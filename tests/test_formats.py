@@ -367,7 +367,7 @@ def test_missing_pyarrow_is_told_before_the_audit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("relu_audit.pipeline.audit", None)
+    monkeypatch.setattr("relu_audit.api.audit.audit", None)
     assert run(["m.onnx", "--data", "d.npz", "--parquet", str(tmp_path / "a.parquet")]) == 2
     assert "pip install 'relu-audit[parquet]'" in capsys.readouterr().err
 

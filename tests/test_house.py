@@ -47,11 +47,10 @@ def test_only_the_edges_touch_the_console(path: Path) -> None:
 
 
 def test_no_engine_names_an_operator() -> None:
-    from relu_audit.graph.axes import TABLE
+    from relu_audit.operators.axes import TABLE
 
-    engines = [
-        ROOT / "relu_audit/graph" / name for name in ("channels.py", "layout.py", "locate.py", "moves.py", "ranks.py")
-    ]
+    names = ("units/channels", "operators/layout", "units/locate", "operators/moves", "network/ranks")
+    engines = [ROOT / "relu_audit" / f"{name}.py" for name in names]
     words = {
         constant.value
         for path in engines

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from relu_audit import audit
 from relu_audit.errors import AuditError, DataError
-from relu_audit.graph import sampling
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.overview import overview
-from relu_audit.graph.sampling import Candidate
-from relu_audit.graph.standing import Standing
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
+from relu_audit.units import sampling
+from relu_audit.units.overview import overview
+from relu_audit.units.sampling import Candidate
+from relu_audit.units.standing import Standing
 from tests.graphs import graph
 from tests.together import differences
 

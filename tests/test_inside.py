@@ -11,7 +11,7 @@ import pytest
 
 import relu_audit
 from relu_audit import Audit, audit
-from relu_audit.graph.inside import RECTIFY
+from relu_audit.activations.inside import RECTIFY
 from tests.graphs import graph
 from tests.oracle import one_by_one, values
 

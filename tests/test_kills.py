@@ -32,8 +32,8 @@ DATA = {"x": np.random.default_rng(0).integers(-4, 5, (400, 6)).astype(np.float3
 
 FORKS = """
 import json, os, signal, sys
-import relu_audit.cli, relu_audit.cli.root, relu_audit.pipeline, relu_audit.pruning, relu_audit.report.formats
-import relu_audit.report.html, relu_audit.report.pruning_html, relu_audit.report.junit, relu_audit.report.sarif
+import relu_audit.cli, relu_audit.cli.root, relu_audit.api.audit, relu_audit.api.prune, relu_audit.report.formats
+import relu_audit.report.html, relu_audit.report.pruning.html, relu_audit.report.junit, relu_audit.report.sarif
 import onnxruntime, rich.console
 
 CHANGES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "fcntl.flock", "tempfile.mkdtemp"}

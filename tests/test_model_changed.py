@@ -13,7 +13,7 @@ import pytest
 
 import relu_audit
 from relu_audit import AuditError
-from relu_audit.graph.checkpoint import open_checkpoint
+from relu_audit.model.checkpoint import open_checkpoint
 from tests.graphs import mlp
 
 DATA = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
@@ -68,7 +68,7 @@ def test_small_files_are_read_once(external: bool, change: object, tmp_path: Pat
 def test_large_files_that_change_are_refused(
     external: bool, change: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relu_audit.graph.files.SMALL", 0)
+    monkeypatch.setattr("relu_audit.model.files.SMALL", 0)
     path = saved(tmp_path, external=external)
     with pytest.raises(AuditError, match="was changed while it was read") as caught:
         relu_audit.audit(path, feeds(path.with_name("m.bin") if external else path, change))

@@ -14,10 +14,10 @@ import pytest
 import relu_audit
 from relu_audit.cli import run
 from relu_audit.errors import AuditError, DataError, UsageError
-from relu_audit.graph import rules
-from relu_audit.graph.axes import TABLE
-from relu_audit.graph.axes import rule as built_in
-from relu_audit.graph.rules import BUILT_IN, row_of, table_with
+from relu_audit.operators import rules
+from relu_audit.operators.axes import TABLE
+from relu_audit.operators.axes import rule as built_in
+from relu_audit.operators.rules import BUILT_IN, row_of, table_with
 from relu_audit.testing import assert_axes
 from tests.graphs import graph
 from tests.oracle import assert_all_agree, one_by_one, oracle

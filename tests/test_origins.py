@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relu_audit.graph.axes import TABLE as AXES
-from relu_audit.graph.moves import Operation
-from relu_audit.graph.operators import REDUCE
-from relu_audit.graph.origins import ENTRIES, TABLE, Made, Origin
+from relu_audit.operators.axes import TABLE as AXES
+from relu_audit.operators.families import REDUCE
+from relu_audit.operators.moves import Operation
+from relu_audit.operators.origins import ENTRIES, TABLE, Made, Origin
 from tests.alone import Alone, alone
 from tests.test_axes_alone import BODIES, TRIED, nodes
 from tests.traces import Cases, Fed, Trace, cases_of, ints, key, runner

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relu_audit.graph import flat, pieces
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.pieces import Curve, UnknownError
-from relu_audit.graph.spelt import Functions
-from relu_audit.graph.steps import STEPS
+from relu_audit.activations import flat, pieces
+from relu_audit.activations.pieces import Curve, UnknownError
+from relu_audit.activations.spelt import Functions
+from relu_audit.activations.steps import STEPS
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
 from tests.graphs import graph
 from tests.oracle import values
 

@@ -214,7 +214,7 @@ def test_errors_of_any_length_are_cut_and_inert(
     error: Exception, debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     renamed("r0")
-    monkeypatch.setattr("relu_audit.pipeline.audit", raising(error))
+    monkeypatch.setattr("relu_audit.api.audit.audit", raising(error))
     run(["m.onnx", "--data", "d.npz", *(["--debug"] if debug else [])])
     out, err = capsys.readouterr()
     assert out == ""
@@ -226,7 +226,7 @@ def test_errors_of_any_length_are_cut_and_inert(
 
 def test_the_slug_survives_the_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     renamed("r0")
-    monkeypatch.setattr("relu_audit.pipeline.audit", raising(DataError("x" * 10**7, slug="data-kind")))
+    monkeypatch.setattr("relu_audit.api.audit.audit", raising(DataError("x" * 10**7, slug="data-kind")))
     run(["m.onnx", "--data", "d.npz"])
     assert capsys.readouterr().err.endswith("x [data-kind]\n")
 
@@ -270,7 +270,7 @@ def test_warnings_and_logs_of_libraries_are_inert(
         raise ZeroDivisionError
 
     renamed("r0")
-    monkeypatch.setattr("relu_audit.pipeline.audit", noisy)
+    monkeypatch.setattr("relu_audit.api.audit.audit", noisy)
     # pytest listens to both; here nobody does, as outside of tests.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with warnings.catch_warnings():
@@ -318,7 +318,7 @@ def test_one_file_prints() -> None:
 def test_an_internal_error_keeps_no_other_model_from_its_turn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from relu_audit import pipeline
+    from relu_audit.api import audit as pipeline
 
     real = pipeline.audit
     errors = {"b.onnx": ZeroDivisionError("oh\n::error::x"), "c.onnx": MemoryError(), "d.onnx": AssertionError()}
@@ -368,13 +368,13 @@ def test_what_is_no_bug_of_ours_is_no_internal_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     renamed("r0")
-    monkeypatch.setattr("relu_audit.pipeline.audit", lambda *_, **__: deep(error, calls))
+    monkeypatch.setattr("relu_audit.api.audit.audit", lambda *_, **__: deep(error, calls))
     assert run(["m.onnx", "--data", "d.npz"]) == code
     assert slug in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_said_the_exit_code_is_right_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     renamed("r0")
-    monkeypatch.setattr("relu_audit.pipeline.audit", raising(MemoryError()))
+    monkeypatch.setattr("relu_audit.api.audit.audit", raising(MemoryError()))
     monkeypatch.setattr("relu_audit.cli.outcome.say", raising(MemoryError()))
     assert run(["m.onnx", "--data", "d.npz"]) == Exit.UNUSABLE

@@ -13,10 +13,10 @@ import onnx
 import pytest
 
 import relu_audit
-import relu_audit.pruning
+import relu_audit.api.prune
 from relu_audit.cli import run
 from relu_audit.observe import latency
-from relu_audit.surgery import rewrite
+from relu_audit.surgery.change import rewrite
 from tests.graphs import graph, mlp
 
 X = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
@@ -161,7 +161,7 @@ def test_a_wrong_result_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: 
         weight.const_value = onnx_tensor(2 * weight.const_value.numpy())
         return done
 
-    monkeypatch.setattr(relu_audit.pruning, "rewrite", wrong)
+    monkeypatch.setattr(relu_audit.api.prune, "rewrite", wrong)
     Path("s.onnx").write_text("what was there before")
     assert pruned("--data", "d.npz", "-o", "s.onnx") == 4
     assert "[verification]" in capsys.readouterr().err

@@ -12,8 +12,8 @@ import onnx
 import pytest
 
 import relu_audit
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
 from relu_audit.observe.dataset import Dataset
 from tests.graphs import chosen_inputs
 from tests.prune_checks import Judged, assert_accounted, assert_same_function, assert_same_interface

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 import relu_audit
-from relu_audit.pruning import plan
-from relu_audit.surgery.plan import Cost
+from relu_audit.api.prune import plan
+from relu_audit.records.pruning import Cost
 from tests.graphs import graph
 
 RNG = np.random.default_rng(0)

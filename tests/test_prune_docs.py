@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import relu_audit
-from relu_audit.surgery.solve import ALIGNED, LAST, NEEDED
+from relu_audit.surgery.choose.solve import ALIGNED, LAST, NEEDED
 from tests.graphs import graph
 
 ROOT = Path(__file__).parents[1]

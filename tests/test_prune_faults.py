@@ -16,15 +16,15 @@ from onnx import numpy_helper
 
 import relu_audit
 from relu_audit.errors import UsageError, VerificationError
+from relu_audit.records.pruning import Comparison
 from relu_audit.surgery.blame import blame
-from relu_audit.surgery.plan import Comparison
 from tests.graphs import graph
 from tests.prune_checks import assert_same_function, weights
 from tests.prune_kit import DEAD, NORM, STEM, Numbers, after_stem
 from tests.prune_patterns import PATTERNS
 
 LIVING = [unit for unit in range(8) if unit not in DEAD]
-PRUNE = importlib.import_module("relu_audit.pruning")
+PRUNE = importlib.import_module("relu_audit.api.prune")
 
 Weights = dict[str, np.ndarray]
 Fault = Callable[[Weights, Weights], Weights]
@@ -314,7 +314,7 @@ def test_a_unit_that_carries_others_is_part_of_the_premise() -> None:
 
 def test_verification_catches_a_forgotten_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planner relies on a unit that stays, and the plan does not say so."""
-    monkeypatch.setattr("relu_audit.surgery.fates._told", lambda unit: unit)
+    monkeypatch.setattr("relu_audit.surgery.choose.fates._told", lambda unit: unit)
     audit = relu_audit.audit(carrying(), data_for())
     with pytest.raises(VerificationError, match="computes something else"):
         relu_audit.prune(carrying(), audit, data=data_for(), align=1)

@@ -148,7 +148,8 @@ def test_a_bias_that_takes_up_constants_cannot_be_overridden_without_them(listed
 def test_the_terminal_and_the_page_name_what_can_no_longer_be_fed() -> None:
     from rich.console import Console
 
-    from relu_audit.report import pruning, pruning_html
+    from relu_audit.report.pruning import html as pruning_html
+    from relu_audit.report.pruning import text as pruning
 
     done = pruned(listing(ALL, 8))
     console = Console(width=120)

@@ -13,9 +13,9 @@ import onnx
 import pytest
 
 from relu_audit import files
+from relu_audit.api.pruned import Pruned
 from relu_audit.cli import run
 from relu_audit.observe import latency
-from relu_audit.pruned import Pruned
 from tests.graphs import mlp
 
 OUTPUTS = {"s.onnx": ["--output", "s.onnx"], "p.json": ["--json", "p.json"], "p.html": ["--html", "p.html"]}

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 import relu_audit
-from relu_audit.report import pruning, pruning_html
+from relu_audit.report.pruning import html as pruning_html
+from relu_audit.report.pruning import text as pruning
 from tests.graphs import mlp
 
 DATA = {"x": np.random.default_rng(0).standard_normal((64, 6)).astype(np.float32)}

@@ -12,10 +12,10 @@ import onnx_ir as ir
 import pytest
 
 import relu_audit
+from relu_audit.api.prune import plan
 from relu_audit.observe.session import Session, engine
-from relu_audit.pruning import plan
-from relu_audit.surgery.ranges import Copy, Ranges
-from relu_audit.surgery.routes import Alone, trace
+from relu_audit.surgery.runs.ranges import Copy, Ranges
+from relu_audit.surgery.runs.routes import Alone, trace
 from tests.graphs import graph
 
 RNG = np.random.default_rng(0)

@@ -20,13 +20,10 @@ import onnx
 import pytest
 
 import relu_audit
-import relu_audit.pruning
+import relu_audit.api.prune
 from relu_audit.cli import run
 from relu_audit.records import Audit, ExternalFile
-from relu_audit.report import pruning, pruning_html, pruning_sections
-from relu_audit.report.numbers import change, count
-from relu_audit.report.refusals import EXPLAINED, UNKNOWN
-from relu_audit.surgery.plan import (
+from relu_audit.records.pruning import (
     Comparison,
     Cost,
     Cut,
@@ -38,6 +35,11 @@ from relu_audit.surgery.plan import (
     RemovedUnit,
     Verification,
 )
+from relu_audit.report.numbers import change, count
+from relu_audit.report.pruning import html as pruning_html
+from relu_audit.report.pruning import sections as pruning_sections
+from relu_audit.report.pruning import text as pruning
+from relu_audit.report.pruning.refusals import EXPLAINED, UNKNOWN
 from tests.graphs import mlp
 from tests.test_report_html import EN_DASH, EVIL, Element, audit, indices, read, section, site
 

@@ -10,8 +10,8 @@ import onnx_ir as ir
 import pytest
 
 import relu_audit
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize, sizes
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize, sizes
 from tests.graphs import graph
 from tests.prune_checks import session
 

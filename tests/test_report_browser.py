@@ -16,9 +16,11 @@ import pytest
 from relu_audit import compare, load
 from relu_audit.judge.evidence import rate_below
 from relu_audit.records import STATUSES, Alive, Audit, Cost, Policy, Prospect, Status
-from relu_audit.report import comparison_html, html, pruning_html
+from relu_audit.report import html
 from relu_audit.report.causes import in_words, margins, reasons, tally
+from relu_audit.report.comparison import html as comparison_html
 from relu_audit.report.numbers import bound, measured, percent
+from relu_audit.report.pruning import html as pruning_html
 from tests.browser import chromium, opened
 from tests.drawn_causes import all_causes
 from tests.hostile import NASTY

@@ -162,8 +162,10 @@ def test_positions_and_numerics_survive_the_way_out() -> None:
 def test_the_result_of_the_model_is_unchanged() -> None:
     import onnxruntime as ort  # noqa: TID251 - the model as its user runs it
 
-    from relu_audit.graph import checkpoint, locate, normalize, overview
+    from relu_audit.model import checkpoint
+    from relu_audit.network import normalize
     from relu_audit.observe import instrument, session
+    from relu_audit.units import locate, overview
 
     back = (RNG.standard_normal((6, 4)) * 0.3).astype(np.float32)
     model = graph(

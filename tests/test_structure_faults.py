@@ -9,9 +9,13 @@ from typing import Any, cast
 import onnx_ir as ir
 import pytest
 
-from relu_audit.graph import bearing, condensed, extents, fused, operators, parameters, precision, products, ranks
-from relu_audit.surgery import laws, patches, verify
-from relu_audit.surgery.laws import ALL, LAWS, Law, everything, fixed
+from relu_audit.model import fused, parameters, precision
+from relu_audit.network import extents, ranks
+from relu_audit.operators import families as operators
+from relu_audit.surgery import verify
+from relu_audit.surgery.operators import laws, patches
+from relu_audit.surgery.operators.laws import ALL, LAWS, Law, everything, fixed
+from relu_audit.values import bearing, condensed, products
 from tests import bearing_cases, family_cases, law_cases, law_judge, move_cases, number_cases, rank_cases
 from tests import structure_cases as structure
 

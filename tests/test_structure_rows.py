@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from relu_audit.graph import bearing, condensed, extents, fused, operators, precision, products
-from relu_audit.surgery import laws, verify
+from relu_audit.model import fused, precision
+from relu_audit.network import extents
+from relu_audit.operators import families as operators
+from relu_audit.surgery import verify
+from relu_audit.surgery.operators import laws
+from relu_audit.values import bearing, condensed, products
 from tests import (
     bearing_cases,
     family_cases,

@@ -9,10 +9,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from relu_audit.graph.axes import TABLE
-from relu_audit.surgery import laws, solve, sums
-from relu_audit.surgery.atoms import Atoms, components
-from relu_audit.surgery.facts import ALWAYS, Facts, Mix
+from relu_audit.operators.axes import TABLE
+from relu_audit.surgery.choose import solve
+from relu_audit.surgery.facts import sums
+from relu_audit.surgery.facts.facts import ALWAYS, Facts, Mix
+from relu_audit.surgery.operators import laws
+from relu_audit.surgery.operators.atoms import Atoms, components
 
 SURGERY = Path(laws.__file__).parent
 WRITTEN = {"Add", "Concat", "Div", "Expand", "Gather", "Identity", "Mul", "Pad", "Shape", "Where"}

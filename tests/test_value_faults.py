@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relu_audit.graph import bounds, dataless, formulas, inside, missing, nonzero, pieces, signs, steps, uniform
-from relu_audit.graph.formulas import At
-from relu_audit.graph.inside import Layer, Recurrence
-from relu_audit.graph.missing import Mask
-from relu_audit.graph.pieces import Curve
-from relu_audit.graph.signs import Sign, below
-from relu_audit.graph.spans import Meeting, Row, Rule, Span
+from relu_audit.activations import formulas, inside, nonzero, pieces, steps
+from relu_audit.activations.formulas import At
+from relu_audit.activations.inside import Layer, Recurrence
+from relu_audit.activations.pieces import Curve
+from relu_audit.network import dataless, missing
+from relu_audit.network.missing import Mask
+from relu_audit.values import bounds, signs, uniform
+from relu_audit.values.signs import Sign, below
+from relu_audit.values.spans import Meeting, Row, Rule, Span
 from tests import curve_claims, inside_claims
 from tests.operator_cases import MS
 from tests.test_value_rows import Key, by_operator, disagreements

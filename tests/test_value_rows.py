@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import relu_audit
-from relu_audit.graph import bounds, dataless, inside, missing, nonzero, products, signs, steps, uniform
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.spelt import Functions
+from relu_audit.activations import inside, nonzero, steps
+from relu_audit.activations.spelt import Functions
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network import dataless, missing
+from relu_audit.network.normalize import normalize
+from relu_audit.values import bounds, products, signs, uniform
 from tests import curve_claims, inside_claims, value_claims
 from tests.graphs import graph
 from tests.operator_cases import CALLS, MS, Call

@@ -16,13 +16,13 @@ import onnxruntime as ort  # noqa: TID251 - the operators themselves are asked, 
 import pytest
 from onnx import helper
 
-from relu_audit.graph.axes import AxisRule, rule
-from relu_audit.graph.channels import Follower, follow, followed
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.claims import decoded
-from relu_audit.graph.layout import BATCH, Factor, Kind, Layout, axis_size, numbered
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.terms import matched, terms_of
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network.normalize import normalize
+from relu_audit.operators.axes import AxisRule, rule
+from relu_audit.operators.claims import decoded
+from relu_audit.operators.layout import BATCH, Factor, Kind, Layout, axis_size, numbered
+from relu_audit.operators.terms import matched, terms_of
+from relu_audit.units.channels import Follower, follow, followed
 from tests.graphs import graph
 
 BLOCKED = "com.microsoft.nchwc"

@@ -18,13 +18,15 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
 
-from relu_audit.graph import bounds, dataless, missing, nonzero, signs, uniform
-from relu_audit.graph.checkpoint import open_checkpoint
-from relu_audit.graph.missing import Mask
-from relu_audit.graph.normalize import Network, normalize
-from relu_audit.graph.signs import Sign
-from relu_audit.graph.spans import Span, Spans
-from relu_audit.graph.spelt import Functions
+from relu_audit.activations import nonzero
+from relu_audit.activations.spelt import Functions
+from relu_audit.model.checkpoint import open_checkpoint
+from relu_audit.network import dataless, missing
+from relu_audit.network.missing import Mask
+from relu_audit.network.normalize import Network, normalize
+from relu_audit.values import bounds, signs, uniform
+from relu_audit.values.signs import Sign
+from relu_audit.values.spans import Span, Spans
 from tests.operator_cases import CALLS, MARKS, NON_NEGATIVE, POSITIVE, Call, Data, Front, feeds, joined, numbers
 
 Check = Callable[[Call], list[str]]

@@ -20,7 +20,7 @@ def check_annotated(model: Path, target: str) -> None:
     Raises:
         UsageError: ``output``.
     """
-    from relu_audit.graph.checkpoint import open_checkpoint
+    from relu_audit.model.checkpoint import open_checkpoint
 
     if target == "-":
         raise click.UsageError("a model is not written to standard output; name a file")

@@ -17,7 +17,7 @@ from relu_audit.cli.options import Argument, Shares, flag, option
 from relu_audit.cli.output import deliver
 from relu_audit.cli.places import check_places, data_files, model_files, runs_code
 from relu_audit.cli.prune import Shown, write_pruned
-from relu_audit.cli.pruning import How, pruning_options, refuse_idle
+from relu_audit.cli.prune_options import How, pruning_options, refuse_idle
 from relu_audit.cli.streams import claimed, say, say_trace, show
 from relu_audit.errors import one_line
 
@@ -131,7 +131,7 @@ def _audit(
     data: str,
     **options: Any,
 ) -> Audit:
-    from relu_audit.pipeline import audit as run
+    from relu_audit.api.audit import audit as run
     from relu_audit.report import text
     from relu_audit.report.formats import written
 

@@ -16,7 +16,7 @@ from relu_audit.cli.streams import say, say_trace, show
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
-    from relu_audit.compared import Comparison
+    from relu_audit.api.compared import Comparison
 
 EPILOG = """\b
 Exit codes: 0 compared, 2 could not be compared, 70 a bug in relu-audit; with --fail-on-worse also 1 where a unit died
@@ -55,12 +55,12 @@ def compare(
     reports = {name: file for name, file in given.items() if file is not None}
     try:
         check_places(click.get_current_context())
-        from relu_audit.compared import compare as run
+        from relu_audit.api.compared import compare as run
 
         found = run(old, new)
         deliver({target: _written(name, found) for name, target in reports.items()})
         if not quiet:
-            from relu_audit.report.comparison import render
+            from relu_audit.report.comparison.text import render
 
             show(render(found), to_stderr="-" in reports.values())
     except Exception:
@@ -85,7 +85,9 @@ def _exit_code(found: Comparison) -> Exit:
 
 
 def _written(option: str, found: Comparison) -> str:
-    from relu_audit.report import comparison, comparison_html, comparison_markdown
+    from relu_audit.report.comparison import html as comparison_html
+    from relu_audit.report.comparison import markdown as comparison_markdown
+    from relu_audit.report.comparison import text as comparison
 
     return {
         "--json": comparison.write,

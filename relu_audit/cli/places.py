@@ -63,7 +63,7 @@ def the_file(value: str) -> Iterator[Path]:
 
 def model_files(value: str) -> Iterator[Path]:
     """The model that a value names and its files of weights; what is wrong with a model is said when it is audited."""
-    from relu_audit.graph import checkpoint
+    from relu_audit.model import checkpoint
 
     yield Path(value)
     with contextlib.suppress(AuditError):

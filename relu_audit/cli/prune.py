@@ -16,13 +16,13 @@ from relu_audit.cli.command import Configured, config_option, progress, running_
 from relu_audit.cli.options import Argument, always, flag, option
 from relu_audit.cli.output import deliver
 from relu_audit.cli.places import check_places, data_files, model_files, runs_code, the_file
-from relu_audit.cli.pruning import How, pruning_options
+from relu_audit.cli.prune_options import How, pruning_options
 from relu_audit.cli.streams import claimed, say, say_trace, show
 
 if TYPE_CHECKING:
-    from relu_audit.pruned import Pruned, Staged
+    from relu_audit.api.pruned import Pruned, Staged
     from relu_audit.records import Audit
-    from relu_audit.surgery.plan import Files, Latency, PruningRecord
+    from relu_audit.records.pruning import Files, Latency, PruningRecord
 
 EPILOG = """\b
 Exit codes: 0 done, also if nothing could be removed, 2 could not be pruned, 3 interrupted,
@@ -115,8 +115,8 @@ def write_pruned(
     reports: Mapping[str, str] | None = None,
 ) -> None:
     """Prune by an audit, write the model if there is a name for it, time it, and say what was done."""
-    from relu_audit.pruning import prune as run
-    from relu_audit.report import pruning
+    from relu_audit.api.prune import prune as run
+    from relu_audit.report.pruning import text as pruning
 
     same = {name: running[name] for name in ("provider", "threads", "custom_ops", "operators", "inputs", "limit")}
     with claimed():
@@ -142,17 +142,18 @@ def _measured(
 
 
 def _report(option_name: str, record: PruningRecord, audit: Audit) -> str:
-    from relu_audit.report import pruning, pruning_html
+    from relu_audit.report.pruning import html as pruning_html
+    from relu_audit.report.pruning import text as pruning
 
     return pruning_html.write(record, audit) if option_name == "--html" else pruning.write(record)
 
 
 def _audit(model: Path, data: str | None, audit_file: str | None, quiet: bool, running: Mapping[str, Any]) -> Audit:
     if audit_file is not None:
-        from relu_audit.audited import load
+        from relu_audit.api.audited import load
 
         return load(Path(audit_file))
-    from relu_audit.pipeline import audit as run
+    from relu_audit.api.audit import audit as run
 
     with claimed(), progress(quiet) as on_progress:
         return run(model, data, on_progress=on_progress, near_misses=False, **running)
@@ -162,7 +163,7 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
     from relu_audit.errors import RunError
     from relu_audit.observe.latency import latencies
     from relu_audit.observe.session import engine
-    from relu_audit.surgery.plan import Latency
+    from relu_audit.records.pruning import Latency
 
     ran_by = engine(running["provider"], running["threads"], running["custom_ops"])
     try:
@@ -174,7 +175,7 @@ def _latency(model: Path, result: Path, pruned: Pruned, running: Mapping[str, An
 
 
 def _files(model: Path, audit: Audit, written: Sequence[Path]) -> Files:
-    from relu_audit.surgery.plan import Files
+    from relu_audit.records.pruning import Files
 
     beside = [model.parent / file.location for file in audit.model.external]
     return Files(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from relu_audit import __version__
 from relu_audit.cli.audit import audit
 from relu_audit.cli.compare import compare
 from relu_audit.cli.completion import completion
@@ -16,6 +15,7 @@ from relu_audit.cli.prune import prune
 from relu_audit.cli.report import report
 from relu_audit.cli.schema import schema
 from relu_audit.cli.sites import sites
+from relu_audit.version import __version__
 
 DEFAULT = audit
 

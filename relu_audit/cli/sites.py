@@ -35,7 +35,7 @@ def sites(
 ) -> int:
     """List the rectifiers of MODEL, their units, and what cannot be observed."""
     gc.disable()  # a second's work leaves little garbage, and looking for it takes a tenth of the time
-    from relu_audit.listing import sites as run
+    from relu_audit.api.sites import sites as run
     from relu_audit.report import listing as report
 
     context = click.get_current_context()

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.bearing import Path
-from relu_audit.graph.bounds import ENTRY_BY_ENTRY
-from relu_audit.graph.condensed import Blurred
-from relu_audit.graph.locate import Located
-from relu_audit.graph.normalize import Network, sizes
-from relu_audit.graph.products import Product, product
-from relu_audit.graph.signs import key
-from relu_audit.graph.spans import Span, Spans
-from relu_audit.graph.unit_axes import of_units
+from relu_audit.network.normalize import Network, sizes
 from relu_audit.records import SiteAudit
 from relu_audit.records.costs import Tied
+from relu_audit.units.locate import Located
+from relu_audit.units.unit_axes import of_units
+from relu_audit.values.bearing import Path
+from relu_audit.values.bounds import ENTRY_BY_ENTRY
+from relu_audit.values.condensed import Blurred
+from relu_audit.values.products import Product, product
+from relu_audit.values.signs import key
+from relu_audit.values.spans import Span, Spans
 
 
 @dataclass(frozen=True)

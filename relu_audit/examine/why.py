@@ -9,19 +9,19 @@ import msgspec
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.activations.taps import Codes, Tap, Turned, is_open
 from relu_audit.examine.tied import Layer, tied
-from relu_audit.graph import bounds
-from relu_audit.graph.bearing import Bearings, Lost, Path, negated
-from relu_audit.graph.condensed import Blurred
-from relu_audit.graph.locate import Census, Located, Use
-from relu_audit.graph.normalize import Network
-from relu_audit.graph.products import ROWS_AT_ONCE
-from relu_audit.graph.spans import Span, Spans
-from relu_audit.graph.taps import Codes, Tap, Turned, is_open
-from relu_audit.graph.unit_axes import of_units, per_unit
 from relu_audit.judge.causes import Facts, causes
+from relu_audit.network.normalize import Network
 from relu_audit.records import SiteAudit
 from relu_audit.records.causes import Causes
+from relu_audit.units.locate import Census, Located, Use
+from relu_audit.units.unit_axes import of_units, per_unit
+from relu_audit.values import bounds
+from relu_audit.values.bearing import Bearings, Lost, Path, negated
+from relu_audit.values.condensed import Blurred
+from relu_audit.values.products import ROWS_AT_ONCE
+from relu_audit.values.spans import Span, Spans
 
 TYPICAL = 256
 """Living units of a layer that are looked at to say what is usual there, at most."""

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from relu_audit.errors import DataError
-from relu_audit.graph.inputs import GraphInput, check_inputs
-from relu_audit.graph.layout import Size
 from relu_audit.observe.casts import cast
 from relu_audit.observe.columns import Column, Table
+from relu_audit.operators.layout import Size
+from relu_audit.units.inputs import GraphInput, check_inputs
 
 Feeding = Literal["samples", "rows", "repeated"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 
-from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.observe.columns import Source, Table
 from relu_audit.observe.noise import open_noise
 from relu_audit.observe.tables import open_source
+from relu_audit.units.inputs import GraphInput, check_inputs
 
 
 class Calibration:

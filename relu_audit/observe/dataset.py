@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from relu_audit.errors import DataError
-from relu_audit.graph.inputs import GraphInput, check_inputs
 from relu_audit.observe.binding import Bound, bind, check_keys
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.casts import check_finite
 from relu_audit.observe.columns import Table
 from relu_audit.observe.distinct import Distinct
 from relu_audit.records import DataInfo, InputInfo, as_text
+from relu_audit.units.inputs import GraphInput, check_inputs
 
 MOST_EMPTY = 1000
 """Pieces of data in a row that may hold no sample: an endless loader without samples would never end."""

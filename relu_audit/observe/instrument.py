@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.lifts import MAXIMUM, MINIMUM, SUM, lift
-from relu_audit.graph.locate import Located, Use
-from relu_audit.graph.normalize import Network
-from relu_audit.graph.placing import Pattern, Piece
+from relu_audit.model.lifts import MAXIMUM, MINIMUM, SUM, lift
+from relu_audit.network.normalize import Network
 from relu_audit.observe.probe import Probe
+from relu_audit.units.locate import Located, Use
+from relu_audit.units.placing import Pattern, Piece
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.errors import DataError
-from relu_audit.graph.inputs import GraphInput
 from relu_audit.observe.columns import ArrayColumn, Column, Source, Table
+from relu_audit.units.inputs import GraphInput
 
 OPEN_SIZE = 16
 """Length of an axis whose size the model leaves open."""

@@ -8,11 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.errors import ModelError
-from relu_audit.graph.axis_rule import AxisRule
-from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
-from relu_audit.graph.contradictions import Contradiction, Trial, contradictions, differs, redrawn
-from relu_audit.graph.normalize import Network, normalize
+from relu_audit.model.checkpoint import ModelSource, open_checkpoint
+from relu_audit.network.normalize import Network, normalize
 from relu_audit.observe.session import Engine, Session
+from relu_audit.operators.axis_rule import AxisRule
+from relu_audit.operators.contradictions import Contradiction, Trial, contradictions, differs, redrawn
 
 TRIALS = 8
 """Draws of the model's inputs."""

@@ -16,7 +16,7 @@ import onnxruntime as ort  # noqa: TID251 - this is the importer
 
 from relu_audit import interrupts, memory
 from relu_audit.errors import RunError, UsageError
-from relu_audit.graph.precision import in_float32
+from relu_audit.model.precision import in_float32
 
 _ORT: Any = ort  # it ships no types; this file is its typed face
 

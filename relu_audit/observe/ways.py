@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from relu_audit.errors import UsageError
-from relu_audit.graph.sampling import Candidate, choose
-from relu_audit.graph.standing import Standing, State
 from relu_audit.records import Known
+from relu_audit.units.sampling import Candidate, choose
+from relu_audit.units.standing import Standing, State
 
 Samples = Literal["rows", "feeds"]
 

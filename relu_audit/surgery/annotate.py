@@ -1,6 +1,6 @@
 """The audited model with what was found written on its nodes, where viewers of models show it.
 
-The file is copied field by field (``graph/wire.py``), and only the nodes in question get more ``metadata_props``: no
+The file is copied field by field (``model/wire.py``), and only the nodes in question get more ``metadata_props``: no
 parser comes between, nothing is inlined or reordered, and weights in other files stay where they are.
 
 A node is known by its path in the file: the name of its first output, behind the names of the nodes and attributes in
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from relu_audit.errors import UsageError
-from relu_audit.graph.checkpoint import ModelSource, open_checkpoint
-from relu_audit.graph.normalize import normalize
-from relu_audit.graph.scopes import bodies, walk
-from relu_audit.graph.specialized import own_overload
-from relu_audit.graph.wire import MODEL_GRAPH, Field, fields, heading, nested
+from relu_audit.model.checkpoint import ModelSource, open_checkpoint
+from relu_audit.model.scopes import bodies, walk
+from relu_audit.model.specialized import own_overload
+from relu_audit.model.wire import MODEL_GRAPH, Field, fields, heading, nested
+from relu_audit.network.normalize import normalize
 from relu_audit.records import STATUSES, Audit, SiteAudit
 
 PREFIX = "relu_audit."

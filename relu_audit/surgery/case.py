@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from relu_audit.errors import ModelError, UsageError
-from relu_audit.graph.bulk import refuse_bulk
-from relu_audit.graph.checkpoint import Checkpoint, ModelSource, open_checkpoint
-from relu_audit.graph.inputs import GraphInput, check_inputs, graph_inputs
-from relu_audit.graph.locate import Census, locate
-from relu_audit.graph.normalize import Network, normalize
-from relu_audit.graph.overview import overview
-from relu_audit.graph.rules import BUILT_IN, Table
-from relu_audit.graph.training import drawing, learning
+from relu_audit.model.checkpoint import Checkpoint, ModelSource, open_checkpoint
+from relu_audit.model.listed import Listed, unlist
+from relu_audit.network.bulk import refuse_bulk
+from relu_audit.network.normalize import Network, normalize
+from relu_audit.network.training import drawing, learning
 from relu_audit.observe.calibration import Calibration
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.session import Engine
+from relu_audit.operators.rules import BUILT_IN, Table
 from relu_audit.records import Audit
-from relu_audit.surgery.collect import collect
-from relu_audit.surgery.facts import Facts
-from relu_audit.surgery.ground import Ground, measurable, survey
-from relu_audit.surgery.hold import Silent, hold
-from relu_audit.surgery.listed import Listed, unlist
-from relu_audit.surgery.ranges import Copy
-from relu_audit.surgery.rehearsal import Feeds, able, rehearse
-from relu_audit.surgery.shared import Shared, part
+from relu_audit.surgery.change.shared import Shared, part
+from relu_audit.surgery.facts.collect import collect
+from relu_audit.surgery.facts.facts import Facts
+from relu_audit.surgery.runs.ground import Ground, measurable, survey
+from relu_audit.surgery.runs.hold import Silent, hold
+from relu_audit.surgery.runs.ranges import Copy
+from relu_audit.surgery.runs.rehearsal import Feeds, able, rehearse
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
+from relu_audit.units.inputs import GraphInput, check_inputs, graph_inputs
+from relu_audit.units.locate import Census, locate
+from relu_audit.units.overview import overview
 
 NOT_PROVED = ("tried", "untried", "stated")
 """How it is known what a sample is, where that is no proof that samples may be run alone."""

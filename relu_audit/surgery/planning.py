@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from relu_audit.records.pruning import Cost, Fold, KeptUnit, RemovedUnit
 from relu_audit.surgery.case import Case
-from relu_audit.surgery.constants import find_constants
-from relu_audit.surgery.cost import cost, samples_fed
-from relu_audit.surgery.decide import Decision, Settled, decide
-from relu_audit.surgery.facts import Facts
-from relu_audit.surgery.fates import fates, hinted
-from relu_audit.surgery.ground import Ground
-from relu_audit.surgery.hold import Silent
-from relu_audit.surgery.merge import Merged, merge
-from relu_audit.surgery.plan import Cost, Fold, KeptUnit, RemovedUnit
-from relu_audit.surgery.scatter import Detour, attempt
-from relu_audit.surgery.solve import Solution
-from relu_audit.surgery.whole import replace_whole
+from relu_audit.surgery.change.merge import Merged, merge
+from relu_audit.surgery.change.scatter import Detour, attempt
+from relu_audit.surgery.change.whole import replace_whole
+from relu_audit.surgery.choose.cost import cost, samples_fed
+from relu_audit.surgery.choose.decide import Decision, Settled, decide
+from relu_audit.surgery.choose.fates import fates, hinted
+from relu_audit.surgery.choose.solve import Solution
+from relu_audit.surgery.constants.constants import find_constants
+from relu_audit.surgery.facts.facts import Facts
+from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.hold import Silent
 
 
 @dataclass(frozen=True)

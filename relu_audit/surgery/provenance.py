@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from relu_audit.errors import one_line
 from relu_audit.records import Audit
-from relu_audit.surgery.plan import KeptUnit, Plan, RemovedUnit
+from relu_audit.records.pruning import KeptUnit, Plan, RemovedUnit
 from relu_audit.version import tool_name
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from relu_audit.graph.locate import Census, Use
-from relu_audit.graph.normalize import Network, sizes
-from relu_audit.graph.placing import Pattern
-from relu_audit.graph.taps import OPEN, Codes, is_open
+from relu_audit.activations.taps import OPEN, Codes, is_open
+from relu_audit.network.normalize import Network, sizes
 from relu_audit.records import Audit, SiteAudit
-from relu_audit.surgery.atoms import Ints
-from relu_audit.surgery.hold import Silent
-from relu_audit.surgery.plan import KeptUnit
+from relu_audit.records.pruning import KeptUnit
+from relu_audit.surgery.operators.atoms import Ints
+from relu_audit.surgery.runs.hold import Silent
+from relu_audit.units.locate import Census, Use
+from relu_audit.units.placing import Pattern
 
 
 @dataclass(frozen=True)

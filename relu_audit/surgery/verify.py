@@ -14,14 +14,14 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.errors import RunError, VerificationError
-from relu_audit.graph.inputs import GraphInput
-from relu_audit.graph.training import reseed_nodes, seed_nodes
+from relu_audit.network.training import reseed_nodes, seed_nodes
 from relu_audit.observe.dataset import Dataset
 from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
-from relu_audit.surgery.hold import Silent
-from relu_audit.surgery.plan import Comparison, Verification
-from relu_audit.surgery.rehearsal import OTHER_SIZES, Feeds, made_up
+from relu_audit.records.pruning import Comparison, Verification
+from relu_audit.surgery.runs.hold import Silent
+from relu_audit.surgery.runs.rehearsal import OTHER_SIZES, Feeds, made_up
+from relu_audit.units.inputs import GraphInput
 
 LIMIT = 1e-5
 """Largest difference allowed, relative to the largest output; cutting regroups float32 sums and does no more."""

@@ -29,7 +29,7 @@ def _before(module: Any, name: str, act: Callable[..., object]) -> None:
 
 def _key_error() -> None:
     """An operator that a table lacks is looked up without asking."""
-    from relu_audit import opening
+    from relu_audit.observe import opening
 
     rows = dict.fromkeys(name for _, name in OPERATORS if name not in ("Pow", "Mod", "Tile", "Where", "Einsum"))
     _before(opening, "locate", lambda network, *_, **__: [rows[n.op_type] for n in network.model.graph if not n.domain])
@@ -50,7 +50,7 @@ def _undocumented_code() -> None:
 
 def _endless() -> None:
     """The opset is counted up to one that is known."""
-    from relu_audit import opening
+    from relu_audit.observe import opening
 
     def count(checkpoint: Any, *_: object) -> None:
         while not 9 <= checkpoint.opsets.get("ai.onnx", 18) <= 24:
@@ -65,7 +65,7 @@ def _weights(checkpoint: Any) -> list[Any]:
 
 def _memory() -> None:
     """Memory goes by what an attribute or a shape says."""
-    from relu_audit import opening
+    from relu_audit.observe import opening
 
     def take(checkpoint: Any, *_: object) -> None:
         graph = checkpoint.model.graph
@@ -78,7 +78,7 @@ def _memory() -> None:
 
 def _crash() -> None:
     """A weight of booleans is too much for some C code."""
-    from relu_audit import opening
+    from relu_audit.observe import opening
 
     def fall(checkpoint: Any, *_: object) -> None:
         if any(value.dtype.name in ("BOOL", "INT32", "UINT8") for value in _weights(checkpoint)):
@@ -145,7 +145,7 @@ def _nothing_written() -> None:
 
 def _recursion() -> None:
     """A graph is followed to its end by calling oneself."""
-    from relu_audit import opening
+    from relu_audit.observe import opening
 
     def follow(network: Any, *_: object, **__: object) -> None:
         def step(value: Any, depth: int = 0) -> None:

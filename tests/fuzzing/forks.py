@@ -119,8 +119,8 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def serve(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Answer jobs, each by a child."""
-    import relu_audit.pipeline
-    import relu_audit.pruning
+    import relu_audit.api.audit
+    import relu_audit.api.prune
     import relu_audit.report.formats
     import relu_audit.report.html
     import relu_audit.surgery.annotate

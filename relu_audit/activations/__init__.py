@@ -1,0 +1,1 @@
+"""Which nodes rectify, by what they compute."""

@@ -1,0 +1,1 @@
+"""A pruning, written for the terminal, as JSON and as a page."""

@@ -1,0 +1,1 @@
+"""The cut, written into the graph."""

@@ -1,0 +1,1 @@
+"""Which entries go: the greatest fixpoint, and the least premise."""

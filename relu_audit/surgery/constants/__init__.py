@@ -1,0 +1,1 @@
+"""What is constant, and where a constant can go."""

@@ -1,0 +1,1 @@
+"""What ties entries of values together: links, mixes and pins."""

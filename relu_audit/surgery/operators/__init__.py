@@ -1,0 +1,1 @@
+"""What operators do to values when an axis is cut: the laws, and how a cut is written."""

@@ -1,0 +1,1 @@
+"""What real runs of the model show: sizes, numbers, ranges, how data moves."""

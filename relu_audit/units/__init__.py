@@ -1,0 +1,1 @@
+"""Which axis of a value holds samples, and which holds units."""

@@ -1,0 +1,1 @@
+"""What is known of values: signs, bounds, weights that bear units."""
