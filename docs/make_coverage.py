@@ -98,8 +98,8 @@ def page() -> str:
             "Axes",
             "How each operator carries axes, in the notation that `relu_audit/operators/axes.py` explains. Two columns "
             "say along which axes of the first operand samples would change each other, because entries are combined "
-            "or moved, and along which a sample would depend on its place among the others. Letters that are in no result "
-            "are summed over. Along all other axes an entry of the result is made of one entry.",
+            "or moved, and along which a sample would depend on its place among the others. Letters that are in no "
+            "result are summed over. Along all other axes an entry of the result is made of one entry.",
             ("operator", "since opset", "axes", "entries mix along", "places count along"),
             (
                 (_name(row.domain, row.op), str(row.since), _axes(row), _along(row.mixes), _along(row.placed))
