@@ -155,9 +155,9 @@ def test_what_cannot_be_done_is_refused_in_plain_words(
 def test_a_wrong_result_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     real: Callable[..., Any] = rewrite.rewrite
 
-    def wrong(ground: Any, *rest: Any) -> Any:
-        done = real(ground, *rest)
-        weight = ground.network.model.graph.initializers["w1"]
+    def wrong(survey: Any, *rest: Any) -> Any:
+        done = real(survey, *rest)
+        weight = survey.network.model.graph.initializers["w1"]
         weight.const_value = onnx_tensor(2 * weight.const_value.numpy())
         return done
 

@@ -314,7 +314,7 @@ def test_a_unit_that_carries_others_is_part_of_the_premise() -> None:
 
 def test_verification_catches_a_forgotten_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planner relies on a unit that stays, and the plan does not say so."""
-    monkeypatch.setattr("relu_audit.surgery.choose.fates._told", lambda unit: unit)
+    monkeypatch.setattr("relu_audit.surgery.choose.outcomes._told", lambda unit: unit)
     audit = relu_audit.audit(carrying(), data_for())
     with pytest.raises(VerificationError, match="computes something else"):
         relu_audit.prune(carrying(), audit, data=data_for(), align=1)

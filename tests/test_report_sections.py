@@ -28,15 +28,15 @@ from relu_audit.records import (
     Status,
     Tied,
 )
-from relu_audit.report import enough as enough_module
+from relu_audit.report import data_sufficiency as sufficiency_module
 from relu_audit.report import html
 from relu_audit.report.advice import MOST, RULES, advice
 from relu_audit.report.command import command
 from relu_audit.report.curves import SIDE, Scale, chart
-from relu_audit.report.enough import enough
+from relu_audit.report.data_sufficiency import data_sufficiency
+from relu_audit.report.dead_units import ROWS
 from relu_audit.report.numbers import bound, count, measured
 from relu_audit.report.packing import LONGEST_WORD, Column, packed
-from relu_audit.report.roll import ROWS
 from relu_audit.report.sections import layers
 from tests.test_report_html import audit, cells, section, site, unpacked
 
@@ -116,8 +116,8 @@ def test_many_layers_are_drawn_side_by_side_too() -> None:
 # ---- the data
 
 
-def told(built: Audit) -> enough_module.Enough:
-    found = enough(built, layers(built))
+def told(built: Audit) -> sufficiency_module.DataSufficiency:
+    found = data_sufficiency(built, layers(built))
     assert found is not None
     return found
 
@@ -146,7 +146,9 @@ def test_every_number_of_the_forecast_is_that_of_the_record(name: str) -> None:
 def test_faulty_and_unseen_units_are_neither_silent_nor_awake() -> None:
     built = audit(site("r", ["dead", "faulty", "active", "unseen"]))
     assert told(built).whole.after[-1] == 1
-    assert enough(audit(site("r", ["faulty", "unseen"])), layers(audit(site("r", ["faulty", "unseen"])))) is None
+    assert (
+        data_sufficiency(audit(site("r", ["faulty", "unseen"])), layers(audit(site("r", ["faulty", "unseen"])))) is None
+    )
     assert "nothing can be said of the data" in section(html.write(audit(site("r", ["unseen"]))), "evidence").text
 
 
@@ -160,7 +162,7 @@ def test_runs_are_counted_as_the_samples_they_hold() -> None:
 
 
 def test_lists_of_units_that_fired_once_are_cut_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enough_module, "MOST_ONCE", 4)
+    monkeypatch.setattr(sufficiency_module, "MOST_ONCE", 4)
     built = audit(firing(*[(i, 1) for i in range(9)], tensor="a"), firing((7, 1), tensor="b"))
     text = section(html.write(built), "evidence").text
     assert "unit 0 in sample 0, unit 1 in sample 1 and 7 more" in text
@@ -222,7 +224,7 @@ def test_every_advice_leads_to_a_section_and_the_most_urgent_come_first() -> Non
     page = html.write(audit(*dying(1)))
     assert {rule.section for rule in RULES} <= set(re.findall(r'<section id="(\w+)"', page))
     bad = audit(site("r", ["dead", "faulty", "active"]), synthetic=True, partial=True)
-    found = advice(bad, enough(bad, layers(bad)))
+    found = advice(bad, data_sufficiency(bad, layers(bad)))
     assert len(found) <= MOST
     assert [one.text.split()[0] for one in found] == ["Audit", "Let", "Find"]
 
@@ -239,7 +241,7 @@ def test_every_advice_leads_to_a_section_and_the_most_urgent_come_first() -> Non
 def test_who_trains_again_is_told_the_leading_cause(lists: dict[str, tuple[int, ...]], clause: str, leads: str) -> None:
     why = Causes(**lists, margin=(0.25,) * 3)
     built = audit(site("r", ["dead"] * 3 + ["active"] * 40, causes=why))
-    (told,) = [one for one in advice(built, enough(built, layers(built))) if one.text.startswith("To train")]
+    (told,) = [one for one in advice(built, data_sufficiency(built, layers(built))) if one.text.startswith("To train")]
     assert clause in told.text
     assert told.section == leads
     links = [a.attributes["href"] for a in section(html.write(built), "verdict").all("a")]
@@ -248,7 +250,7 @@ def test_who_trains_again_is_told_the_leading_cause(lists: dict[str, tuple[int, 
 
 def test_a_healthy_network_is_told_to_stay_so() -> None:
     built = audit(*dying(0, 0))
-    (one,) = advice(built, enough(built, layers(built)))
+    (one,) = advice(built, data_sufficiency(built, layers(built)))
     assert one.text.startswith("Nothing needs doing.")
     assert advice(audit(), None) == ()
 

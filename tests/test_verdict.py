@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_audit.judge.depth import trend
-from relu_audit.judge.evidence import perhaps_a_part, rate_below
+from relu_audit.judge.evidence import may_be_subset, rate_below
 from relu_audit.judge.verdict import judged, verdict
 from relu_audit.observe.tally import Rows, Tally
 from relu_audit.records import Policy, Site, SiteAudit
@@ -189,8 +189,8 @@ def test_no_samples_bound_nothing() -> None:
 def test_only_runs_on_other_amounts_of_one_source_may_be_parts(
     one: tuple[str, int], other: tuple[str, int], part: bool
 ) -> None:
-    assert perhaps_a_part(one, other) is part
-    assert perhaps_a_part(other, one) is part
+    assert may_be_subset(one, other) is part
+    assert may_be_subset(other, one) is part
 
 
 # Depth --------------------------------------------------------------------------------------------------------------

@@ -25,11 +25,11 @@ from relu_audit.surgery.case import Case, open_case
 from relu_audit.surgery.change.rewrite import rewrite
 from relu_audit.surgery.change.shared import reunite
 from relu_audit.surgery.choose.cost import size
-from relu_audit.surgery.choose.relied import account
+from relu_audit.surgery.choose.relied import partition_silent
 from relu_audit.surgery.planning import Planned, Wanted, plan_cuts
 from relu_audit.surgery.provenance import provenance
 from relu_audit.surgery.runs.hold import hold, twins
-from relu_audit.surgery.runs.rehearsal import made_up
+from relu_audit.surgery.runs.probe_runs import made_up
 from relu_audit.surgery.verify import WHOLE, Trial
 from relu_audit.surgery.verify import verify as compare
 
@@ -191,7 +191,7 @@ def _pruned(case: Case, wanted: Wanted, *, verify: bool) -> Pruned:
 def _notes(case: Case, planned: Planned, verification: Verification | None) -> Iterator[str]:
     """What could not be found out, for whoever reads the plan."""
     yield from case.network.notes
-    yield from planned.ground.rehearsal.notes
+    yield from planned.survey.probe_runs.notes
     if verification is not None and verification.refused:
         what = "one made-up input" if verification.refused == 1 else f"{verification.refused} made-up inputs"
         yield f"the original does not run on {what}: results were not compared there"
@@ -201,7 +201,7 @@ def _cut(case: Case, planned: Planned, align: int) -> Plan:
     """Write what was planned into the graph, under the interface that the file had."""
     model, decision = case.network.model, planned.decision
     names = case.initializers
-    written = rewrite(planned.ground, decision.facts, decision.sums, decision.solution)
+    written = rewrite(planned.survey, decision.facts, decision.sums, decision.solution)
     written, parts = reunite(model, case.shared, written)
     fixed = list_again(model, case.listed)
     for value in model.graph.outputs:
@@ -232,7 +232,7 @@ def _compared(
         VerificationError: They compute something else.
     """
     result, decision = case.network.model, planned.decision
-    places = account(plan, decision, (*case.premise.silent, *case.premise.spared))
+    places = partition_silent(plan, decision, (*case.premise.silent, *case.premise.spared))
     relied = [replace(one, value=counterpart[one.value]) for one in places.relied]
     free = [replace(one, value=counterpart[one.value]) for one in places.free]
     passing = [(counterpart[source], counterpart[value]) for source, value in case.on if value in planned.linear]

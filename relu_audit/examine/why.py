@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.activations.taps import Codes, Tap, Turned, is_open
-from relu_audit.examine.tied import Layer, tied
+from relu_audit.examine.dead_cost import Layer, dead_cost
 from relu_audit.judge.causes import Facts, causes
 from relu_audit.network.normalize import Network
 from relu_audit.records import SiteAudit
@@ -55,7 +55,7 @@ def _explained(network: Network, census: Census, sites: Sequence[SiteAudit]) -> 
     bearings = Bearings(network, Spans(network, seen(network, census, sites), bounds.ALL), census.position)
     borne = [_borne(bearings, located, site) for located, site in hit]
     layers = [one.layer for one in borne]
-    held = tied(network, census.position, layers)
+    held = dead_cost(network, census.position, layers)
     found = {
         layer.located.site: msgspec.structs.replace(layer.site, causes=_causes(bearings, one), tied=costs)
         for one, layer, costs in zip(borne, layers, held, strict=True)

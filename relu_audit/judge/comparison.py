@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from relu_audit.judge.evidence import perhaps_a_part
+from relu_audit.judge.evidence import may_be_subset
 from relu_audit.judge.matching import match
 from relu_audit.judge.naming import named
 from relu_audit.records import Audit, Change, Comparison, LayerChange, Place, Side, SiteAudit, Status, Unmatched
@@ -145,7 +145,7 @@ def _side(audit: Audit) -> Side:
 
 
 def _remarks(old: Audit, new: Audit) -> Iterator[str]:
-    part = perhaps_a_part((old.data.source, old.data.samples), (new.data.source, new.data.samples))
+    part = may_be_subset((old.data.source, old.data.samples), (new.data.source, new.data.samples))
     same = " of the same file, perhaps" if part else ""
     if old.data.sha256 != new.data.sha256 and not part:
         yield "the two audits were of different data"

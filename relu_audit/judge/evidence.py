@@ -26,6 +26,6 @@ def rate_below(samples: int, confidence: float = CONFIDENCE) -> float | None:
     return 1 - (1 - confidence) ** (1 / samples)
 
 
-def perhaps_a_part(one: tuple[str, int], other: tuple[str, int]) -> bool:
+def may_be_subset(one: tuple[str, int], other: tuple[str, int]) -> bool:
     """Whether of two runs, by source and number of samples, one may have seen no more than a part of the other's."""
     return one[0] == other[0] != "" and one[1] != other[1]

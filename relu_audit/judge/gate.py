@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from relu_audit.judge.evidence import perhaps_a_part
+from relu_audit.judge.evidence import may_be_subset
 from relu_audit.judge.matching import Matching, match
 from relu_audit.judge.naming import named, renamed
 from relu_audit.judge.patterns import matches
@@ -277,7 +277,7 @@ def _of_waivers(waived: Iterable[Waived], cases: Sequence[_Case]) -> Iterator[st
 def _of_baseline(data: DataInfo, baseline: Baseline | None, against: Against | None) -> Iterator[str]:
     if baseline is None or against is None:
         return
-    part = perhaps_a_part((baseline.data, baseline.samples), (data.source, data.samples))
+    part = may_be_subset((baseline.data, baseline.samples), (data.source, data.samples))
     same = " of the same file, perhaps" if part else ""
     if baseline.data_sha256 != data.sha256 and not part:
         yield "the baseline was of other data"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from relu_audit.records import Audit
 from relu_audit.report.causes import Counted, leading
-from relu_audit.report.enough import Enough
+from relu_audit.report.data_sufficiency import DataSufficiency
 from relu_audit.report.numbers import count
 
 MOST = 3
@@ -26,7 +26,7 @@ class Advice:
 class Rule:
     """When to give an advice, and which."""
 
-    holds: Callable[[Audit, Enough | None], bool]
+    holds: Callable[[Audit, DataSufficiency | None], bool]
     text: str
     section: str
 
@@ -81,7 +81,7 @@ RULES = (
 )
 
 
-def advice(audit: Audit, enough: Enough | None) -> tuple[Advice, ...]:
+def advice(audit: Audit, enough: DataSufficiency | None) -> tuple[Advice, ...]:
     """What to do next, the most urgent first."""
     words = {"unseen": count(audit.summary.unseen), "cause": _cause(leading(audit), audit.dead)}
     return tuple(Advice(rule.text.format(**words), rule.section) for rule in RULES if rule.holds(audit, enough))[:MOST]

@@ -21,10 +21,10 @@ from relu_audit.records import Audit
 from relu_audit.surgery.change.shared import Shared, part
 from relu_audit.surgery.facts.collect import collect
 from relu_audit.surgery.facts.facts import Facts
-from relu_audit.surgery.runs.ground import Ground, measurable, survey
 from relu_audit.surgery.runs.hold import Silent, hold
+from relu_audit.surgery.runs.probe_runs import Feeds, able, probe
 from relu_audit.surgery.runs.ranges import Copy
-from relu_audit.surgery.runs.rehearsal import Feeds, able, rehearse
+from relu_audit.surgery.runs.survey import Survey, measurable, take_survey
 from relu_audit.surgery.silent import Premise, always_on, premise, unit_axes
 from relu_audit.units.inputs import GraphInput, check_inputs, graph_inputs
 from relu_audit.units.locate import Census, locate
@@ -76,30 +76,30 @@ class Case:
     samples: tuple[Feeds, ...]
     together: tuple[Feeds, ...]
 
-    def survey(self, silent: Sequence[Silent]) -> Ground:
+    def survey(self, silent: Sequence[Silent]) -> Survey:
         """Sizes and numbers of the graph as it stands, from runs in which units are held silent."""
         network, held = self.network, hold(self.network.model, silent)
         names = measurable(network)
-        rehearsal = rehearse(held, network.folder, self.engine, self.inputs, self.audit.data, names, self.samples)
-        return replace(survey(network, rehearsal), staying=self.premise.untouched)
+        probe_runs = probe(held, network.folder, self.engine, self.inputs, self.audit.data, names, self.samples)
+        return replace(take_survey(network, probe_runs), staying=self.premise.untouched)
 
-    def survey_again(self, ground: Ground, silent: Sequence[Silent], copies: Sequence[Copy]) -> Ground:
+    def survey_again(self, survey: Survey, silent: Sequence[Silent], copies: Sequence[Copy]) -> Survey:
         """The same of a graph that only has some values once more; nothing has to be run for that.
 
         Args:
-            ground: The ground of the graph before.
+            survey: What was surveyed of the graph before.
             silent: The units that were held then.
             copies: The values that there are now.
         """
         held = {one.value.name or "": (one.axis, one.held) for one in silent}
-        rehearsal = ground.rehearsal.with_copies(hold(self.network.model, silent), copies, held)
-        return replace(survey(self.network, rehearsal, ground), staying=self.premise.untouched)
+        probe_runs = survey.probe_runs.with_copies(hold(self.network.model, silent), copies, held)
+        return replace(take_survey(self.network, probe_runs, survey), staying=self.premise.untouched)
 
-    def collect(self, ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
+    def collect(self, survey: Survey, picking: Collection[ir.Node] = ()) -> Facts:
         """The facts of the graph, in which units that are spared stay whatever else goes."""
-        facts = collect(ground, picking)
+        facts = collect(survey, picking)
         for one in self.premise.spared:
-            facts.pin(ground.atoms.along(one.value, one.axis), "spared", f"'{one.tensor}' is left alone, as asked for")
+            facts.pin(survey.atoms.along(one.value, one.axis), "spared", f"'{one.tensor}' is left alone, as asked for")
         return facts
 
 

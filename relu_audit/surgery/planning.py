@@ -14,12 +14,12 @@ from relu_audit.surgery.change.scatter import Detour, attempt
 from relu_audit.surgery.change.whole import replace_whole
 from relu_audit.surgery.choose.cost import cost, samples_fed
 from relu_audit.surgery.choose.decide import Decision, Settled, decide
-from relu_audit.surgery.choose.fates import fates, hinted
+from relu_audit.surgery.choose.outcomes import hinted, outcomes
 from relu_audit.surgery.choose.solve import Solution
 from relu_audit.surgery.constants.constants import find_constants
 from relu_audit.surgery.facts.facts import Facts
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.hold import Silent
+from relu_audit.surgery.runs.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Planned:
     """What goes, on a graph in which nothing is cut yet.
 
     Attributes:
-        ground: The graph, prepared: layers are merged, what is constant as a whole is replaced, detours are put in.
+        survey: The graph, prepared: layers are merged, what is constant as a whole is replaced, detours are put in.
         decision: What goes from it.
         replaced: Silent units that were relied on to replace whole layers.
         merged: What was merged.
@@ -52,7 +52,7 @@ class Planned:
         multiply_adds: Of the result.
     """
 
-    ground: Ground
+    survey: Survey
     decision: Decision
     replaced: tuple[Silent, ...]
     merged: tuple[Merged, ...]
@@ -79,49 +79,49 @@ def plan_cuts(case: Case, wanted: Wanted) -> Planned:
         RunError: The model does not run.
     """
     silent = case.premise.silent
-    ground, facts = _look(case, silent)
-    before = _cost(case, ground, facts, None)
+    survey, facts = _look(case, silent)
+    before = _cost(case, survey, facts, None)
     merged = tuple[Merged, ...]()
     if wanted.merge_linear:
-        ground, facts, merged = _merge_all(case, ground, facts)
-    replaced = replace_whole(ground, facts, find_constants(ground, facts, silent), silent)
+        survey, facts, merged = _merge_all(case, survey, facts)
+    replaced = replace_whole(survey, facts, find_constants(survey, facts, silent), silent)
     present = tuple(one for one in silent if one.value.graph is not None)
     if replaced:
-        ground, facts = _look(case, present)
-    settled = Settled(ground, decide(ground, facts, present, wanted.align))
+        survey, facts = _look(case, present)
+    settled = Settled(survey, decide(survey, facts, present, wanted.align))
     linear = {value for one in merged for value in one.values}
     settled, removed, kept = _with_detours(case, wanted, settled, present, linear, replaced)
     return Planned(
-        ground=settled.ground,
+        survey=settled.survey,
         decision=settled.decision,
         replaced=replaced,
         merged=merged,
         removed=removed,
         kept=(*kept, *case.premise.refused),
         before=before,
-        multiply_adds=_cost(case, settled.ground, settled.decision.facts, settled.decision.solution).multiply_adds,
+        multiply_adds=_cost(case, settled.survey, settled.decision.facts, settled.decision.solution).multiply_adds,
     )
 
 
-def _cost(case: Case, ground: Ground, facts: Facts, solution: Solution | None) -> Cost:
+def _cost(case: Case, survey: Survey, facts: Facts, solution: Solution | None) -> Cost:
     """What the graph costs, as it stands or without what goes."""
-    return cost(ground, facts, solution, samples_fed(case.inputs, case.audit.data, ground.rehearsal.feeds))
+    return cost(survey, facts, solution, samples_fed(case.inputs, case.audit.data, survey.probe_runs.feeds))
 
 
-def _look(case: Case, silent: Sequence[Silent]) -> tuple[Ground, Facts]:
+def _look(case: Case, silent: Sequence[Silent]) -> tuple[Survey, Facts]:
     """The graph as it stands."""
-    ground = case.survey(silent)
-    return ground, case.collect(ground)
+    survey = case.survey(silent)
+    return survey, case.collect(survey)
 
 
-def _merge_all(case: Case, ground: Ground, facts: Facts) -> tuple[Ground, Facts, tuple[Merged, ...]]:
+def _merge_all(case: Case, survey: Survey, facts: Facts) -> tuple[Survey, Facts, tuple[Merged, ...]]:
     """Merge layers until there are no two left that can be."""
     merged, on = list[Merged](), case.on
-    while on and (done := merge(ground, facts, on)).values:
+    while on and (done := merge(survey, facts, on)).values:
         merged.append(done)
         on = tuple(pair for pair in on if pair[1] not in done.values)
-        ground, facts = _look(case, case.premise.silent)
-    return ground, facts, tuple(merged)
+        survey, facts = _look(case, case.premise.silent)
+    return survey, facts, tuple(merged)
 
 
 def _with_detours(
@@ -135,12 +135,12 @@ def _with_detours(
     """What goes with the detours that pay, where they are asked for; else without, with a word on what they add."""
 
     def settle(detours: Sequence[Detour]) -> Settled:
-        ground = case.survey_again(plain.ground, present, [copy for one in detours for copy in one.copies()])
-        facts = case.collect(ground, [one.picking for one in detours])
-        return Settled(ground, decide(ground, facts, present, wanted.align, plain.decision))
+        survey = case.survey_again(plain.survey, present, [copy for one in detours for copy in one.copies()])
+        facts = case.collect(survey, [one.picking for one in detours])
+        return Settled(survey, decide(survey, facts, present, wanted.align, plain.decision))
 
     def told(settled: Settled) -> tuple[tuple[RemovedUnit, ...], tuple[KeptUnit, ...]]:
-        return fates(case.audit, case.premise.silent, settled.decision, linear, replaced)
+        return outcomes(case.audit, case.premise.silent, settled.decision, linear, replaced)
 
     def gone(settled: Settled) -> list[tuple[str, int]]:
         return [(one.tensor, one.unit) for one in told(settled)[0]]

@@ -20,7 +20,7 @@ from relu_audit.observe.session import Engine, Session
 from relu_audit.records import DataInfo
 from relu_audit.records.pruning import Comparison, Verification
 from relu_audit.surgery.runs.hold import Silent
-from relu_audit.surgery.runs.rehearsal import OTHER_SIZES, Feeds, made_up
+from relu_audit.surgery.runs.probe_runs import OTHER_SIZES, Feeds, made_up
 from relu_audit.units.inputs import GraphInput
 
 LIMIT = 1e-5

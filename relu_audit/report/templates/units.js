@@ -1,4 +1,4 @@
-// Every unit of every layer, unpacked from the canvases' data- attributes, which Cells in bulbs.py tells of.
+// Every unit of every layer, unpacked from the canvases' data- attributes, which Cells in unit_cells.py tells of.
 const reluUnits = (() => {
   "use strict";
 

@@ -18,8 +18,8 @@ from relu_audit.records.pruning import Fold
 from relu_audit.surgery.constants.biases import Addition, Biases
 from relu_audit.surgery.facts.facts import Facts, named
 from relu_audit.surgery.operators.signature import Place, operation
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.routes import Alone, Runner
+from relu_audit.surgery.runs.survey import Survey
 
 REACH = 1e6
 """A rectifier has to pass on positive numbers up to this, and down to one by it, as they are."""
@@ -60,50 +60,50 @@ class Merged:
     folds: tuple[Fold, ...]
 
 
-def merge(ground: Ground, facts: Facts, on: Collection[tuple[ir.Value, ir.Value]]) -> Merged:
+def merge(survey: Survey, facts: Facts, on: Collection[tuple[ir.Value, ir.Value]]) -> Merged:
     """Merge what can be merged without touching a layer twice. Changes the graph.
 
     Args:
-        ground: The graph.
+        survey: The graph.
         facts: Its facts.
         on: Rectified values all of whose units are always on, each behind its pre-activation.
     """
-    editor = Editor(ground.network.model)
+    editor = Editor(survey.network.model)
     values: list[ir.Value] = []
     folds: list[Fold] = []
     touched: set[ir.Node] = set()
     for source, value in on:
-        pair = _pair(ground, facts, source, value)
+        pair = _pair(survey, facts, source, value)
         if pair is None or touched & {pair[0].node, pair[1].node}:
             continue
         touched |= {pair[0].node, pair[1].node}
         values.append(value)
-        folds += _write(ground, editor, *pair)
+        folds += _write(survey, editor, *pair)
     if values:
-        sweep(ground.network.model, ground.staying)
+        sweep(survey.network.model, survey.staying)
     return Merged(tuple(values), tuple(folds))
 
 
-def _pair(ground: Ground, facts: Facts, source: ir.Value, value: ir.Value) -> tuple[Product, Product] | None:
+def _pair(survey: Survey, facts: Facts, source: ir.Value, value: ir.Value) -> tuple[Product, Product] | None:
     """The layers before and behind a rectifier, if one would do for both and be cheaper."""
     reader, rectifier = _only_reader(value), value.producer()
     if reader is None or rectifier is None or _only_reader(source) is not rectifier:
         return None
-    before = next((p for p in _ending(ground, facts, source)), None)
-    behind = _product(ground, facts, reader)
+    before = next((p for p in _ending(survey, facts, source)), None)
+    behind = _product(survey, facts, reader)
     if before is None or behind is None or reader.inputs[behind.operand] is not value or before.axis != behind.axis:
         return None
     (first, inner), (_, last) = before.matrix.shape, behind.matrix.shape
-    if first * last >= first * inner + inner * last or not _passes(ground, rectifier, source):
+    if first * last >= first * inner + inner * last or not _passes(survey, rectifier, source):
         return None
     return before, behind
 
 
-def _ending(ground: Ground, facts: Facts, value: ir.Value) -> Iterator[Product]:
+def _ending(survey: Survey, facts: Facts, value: ir.Value) -> Iterator[Product]:
     """The product that ends in a value, which may be the sum with a constant."""
     node = value.producer()
     for one in () if node is None else (node, *(v.producer() for v in node.inputs if v is not None)):
-        product = None if one is None else _product(ground, facts, one)
+        product = None if one is None else _product(survey, facts, one)
         if product is not None and product.result is value:
             yield product
 
@@ -113,32 +113,32 @@ def _only_reader(value: ir.Value) -> ir.Node | None:
     return uses[0][0] if len(uses) == 1 and not value.is_graph_output() else None
 
 
-def _passes(ground: Ground, rectifier: ir.Node, source: ir.Value) -> bool:
+def _passes(survey: Survey, rectifier: ir.Node, source: ir.Value) -> bool:
     """Whether a rectifier passes on whatever is positive, which one with an upper bound does not."""
-    shape = ground.shapes.get(source)
-    given = {i: n for i, v in enumerate(rectifier.inputs) if v is not source and (n := ground.constant(v)) is not None}
+    shape = survey.shapes.get(source)
+    given = {i: n for i, v in enumerate(rectifier.inputs) if v is not source and (n := survey.constant(v)) is not None}
     index = next((i for i, v in enumerate(rectifier.inputs) if v is source), None)
     if shape is None or index is None or len(given) + 1 < sum(v is not None for v in rectifier.inputs):
         return False
     try:
-        runner = Runner(Alone(rectifier, {index: shape}, given, ground.network.opsets, ground.rehearsal.engine))
+        runner = Runner(Alone(rectifier, {index: shape}, given, survey.network.opsets, survey.probe_runs.engine))
         for number in (1 / REACH, 1.0, REACH):
             filled = np.full(shape, number, np.float32)
             if not np.array_equal(runner.run(index, filled)[0], filled):
                 return False
     except RunError:
-        ground.network.note(f"{named(rectifier)} does not run by itself, so no layers are merged across it")
+        survey.network.note(f"{named(rectifier)} does not run by itself, so no layers are merged across it")
         return False
     return True
 
 
-def _product(ground: Ground, facts: Facts, node: ir.Node) -> Product | None:
-    law, read = ground.law(node), facts.signatures.get(node)
+def _product(survey: Survey, facts: Facts, node: ir.Node) -> Product | None:
+    law, read = survey.law(node), facts.signatures.get(node)
     mixes = [mix for mix in facts.mixes if mix.node is node]
     if law is None or not law.linear or read is None or len(mixes) != 1 or not _is_plain(node, windows=law.windows):
         return None
     mix = mixes[0]
-    weight = None if mix.weight is None else ground.constant(node.inputs[mix.weight])
+    weight = None if mix.weight is None else survey.constant(node.inputs[mix.weight])
     if weight is None or mix.weight is None or read.grouped() or (law.private and not law.windows):
         return None
     data = next((p for p in read.places if p.operand == mix.operand and set(p.letters) & read.contracted), None)
@@ -150,8 +150,8 @@ def _product(ground: Ground, facts: Facts, node: ir.Node) -> Product | None:
         return None
     matrix = np.moveaxis(weight.astype(np.float64), (summed.axis, made[0].axis), (0, 1))
     matrix = matrix.reshape(matrix.shape[:2])
-    rank = len(ground.atoms.shape(node.outputs[0]) or ())
-    bias, result = _bias(ground, node, data.axis, rank, made[0].size or 0)
+    rank = len(survey.atoms.shape(node.outputs[0]) or ())
+    bias, result = _bias(survey, node, data.axis, rank, made[0].size or 0)
     if bias is None:
         return None
     factor = node.attributes[law.scale].as_float() if law.scale in node.attributes else 1.0
@@ -178,14 +178,14 @@ def _is_plain(node: ir.Node, *, windows: bool) -> bool:
 
 
 def _bias(
-    ground: Ground, node: ir.Node, axis: int, rank: int, size: int
+    survey: Survey, node: ir.Node, axis: int, rank: int, size: int
 ) -> tuple[np.ndarray, ir.Value] | tuple[None, ir.Value]:
     """What is added, by the node itself and by one that does nothing else, and the value behind."""
-    law, value = ground.law(node), node.outputs[0]
+    law, value = survey.law(node), node.outputs[0]
     total = np.zeros(size)
     own = node.inputs[law.bias] if law is not None and law.bias is not None and law.bias < len(node.inputs) else None
     if law is not None and own is not None:
-        numbers = ground.constant(own)
+        numbers = survey.constant(own)
         scale = node.attributes[law.bias_scale].as_float() if law.bias_scale in node.attributes else 1.0
         spread = (
             None if numbers is None else _along(numbers, axis if law.bias_spreads else 0, rank, size, law.bias_spreads)
@@ -194,10 +194,10 @@ def _bias(
             return None, value
         total += scale * spread
     reader = _only_reader(value)
-    following = None if reader is None else ground.law(reader)
+    following = None if reader is None else survey.law(reader)
     if reader is not None and following is not None and following.adds and len(reader.inputs) == 2:
         other = next((v for v in reader.inputs if v is not value), None)
-        numbers = ground.constant(other)
+        numbers = survey.constant(other)
         spread = None if numbers is None else _along(numbers, axis, rank, size, True)
         if spread is not None:
             return total + spread, reader.outputs[0]
@@ -215,10 +215,10 @@ def _along(numbers: np.ndarray, axis: int, rank: int, size: int, aligned: bool) 
     return np.broadcast_to(numbers.astype(np.float64).ravel(), (size,)) if numbers.size in (1, size) else None
 
 
-def _write(ground: Ground, editor: Editor, before: Product, behind: Product) -> list[Fold]:
+def _write(survey: Survey, editor: Editor, before: Product, behind: Product) -> list[Fold]:
     """Let the second layer do both: W2 W1 and W2 b1 + b2, in float64 and rounded once."""
     node = behind.node
-    old = ground.constant(node.inputs[behind.weight])
+    old = survey.constant(node.inputs[behind.weight])
     dtype = np.dtype(np.float32) if old is None else old.dtype
     effective = behind.matrix * behind.factor
     matrix = before.matrix @ behind.matrix * before.factor
@@ -231,5 +231,5 @@ def _write(ground: Ground, editor: Editor, before: Product, behind: Product) -> 
     folds = [Fold(initializer=weight.name or "", note=note)]
     level = before.bias @ effective
     if level.any():
-        folds += Biases(ground, editor).add([Addition(node, behind.axis, level, note)])
+        folds += Biases(survey, editor).add([Addition(node, behind.axis, level, note)])
     return folds

@@ -21,7 +21,7 @@ from relu_audit.surgery.facts.shuffles import write_shuffle
 from relu_audit.surgery.facts.sums import Sum
 from relu_audit.surgery.operators.atoms import Bools, Ints
 from relu_audit.surgery.operators.patches import Cutting, Restore
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 
 @dataclass
@@ -32,21 +32,21 @@ class Written:
     folds: list[Fold] = field(default_factory=list)
 
 
-def rewrite(ground: Ground, facts: Facts, sums: list[Sum], solution: Solution) -> Written:
+def rewrite(survey: Survey, facts: Facts, sums: list[Sum], solution: Solution) -> Written:
     """Change the network's graph.
 
     Args:
-        ground: The graph; it is changed.
+        survey: The graph; it is changed.
         facts: Its facts.
         sums: Its mixes, with their constants.
         solution: What goes.
     """
-    writer = _Writer(ground, facts, solution)
+    writer = _Writer(survey, facts, solution)
     writer.note_folds(sums)
     writer.cut_tensors()
     writer.patch_nodes()
-    writer.written.folds += Biases(ground, writer.editor).add(writer.additions)
-    clean(ground.network.model, ground.staying)
+    writer.written.folds += Biases(survey, writer.editor).add(writer.additions)
+    clean(survey.network.model, survey.staying)
     return writer.written
 
 
@@ -60,10 +60,10 @@ def clean(model: ir.Model, staying: Sequence[ir.Value]) -> None:
 
 
 class _Writer:
-    def __init__(self, ground: Ground, facts: Facts, solution: Solution) -> None:
-        self.ground, self.facts, self.solution = ground, facts, solution
-        self.atoms = ground.atoms
-        self.editor = Editor(ground.network.model)
+    def __init__(self, survey: Survey, facts: Facts, solution: Solution) -> None:
+        self.survey, self.facts, self.solution = survey, facts, solution
+        self.atoms = survey.atoms
+        self.editor = Editor(survey.network.model)
         self.written = Written()
         self.picked = dict(_picked(facts, solution))
         self.additions: list[Addition] = []
@@ -81,7 +81,7 @@ class _Writer:
         """Find out, on the weights as they are, what removed constants added to results that stay."""
         removed = self.solution.removed
         for one in sums:
-            mix, law = one.mix, self.ground.law(one.mix.node)
+            mix, law = one.mix, self.survey.law(one.mix.node)
             number = one.number
             stays = (mix.results == ALWAYS) | ~removed[mix.results]
             needed = (mix.pattern & stays[:, :, None]).any(axis=1)
@@ -89,7 +89,7 @@ class _Writer:
             if law is None or not law.linear or not gone.any():
                 continue
             self._carry(one, gone & one.carried)
-            linear = Linear.of(self.ground, self.facts, mix)
+            linear = Linear.of(self.survey, self.facts, mix)
             level = (gone & ~one.carried) * np.nan_to_num(number)
             response = None if linear is None or not level.any() else linear.respond(level)
             if response is None:
@@ -110,8 +110,8 @@ class _Writer:
 
     def cut_tensors(self) -> None:
         """Take removed slices out of initializers, and out of the numbers that nodes hold."""
-        main = self.ground.network.model.graph
-        for graph in self.ground.network.model.graphs():
+        main = self.survey.network.model.graph
+        for graph in self.survey.network.model.graphs():
             for name, value in graph.initializers.items():
                 kept, tensor = self.kept(value), value.const_value
                 if not kept or tensor is None:
@@ -134,14 +134,14 @@ class _Writer:
 
     def patch_nodes(self) -> None:
         """Mend group counts, targets, bounds and indices, and what reads the shape of something cut."""
-        main = self.ground.network.model.graph
-        still_read = reading(self.ground)(self.solution.removed)
+        main = self.survey.network.model.graph
+        still_read = reading(self.survey)(self.solution.removed)
         nodes = [step.node for step in walk(main)]
         # Before anything is mended: what an operand is may be put aside for something new, of which nothing is known.
         operands = {node: node.inputs for node in nodes}
         numbers = {node: self._told(node) for node in self.facts.moved}
         for node in nodes:
-            law = self.ground.law(node)
+            law = self.survey.law(node)
             if law is None or not any(value in still_read for value in node.outputs):
                 continue
             shuffle = self.facts.shuffles.get(node)
@@ -169,9 +169,9 @@ class _Writer:
 
     def _told(self, node: ir.Node) -> list[np.ndarray | None]:
         """The numbers of the operands that say where a node moves data."""
-        law = self.ground.law(node)
+        law = self.survey.law(node)
         data = range(1) if law is None else law.data
-        return [None if index in data else self.ground.steady(value) for index, value in enumerate(node.inputs)]
+        return [None if index in data else self.survey.steady(value) for index, value in enumerate(node.inputs)]
 
     def _count_groups(self, node: ir.Node, name: str) -> None:
         """As many groups as entries stay, where whole groups go."""

@@ -22,8 +22,8 @@ from relu_audit.surgery.choose.reach import Edge
 from relu_audit.surgery.choose.solve import ALIGNED, LAST
 from relu_audit.surgery.facts.facts import Facts
 from relu_audit.surgery.operators.atoms import Bools, Ints
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.ranges import Copy
+from relu_audit.surgery.runs.survey import Survey
 
 WORTH = 0.25
 """Putting zeros back pays from this share of the channels on: on residual blocks, an eighth was a loss or noise."""
@@ -109,14 +109,14 @@ class Detour:
                 home.remove(made, safe=True)
 
 
-def propose(ground: Ground, decision: Decision) -> list[Detour]:
+def propose(survey: Survey, decision: Decision) -> list[Detour]:
     """Put detours on all edges where they might free silent units that stay. Changes the graph."""
     stuck = _stuck(decision)
     if not stuck.any():
         return []
-    editor = Editor(ground.network.model)
-    wanted = [*_wanted(ground, decision, stuck[decision.solution.label])]
-    return [_put(ground, editor, edge, value, axis, zero) for edge, value, axis, zero in wanted]
+    editor = Editor(survey.network.model)
+    wanted = [*_wanted(survey, decision, stuck[decision.solution.label])]
+    return [_put(survey, editor, edge, value, axis, zero) for edge, value, axis, zero in wanted]
 
 
 def _stuck(decision: Decision) -> Bools:
@@ -133,38 +133,38 @@ def _stuck(decision: Decision) -> Bools:
     return found
 
 
-def _wanted(ground: Ground, decision: Decision, stuck: Bools) -> Iterator[tuple[Edge, ir.Value, int, Bools | None]]:
+def _wanted(survey: Survey, decision: Decision, stuck: Bools) -> Iterator[tuple[Edge, ir.Value, int, Bools | None]]:
     """Edges, each with what is read, the axis, and which of its channels may be restored as zeros."""
-    main = ground.network.model.graph
+    main = survey.network.model.graph
     silent = {one.value.producer() for one in decision.first}
     known = decision.known_zero
     for value in [value for step in walk(main) for value in step.node.outputs] + list(main.inputs):
         uses = [(node, index) for node, index in value.uses() if not bodies(node)]
-        for axis, atoms in ground.atoms.of(value):
+        for axis, atoms in survey.atoms.of(value):
             here = stuck[atoms]
-            if not here.any() or ground.constant(value) is not None:
+            if not here.any() or survey.constant(value) is not None:
                 continue
             zero = here & known[atoms]
             fans = len(list(value.uses())) + value.is_graph_output() > 1 or value.is_graph_input()
             for node, index in uses:
-                if zero.mean() >= WORTH and _meets_another(ground, decision.facts, node, index, axis):
+                if zero.mean() >= WORTH and _meets_another(survey, decision.facts, node, index, axis):
                     yield (node, index), value, axis, zero
                 elif fans or node in silent:
                     yield (node, index), value, axis, None
 
 
-def _meets_another(ground: Ground, facts: Facts, node: ir.Node, index: int, axis: int) -> bool:
+def _meets_another(survey: Survey, facts: Facts, node: ir.Node, index: int, axis: int) -> bool:
     """Whether a node joins the channels of one computed operand with those of another, one by one."""
-    read, law = facts.signatures.get(node), ground.law(node)
-    if read is None or law is None or sum(v is not None and ground.constant(v) is None for v in node.inputs) < 2:
+    read, law = facts.signatures.get(node), survey.law(node)
+    if read is None or law is None or sum(v is not None and survey.constant(v) is None for v in node.inputs) < 2:
         return False
     place = next((p for p in read.places if (p.operand, p.axis) == (index, axis)), None)
-    return place is not None and not set(place.letters) & read.contracted and ground.opset >= PAD_ATTRIBUTE_SINCE
+    return place is not None and not set(place.letters) & read.contracted and survey.opset >= PAD_ATTRIBUTE_SINCE
 
 
-def _put(ground: Ground, editor: Editor, edge: Edge, value: ir.Value, axis: int, zero: Bools | None) -> Detour:
+def _put(survey: Survey, editor: Editor, edge: Edge, value: ir.Value, axis: int, zero: Bools | None) -> Detour:
     node, index = edge
-    shape = ground.atoms.shape(value) or ()
+    shape = survey.atoms.shape(value) or ()
     like = value.name or "value"
     size = shape[axis] or 0
     order = np.arange(size)
@@ -231,8 +231,8 @@ def attempt(
         settle: Finds out what goes, for the graph as it stands with these detours in it.
         gone: The units that go then.
     """
-    detours, before = propose(plain.ground, plain.decision), set(gone(plain))
-    editor = Editor(plain.ground.network.model)
+    detours, before = propose(plain.survey, plain.decision), set(gone(plain))
+    editor = Editor(plain.survey.network.model)
     while detours:
         settled = settle(detours)
         facts, removed = settled.decision.facts, settled.decision.solution.removed

@@ -20,8 +20,8 @@ from relu_audit.surgery.choose.reach import Edge, live
 from relu_audit.surgery.constants.constants import SPREAD, Constants
 from relu_audit.surgery.constants.lengths import EXPANDS_SINCE, Length, lengths, spread
 from relu_audit.surgery.facts.facts import Facts
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.hold import Silent
+from relu_audit.surgery.runs.survey import Survey
 
 BROADCASTS = "*, *+ -> *"
 """The signature of operators whose operands meet entry by entry."""
@@ -69,21 +69,21 @@ class Replacement:
         return self.broadcast + self.spread
 
 
-def replace_whole(ground: Ground, facts: Facts, constants: Constants, silent: Sequence[Silent]) -> tuple[Silent, ...]:
+def replace_whole(survey: Survey, facts: Facts, constants: Constants, silent: Sequence[Silent]) -> tuple[Silent, ...]:
     """Replace what is constant as a whole, wherever all that made it so then goes. Changes the graph.
 
     Returns:
         The silent units that were relied on, and are gone.
     """
-    model = ground.network.model
+    model = survey.network.model
     seeds = {one.value for one in silent if len(one.indices) == len(one.units)}
-    wholes = _wholes(ground, facts, constants, seeds) if seeds else {}
-    found = [one for whole in wholes.values() if (one := _replacement(ground, wholes, whole)) is not None]
+    wholes = _wholes(survey, facts, constants, seeds) if seeds else {}
+    found = [one for whole in wholes.values() if (one := _replacement(survey, wholes, whole)) is not None]
     while True:
         dropped = {edge for one in found for edge in one.edges}
         given_out = {one.whole.value for one in found if one.given_out}
         outputs = [value for value in model.graph.outputs if value not in given_out]
-        running = live(model.graph, dropped, [*outputs, *ground.staying])
+        running = live(model.graph, dropped, [*outputs, *survey.staying])
         # A silent value that stays would be relied on here and computed there.
         staying = [one for one in found if not any(value.producer() in running for value in one.whole.relied)]
         if len(staying) == len(found):
@@ -94,7 +94,7 @@ def replace_whole(ground: Ground, facts: Facts, constants: Constants, silent: Se
         editor = Editor(model)
         for one in found:
             _write(editor, one)
-        sweep(model, ground.staying)
+        sweep(model, survey.staying)
     return tuple(one for one in silent if one.value in relied)
 
 
@@ -117,37 +117,37 @@ def _write(editor: Editor, one: Replacement) -> None:
         editor.take_over(producer, value, made)
 
 
-def _wholes(ground: Ground, facts: Facts, constants: Constants, seeds: Collection[ir.Value]) -> dict[ir.Value, Whole]:
+def _wholes(survey: Survey, facts: Facts, constants: Constants, seeds: Collection[ir.Value]) -> dict[ir.Value, Whole]:
     """All values of the main graph that are constant because of what is silent, with their numbers."""
     relied: dict[ir.Value, frozenset[ir.Value]] = {}
-    for node in ground.network.model.graph:
+    for node in survey.network.model.graph:
         for value in node.outputs:
-            if value in constants.whole and value.name and ground.constant(value) is None:
-                found = frozenset({value}) if value in seeds else _relied(ground, constants, relied, node)
+            if value in constants.whole and value.name and survey.constant(value) is None:
+                found = frozenset({value}) if value in seeds else _relied(survey, constants, relied, node)
                 if found:
                     relied[value] = found
     wholes: dict[ir.Value, Whole] = {}
-    for value, numbers in _alike_at_every_size(ground, relied):
+    for value, numbers in _alike_at_every_size(survey, relied):
         array = numbers if value.dtype is None else numbers.astype(value.dtype.numpy())
-        long = lengths(ground, facts, value) if ground.opset >= EXPANDS_SINCE else None
+        long = lengths(survey, facts, value) if survey.opset >= EXPANDS_SINCE else None
         wholes[value] = Whole(value, array, long, relied[value])
     return wholes
 
 
-def _alike_at_every_size(ground: Ground, values: Collection[ir.Value]) -> Iterator[tuple[ir.Value, np.ndarray]]:
+def _alike_at_every_size(survey: Survey, values: Collection[ir.Value]) -> Iterator[tuple[ir.Value, np.ndarray]]:
     """The collapsed numbers of constants that are the same whatever the open sizes are, as the sum of an image is not.
 
     The order is the graph's.
     """
-    wanted = {value.name or "": value for value in values if value in ground.shapes}
-    size = {name: 8 * int(np.prod(ground.shapes[value])) for name, value in wanted.items()}
+    wanted = {value.name or "": value for value in values if value in survey.shapes}
+    size = {name: 8 * int(np.prod(survey.shapes[value])) for name, value in wanted.items()}
     first: dict[str, np.ndarray | None] = {}
-    for feeds in (ground.rehearsal.feeds, *ground.rehearsal.further):
-        for name, numbers in ground.rehearsal.numbers(size, feeds):
-            shape = ground.atoms.shape(wanted[name])
+    for feeds in (survey.probe_runs.feeds, *survey.probe_runs.further):
+        for name, numbers in survey.probe_runs.numbers(size, feeds):
+            shape = survey.atoms.shape(wanted[name])
             array = None if shape is None else _collapsed(numbers, shape)
             first[name] = array if _agree(first.get(name, array), array) else None
-    ground.rehearsal.close()
+    survey.probe_runs.close()
     for name, value in wanted.items():
         array = first.get(name)
         if array is not None:
@@ -165,19 +165,19 @@ def _alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _relied(
-    ground: Ground, constants: Constants, relied: Mapping[ir.Value, frozenset[ir.Value]], node: ir.Node
+    survey: Survey, constants: Constants, relied: Mapping[ir.Value, frozenset[ir.Value]], node: ir.Node
 ) -> frozenset[ir.Value] | None:
     """The fully silent values that make a node's results constant; None if something else has a part in it."""
-    law = ground.law(node)
+    law = survey.law(node)
     if law is None or bodies(node):
         return None
-    for index in ground.absorbing(node)[: len(node.inputs)]:
+    for index in survey.absorbing(node)[: len(node.inputs)]:
         value = node.inputs[index]
-        if value is not None and value in relied and _is_all(ground, constants, value, ground.zero(node, index)):
+        if value is not None and value in relied and _is_all(survey, constants, value, survey.zero(node, index)):
             return relied[value]
     found: set[ir.Value] = set()
     for value in node.inputs:
-        if value is None or ground.constant(value) is not None or (law.moves and value in ground.measured):
+        if value is None or survey.constant(value) is not None or (law.moves and value in survey.measured):
             continue
         if value not in relied:
             return None
@@ -185,8 +185,8 @@ def _relied(
     return frozenset(found)
 
 
-def _is_all(ground: Ground, constants: Constants, value: ir.Value, number: float) -> bool:
-    return any((constants.number[atoms] == number).all() for _, atoms in ground.atoms.of(value))
+def _is_all(survey: Survey, constants: Constants, value: ir.Value, number: float) -> bool:
+    return any((constants.number[atoms] == number).all() for _, atoms in survey.atoms.of(value))
 
 
 def _collapsed(numbers: np.ndarray, shape: Sequence[int | None]) -> np.ndarray | None:
@@ -203,16 +203,16 @@ def _collapsed(numbers: np.ndarray, shape: Sequence[int | None]) -> np.ndarray |
     return None if several and numbers.size > MOST_ELEMENTS else np.ascontiguousarray(numbers)
 
 
-def _replacement(ground: Ground, wholes: Mapping[ir.Value, Whole], whole: Whole) -> Replacement | None:
+def _replacement(survey: Survey, wholes: Mapping[ir.Value, Whole], whole: Whole) -> Replacement | None:
     """Where a value meets one that stays."""
-    main = ground.network.model.graph
+    main = survey.network.model.graph
     broadcast: list[Edge] = []
     spread_to: list[Edge] = []
     given_out = whole.value.is_graph_output() and whole.value in main.outputs
     for user, index in whole.value.uses():
         if all(_replaceable(wholes, value) for value in user.outputs):
             continue
-        if user.graph is main and _broadcasts(ground, wholes, user, index):
+        if user.graph is main and _broadcasts(survey, wholes, user, index):
             broadcast.append((user, index))
         elif whole.lengths is not None:
             spread_to.append((user, index))
@@ -227,17 +227,17 @@ def _replaceable(wholes: Mapping[ir.Value, Whole], value: ir.Value) -> bool:
     return value in wholes and wholes[value].lengths is not None
 
 
-def _broadcasts(ground: Ground, wholes: Mapping[ir.Value, Whole], user: ir.Node, index: int) -> bool:
+def _broadcasts(survey: Survey, wholes: Mapping[ir.Value, Whole], user: ir.Node, index: int) -> bool:
     """Whether another operand alone gives the result its shape."""
-    row = ground.row(user)
+    row = survey.row(user)
     if row is None or row.signature != BROADCASTS or any(value in wholes for value in user.outputs):
         return False
     result = user.outputs[0]
-    fixed, shape = ground.atoms.shape(result), ground.shapes.get(result)
+    fixed, shape = survey.atoms.shape(result), survey.shapes.get(result)
     for other, value in enumerate(user.inputs):
         if other == index or value is None or value in wholes or fixed is None or shape is None:
             continue
-        same = ground.atoms.shape(value) == fixed and ground.shapes.get(value) == shape
+        same = survey.atoms.shape(value) == fixed and survey.shapes.get(value) == shape
         # An open axis of length one in the run might be one that broadcasts.
         if same and all(known is not None or length > 1 for known, length in zip(fixed, shape, strict=True)):
             return True

@@ -13,32 +13,32 @@ from relu_audit.records import Cost, DataInfo
 from relu_audit.surgery.choose.solve import Solution
 from relu_audit.surgery.facts.facts import Facts
 from relu_audit.surgery.operators.signature import Place, Signature
-from relu_audit.surgery.runs.ground import Ground
-from relu_audit.surgery.runs.rehearsal import Feeds
+from relu_audit.surgery.runs.probe_runs import Feeds
+from relu_audit.surgery.runs.survey import Survey
 from relu_audit.units.inputs import GraphInput
 
 Lengths = Mapping[tuple[ir.Value, int], int]
 
 
-def cost(ground: Ground, facts: Facts, solution: Solution | None, samples: int) -> Cost:
+def cost(survey: Survey, facts: Facts, solution: Solution | None, samples: int) -> Cost:
     """Elements and bytes of the model as it stands, and the multiplications of one sample that stay.
 
     A weight is multiplied once for every sample and position at which its operator reads the data; at every position of
     the result where that reads through windows, those that reach beyond the border included.
 
     Args:
-        ground: The graph.
+        survey: The graph.
         facts: Its facts.
         solution: What goes; None for nothing.
-        samples: How many samples the rehearsal's feeds hold.
+        samples: How many samples the feeds of the probe runs hold.
     """
     total = 0
     for read in facts.signatures.values():
-        lengths = _lengths(ground, read, solution)
+        lengths = _lengths(survey, read, solution)
         if lengths is None:
-            return size(ground.network.model)
-        total += sum(_multiplications(ground, read, lengths))
-    return msgspec.structs.replace(size(ground.network.model), multiply_adds=total // samples)
+            return size(survey.network.model)
+        total += sum(_multiplications(survey, read, lengths))
+    return msgspec.structs.replace(size(survey.network.model), multiply_adds=total // samples)
 
 
 def samples_fed(inputs: Iterable[GraphInput], data: DataInfo, feeds: Feeds) -> int:
@@ -59,29 +59,29 @@ def samples_fed(inputs: Iterable[GraphInput], data: DataInfo, feeds: Feeds) -> i
     return max(found)
 
 
-def _lengths(ground: Ground, read: Signature, solution: Solution | None) -> Lengths | None:
+def _lengths(survey: Survey, read: Signature, solution: Solution | None) -> Lengths | None:
     """How long the axes of a node's operands and results are once everything is cut; None if that is not known."""
     found: dict[tuple[ir.Value, int], int] = {}
     for value in (*read.node.inputs, *read.node.outputs):
-        shape = () if value is None else ground.shapes.get(value)
+        shape = () if value is None else survey.shapes.get(value)
         if value is None or not any(place.value is value for place in read.places):
             continue
         if shape is None:
             return None
         for axis, length in enumerate(shape):
-            atoms = ground.atoms.along(value, axis)
+            atoms = survey.atoms.along(value, axis)
             gone = 0 if solution is None or atoms is None else int(solution.removed[atoms].sum())
             found[value, axis] = length - gone
     return found
 
 
-def _multiplications(ground: Ground, read: Signature, lengths: Lengths) -> Iterator[int]:
+def _multiplications(survey: Survey, read: Signature, lengths: Lengths) -> Iterator[int]:
     """How often each weight of a node is multiplied, summed over the weight."""
-    rule = ground.law(read.node)
+    rule = survey.law(read.node)
     summed = [p for p in read.places if p.operand is not None and set(p.letters) & read.contracted]
-    data = next((p for p in summed if ground.constant(p.value) is None), None)
+    data = next((p for p in summed if survey.constant(p.value) is None), None)
     for place in summed:
-        if data is None or rule is None or ground.constant(place.value) is None:
+        if data is None or rule is None or survey.constant(place.value) is None:
             continue  # a product of two computed values has no weights
         weight = [p for p in read.places if p.operand == place.operand]
         where = [p for p in read.places if (p.output == 0 if rule.windows else p.operand == data.operand)]

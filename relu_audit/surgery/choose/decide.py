@@ -15,8 +15,8 @@ from relu_audit.surgery.constants.fold import sums
 from relu_audit.surgery.facts.facts import Facts
 from relu_audit.surgery.facts.sums import Sum
 from relu_audit.surgery.operators.atoms import Bools
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.hold import Silent
+from relu_audit.surgery.runs.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Decision:
 class Settled:
     """A graph, and what goes from it."""
 
-    ground: Ground
+    survey: Survey
     decision: Decision
 
 
 def decide(
-    ground: Ground, facts: Facts, silent: tuple[Silent, ...], align: int, before: Decision | None = None
+    survey: Survey, facts: Facts, silent: tuple[Silent, ...], align: int, before: Decision | None = None
 ) -> Decision:
     """Solve; of the silent units, only those that go are relied on, and those that carry others.
 
     A unit that stays is computed as ever, so that what follows from its silence must not be used.
 
     Args:
-        ground: The graph.
+        survey: The graph.
         facts: Its facts.
         silent: The units that could be relied on.
         align: Axes whose length is a multiple of this keep to multiples of it.
@@ -68,15 +68,15 @@ def decide(
     """
     reasons: list[Reasons] = []
     first, zero = silent, None
-    still_read, gone = reading(ground), None if before is None else _gone(facts, before)
+    still_read, gone = reading(survey), None if before is None else _gone(facts, before)
     while True:
-        constants = find_constants(ground, facts, silent)
+        constants = find_constants(survey, facts, silent)
         zero = constants.known & (constants.number == 0) if zero is None else zero
-        mixes = sums(ground, facts, constants)
+        mixes = sums(survey, facts, constants)
         solution = solve(facts, mixes, align, still_read, gone)
-        reasons.append(Reasons(ground, facts, constants, solution))
+        reasons.append(Reasons(survey, facts, constants, solution))
         carriers = [label for each in mixes for label in each.carriers(solution.label, solution.removed)]
-        relied = tuple(_only(one, _relied_on(ground, one, solution, carriers)) for one in silent)
+        relied = tuple(_only(one, _relied_on(survey, one, solution, carriers)) for one in silent)
         if all(len(a.indices) == len(b.indices) for a, b in zip(relied, silent, strict=True)):
             return Decision(facts, constants, reasons, mixes, solution, silent, first, zero)
         silent = relied
@@ -92,9 +92,9 @@ def _gone(facts: Facts, before: Decision) -> Bools:
     return found
 
 
-def _relied_on(ground: Ground, one: Silent, solution: Solution, carriers: Sequence[int]) -> Bools:
+def _relied_on(survey: Survey, one: Silent, solution: Solution, carriers: Sequence[int]) -> Bools:
     """Which entries of a rectifier have to be silent: those that go, and those whose classes carry others."""
-    atoms = ground.atoms.along(one.value, one.axis)
+    atoms = survey.atoms.along(one.value, one.axis)
     if atoms is None or len(atoms) != len(one.units):
         return np.zeros(len(one.units), bool)
     return solution.removed[atoms] | np.isin(solution.label[atoms], carriers)

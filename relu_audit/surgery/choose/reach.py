@@ -10,7 +10,7 @@ from relu_audit.model.scopes import bodies, walk
 from relu_audit.surgery.choose.solve import Reading
 from relu_audit.surgery.operators.atoms import Bools, Ints
 from relu_audit.surgery.operators.signature import operation
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 Edge = tuple[ir.Node, int]
 """A node and the number of one of its inputs."""
@@ -49,12 +49,12 @@ def read(graph: ir.Graph, dropped: Collection[Edge] = (), staying: Collection[ir
     return found
 
 
-def reading(ground: Ground) -> Reading:
+def reading(survey: Survey) -> Reading:
     """What is still read if some atoms go: operators that do without an empty operand do not read it."""
-    atoms, graph = ground.atoms, ground.network.model.graph
+    atoms, graph = survey.atoms, survey.network.model.graph
     able: list[tuple[Edge, Ints]] = []
     for node in (step.node for step in walk(graph)):
-        law = ground.law(node)
+        law = survey.law(node)
         for index, value in enumerate(node.inputs) if law is not None and law.drops is not None else ():
             shape = None if value is None else atoms.shape(value)
             if law is None or law.drops is None or index not in law.data or value is None or not shape:
@@ -68,7 +68,7 @@ def reading(ground: Ground) -> Reading:
     def still_read(removed: Bools) -> set[ir.Value]:
         dropped = frozenset(edge for edge, along in able if removed[along].all())
         if dropped not in known:
-            known[dropped] = read(graph, dropped, ground.staying)
+            known[dropped] = read(graph, dropped, survey.staying)
         return known[dropped]
 
     return still_read

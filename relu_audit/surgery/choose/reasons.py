@@ -16,7 +16,7 @@ from relu_audit.surgery.constants.fold import Linear
 from relu_audit.surgery.constants.lengths import lengths
 from relu_audit.surgery.facts.facts import Facts, Mix, Pin, named
 from relu_audit.surgery.operators.atoms import Ints
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 OWN, BESIDE = "its channel", "the channel in its place of another group"
 """What is alive, in words; where groups are cut alike, it may be one beside it."""
@@ -25,8 +25,8 @@ OWN, BESIDE = "its channel", "the channel in its place of another group"
 class Reasons:
     """Answers for one solution."""
 
-    def __init__(self, ground: Ground, facts: Facts, constants: Constants, solution: Solution) -> None:
-        self._ground, self._facts, self._constants, self._solution = ground, facts, constants, solution
+    def __init__(self, survey: Survey, facts: Facts, constants: Constants, solution: Solution) -> None:
+        self._survey, self._facts, self._constants, self._solution = survey, facts, constants, solution
         empty = np.zeros(0, np.int64)
         self._left = np.concatenate([empty, *(link.left for link in facts.links)])
         self._right = np.concatenate([empty, *(link.right for link in facts.links)])
@@ -68,7 +68,7 @@ class Reasons:
         kept = solution.kept.get(label)
         if kept is None:
             return "needed", "something that stays is computed from it"
-        value, axis, _ = self._ground.atoms.owner(kept.atom)
+        value, axis, _ = self._survey.atoms.owner(kept.atom)
         if kept.slug == LAST:
             return LAST, f"axis {axis} of '{value.name}' would be left empty{self._size(value)}"
         if kept.slug == ALIGNED:
@@ -76,7 +76,7 @@ class Reasons:
         if kept.slug == UNEVEN:
             return UNEVEN, f"axis {axis} of '{value.name}' keeps as many entries of every group"
         reader = "something that stays" if kept.mix is None else named(kept.mix.node)
-        rule = None if kept.mix is None else self._ground.law(kept.mix.node)
+        rule = None if kept.mix is None else self._survey.law(kept.mix.node)
         if rule is not None and rule.zeros is not None and self._constants.known[kept.atom]:
             detail = f"{reader} takes all entries of '{value.name}' together, and this one is not zero"
             return self._blamed(atom, kept.atom, "combined-axis", detail)
@@ -97,23 +97,23 @@ class Reasons:
         """Whether what a constant adds to a sum is known, so that a bias could take it up."""
         place = mix.node, mix.operand
         if place not in self._foldable:
-            law = self._ground.law(mix.node)
+            law = self._survey.law(mix.node)
             linear = law is not None and law.linear
-            self._foldable[place] = linear and Linear.of(self._ground, self._facts, mix) is not None
+            self._foldable[place] = linear and Linear.of(self._survey, self._facts, mix) is not None
         return self._foldable[place]
 
     def _size(self, value: ir.Value) -> str:
         """Why no constant took the place of a value that is one as a whole."""
         if value not in self._constants.whole:
             return ""
-        known = value.graph is self._ground.network.model.graph and lengths(self._ground, self._facts, value)
+        known = value.graph is self._survey.network.model.graph and lengths(self._survey, self._facts, value)
         return "" if known else ", and the inputs alone do not tell how large a constant in its place would be"
 
     def _blamed(self, start: int, end: int, slug: str, detail: str) -> tuple[str, str]:
         """The slug, made more precise by what lies on the way between two atoms of one class."""
         path = self._path(start, end)
         for step in path:
-            law, read = self._ground.law(step.node), self._facts.signatures.get(step.node)
+            law, read = self._survey.law(step.node), self._facts.signatures.get(step.node)
             if law is not None and law.sums and (slug in ("partner-alive", "border-constant") or step.sideways):
                 others = [v for v in step.node.inputs if v not in (None, step.before) and not self._is_even(v)]
                 if others:
@@ -138,8 +138,8 @@ class Reasons:
 
     def _divides_zero(self, step: _Step) -> bool:
         """Whether a step goes through a division of zero by what may be zero, which makes no constant of it."""
-        law = self._ground.law(step.node)
-        if law is None or law.divisor is None or self._ground.absorbing(step.node):
+        law = self._survey.law(step.node)
+        if law is None or law.divisor is None or self._survey.absorbing(step.node):
             return False
         return step.before is step.node.inputs[0] and self._constants.number[step.start] == 0
 
@@ -151,13 +151,13 @@ class Reasons:
 
     def _is_even(self, value: ir.Value | None) -> bool:
         """Whether it is a constant, and one number for each of the entries along one of its axes."""
-        rows = [] if value is None else [self._constants.number[atoms] for _, atoms in self._ground.atoms.of(value)]
+        rows = [] if value is None else [self._constants.number[atoms] for _, atoms in self._survey.atoms.of(value)]
         return self._is_constant(value) and (not rows or any(not np.isnan(row).any() for row in rows))
 
     def _is_constant(self, value: ir.Value | None) -> bool:
         """Whether the graph's inputs decide no more of a value than its size."""
-        known = self._constants.whole, self._ground.measured
-        return self._ground.constant(value) is not None or any(value in those for those in known)
+        known = self._constants.whole, self._survey.measured
+        return self._survey.constant(value) is not None or any(value in those for those in known)
 
     def _path(self, start: int, end: int) -> list[_Step]:
         """A shortest chain of links."""
@@ -182,7 +182,7 @@ class Reasons:
         at = end
         while at != start and at in came:
             before, link = came[at]
-            owners = self._ground.atoms.owner(before)[0], self._ground.atoms.owner(at)[0]
+            owners = self._survey.atoms.owner(before)[0], self._survey.atoms.owner(at)[0]
             node = self._nodes[link]
             if node is not None and steps and steps[-1].node is node:
                 # All are linked to the first, others by way of it.

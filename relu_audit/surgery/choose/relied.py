@@ -20,7 +20,7 @@ Unit = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Account:
+class Partition:
     """The places of silent units, told apart by a plan.
 
     Attributes:
@@ -36,7 +36,7 @@ class Account:
     free_left: tuple[Silent, ...]
 
 
-def account(plan: Plan, decision: Decision, silent: Iterable[Silent]) -> Account:
+def partition_silent(plan: Plan, decision: Decision, silent: Iterable[Silent]) -> Partition:
     """Tell places apart, after the plan was carried out.
 
     Args:
@@ -49,7 +49,7 @@ def account(plan: Plan, decision: Decision, silent: Iterable[Silent]) -> Account
     able = [one for one in places if one.value.graph is None or _stays(decision, one) is not None]
     unlisted = {(k.tensor, k.unit) for k in plan.kept if not k.relied}
     free = [_but(_only(one, unlisted), _follows(decision, one)) for one in able]
-    return Account(_some(relied), _some(_left(decision, relied)), _some(free), _some(_left(decision, free)))
+    return Partition(_some(relied), _some(_left(decision, relied)), _some(free), _some(_left(decision, free)))
 
 
 def _listed(plan: Plan) -> set[Unit]:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from relu_audit.model.editor import Editor
 from relu_audit.records.pruning import Fold
 from relu_audit.surgery.operators.laws import Law
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class Addition:
 class Biases:
     """Writes additions into a graph."""
 
-    def __init__(self, ground: Ground, editor: Editor) -> None:
-        self.ground, self.editor = ground, editor
+    def __init__(self, survey: Survey, editor: Editor) -> None:
+        self.survey, self.editor = survey, editor
         self.folds: list[Fold] = []
 
     def add(self, additions: Iterable[Addition]) -> list[Fold]:
         """Add to biases: the node's own, the one that is added next, or a new one."""
         for one in additions:
-            law = self.ground.law(one.node)
+            law = self.survey.law(one.node)
             if law is None or self._into_bias(one, law) or self._into_next(one):
                 continue
             value = one.node.outputs[0]
-            rank = len(self.ground.atoms.shape(value) or ())
+            rank = len(self.survey.atoms.shape(value) or ())
             shape = [1] * (rank - one.axis)
             shape[0] = -1
             dtype = np.dtype((value.dtype or ir.DataType.FLOAT).numpy())
@@ -57,7 +57,7 @@ class Biases:
             return False
         if scale == 0:
             return False
-        rank = len(self.ground.atoms.shape(node.outputs[0]) or ())
+        rank = len(self.survey.atoms.shape(node.outputs[0]) or ())
         spread = [-1] + [1] * (rank - 1 - one.axis if law.bias_spreads else 0)
         dtype = np.dtype((node.outputs[0].dtype or ir.DataType.FLOAT).numpy())
         old = np.zeros(1, dtype) if bias is None or bias.const_value is None else bias.const_value.numpy()
@@ -68,11 +68,11 @@ class Biases:
     def _into_next(self, one: Addition) -> bool:
         value = one.node.outputs[0]
         uses = list(value.uses())
-        rank = len(self.ground.atoms.shape(value) or ())
+        rank = len(self.survey.atoms.shape(value) or ())
         if len(uses) != 1 or value.is_graph_output() or one.axis != rank - 1:
             return False
         node, index = uses[0]
-        law = self.ground.law(node)
+        law = self.survey.law(node)
         other = node.inputs[1 - index] if len(node.inputs) == 2 else None
         if law is None or not law.adds or other is None or other.const_value is None or other.is_graph_input():
             return False

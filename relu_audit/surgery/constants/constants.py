@@ -21,8 +21,8 @@ from relu_audit.surgery.operators.atoms import Bools, Ints
 from relu_audit.surgery.operators.laws import Law
 from relu_audit.surgery.operators.patches import Route
 from relu_audit.surgery.operators.signature import Place, Signature
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.hold import Silent
+from relu_audit.surgery.runs.survey import Survey
 
 SPREAD = 2.0**-20
 """Positions of one constant may differ by this share of it: kernels round differently at the ends of a row."""
@@ -46,16 +46,16 @@ class Constants:
     uneven: Bools
 
 
-def find_constants(ground: Ground, facts: Facts, silent: Sequence[Silent]) -> Constants:
+def find_constants(survey: Survey, facts: Facts, silent: Sequence[Silent]) -> Constants:
     """Follow what is silent, and what zero weights make, forward through the graph."""
-    return _Finder(ground, facts, silent).find(_Structure(ground, facts, silent).find())
+    return _Finder(survey, facts, silent).find(_Structure(survey, facts, silent).find())
 
 
 class _Follower(ABC):
     """Goes through the graph once; what entries that are constant by structure range over is for others to say."""
 
-    def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
-        self.ground, self.facts, self.atoms = ground, facts, ground.atoms
+    def __init__(self, survey: Survey, facts: Facts, silent: Sequence[Silent]) -> None:
+        self.survey, self.facts, self.atoms = survey, facts, survey.atoms
         self.known = np.zeros(self.atoms.count, bool)
         self.uneven = np.zeros(self.atoms.count, bool)
         self.number = np.full(self.atoms.count, np.nan)
@@ -66,14 +66,14 @@ class _Follower(ABC):
             self.mixes.setdefault(mix.node, []).append(mix)
 
     def _follow(self) -> None:
-        nodes = [step.node for step in walk(self.ground.network.model.graph)]
-        for value in (value for one in self.ground.network.model.graphs() for value in one.initializers.values()):
-            if self.ground.constant(value) is not None:
+        nodes = [step.node for step in walk(self.survey.network.model.graph)]
+        for value in (value for one in self.survey.network.model.graphs() for value in one.initializers.values()):
+            if self.survey.constant(value) is not None:
                 self._is_whole(value)
         reached = self._reached(nodes)
         for node in nodes:
-            law = self.ground.law(node)
-            if all(self.ground.constant(value) is not None for value in node.outputs):
+            law = self.survey.law(node)
+            if all(self.survey.constant(value) is not None for value in node.outputs):
                 for value in node.outputs:
                     self._is_whole(value)
             elif bodies(node):
@@ -85,7 +85,7 @@ class _Follower(ABC):
         self.whole.add(value)
         for axis, atoms in self.atoms.of(value):
             self.known[atoms] = True
-            level = self.ground.level(value, axis)
+            level = self.survey.level(value, axis)
             if level is not None:
                 self.number[atoms] = level
 
@@ -108,13 +108,13 @@ class _Follower(ABC):
 
     def _has_zeros(self, node: ir.Node) -> bool:
         """Whether an operator that absorbs is given a slice of zeros by the file."""
-        absorbing = self.ground.absorbing(node)
+        absorbing = self.survey.absorbing(node)
         constants = [v for i, v in enumerate(node.inputs) if i in absorbing and v is not None and v in self.whole]
         return any((self.number[atoms] == 0).any() for value in constants for _, atoms in self.atoms.of(value))
 
     def _spreads_constants(self, node: ir.Node) -> bool:
         """Whether all that an operator moves is in the file, and only sizes are not."""
-        law = self.ground.law(node)
+        law = self.survey.law(node)
         data = [v for i, v in enumerate(node.inputs) if v is not None and law is not None and i in law.data]
         return law is not None and law.moves and all(value in self.whole for value in data)
 
@@ -149,7 +149,7 @@ class _Follower(ABC):
         if made is None:
             return
         constant, number = made
-        if value.graph is self.ground.network.model.graph:
+        if value.graph is self.survey.network.model.graph:
             low, high = self._span(value, atoms, constant)
             even = high - low <= SPREAD * np.maximum(np.abs(low), np.abs(high))
             self.uneven[atoms] = constant & ~even
@@ -174,7 +174,7 @@ class _Follower(ABC):
         # An entry that is made of its neighbours as well is none; if it is zero, it may stay so.
         alone = node.inputs[0] in self.whole or not self._joins(node, law, read, place)
         constant, zero = np.full(size, alone), np.zeros(size, bool)
-        absorbing = self.ground.absorbing(node)
+        absorbing = self.survey.absorbing(node)
         for index, value in enumerate(node.inputs):
             if value is None:
                 continue
@@ -183,8 +183,8 @@ class _Follower(ABC):
             if atoms is not None and len(atoms) == size:
                 constant &= self._constant(atoms)
                 if index in absorbing:
-                    zero |= self.known[atoms] & self._zero(self.number[atoms], self.ground.zero(node, index))
-            elif value not in self.whole and value not in self.ground.measured:
+                    zero |= self.known[atoms] & self._zero(self.number[atoms], self.survey.zero(node, index))
+            elif value not in self.whole and value not in self.survey.measured:
                 constant &= self._summed(node, index, output, axis, size)
         number = np.full(size, np.nan)
         if not law.zero_points:  # codes are read off, as all numbers of the main graph are
@@ -202,7 +202,7 @@ class _Follower(ABC):
         atoms = None if same is None or value is None else self.atoms.along(value, same.axis)
         if atoms is not None and len(atoms) == size:
             return self.number[atoms]
-        given = self.ground.constant(value)
+        given = self.survey.constant(value)
         return np.full(size, float(given.ravel()[0]) if given is not None and given.size == 1 else np.nan)
 
     def _joins(self, node: ir.Node, law: Law, read: Signature, place: Place) -> bool:
@@ -211,7 +211,7 @@ class _Follower(ABC):
         rules = [rule for rule in (law.joins, law.zeros) if rule is not None]
         if shape is None:
             return bool(rules)
-        axes = set[int]().union(*(rule(self.ground.operation(node), len(shape)) for rule in rules))
+        axes = set[int]().union(*(rule(self.survey.operation(node), len(shape)) for rule in rules))
         return any(p.operand == 0 and p.axis in axes and set(p.letters) & set(place.letters) for p in read.places)
 
     def _summed(self, node: ir.Node, operand: int, output: int, axis: int, size: int) -> Bools:
@@ -262,7 +262,7 @@ class _Follower(ABC):
 
     def _out_of_branches(self, node: ir.Node) -> None:
         """What is the same constant in all branches."""
-        row = self.ground.row(node)
+        row = self.survey.row(node)
         if row is None or row.body is not BRANCHES:
             return
         for index, value in enumerate(node.outputs):
@@ -286,8 +286,8 @@ class _Follower(ABC):
 class _Finder(_Follower):
     """What is constant, once it is known what may be."""
 
-    def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
-        super().__init__(ground, facts, silent)
+    def __init__(self, survey: Survey, facts: Facts, silent: Sequence[Silent]) -> None:
+        super().__init__(survey, facts, silent)
         self.low, self.high = np.full(self.atoms.count, np.nan), np.full(self.atoms.count, np.nan)
 
     def find(self, structural: Iterable[ir.Value]) -> Constants:
@@ -297,23 +297,23 @@ class _Finder(_Follower):
         return Constants(self.known, self.number, frozenset(self.whole), self.uneven)
 
     def _read_off(self, structural: Iterable[ir.Value]) -> None:
-        graph = self.ground.network.model.graph
+        graph = self.survey.network.model.graph
         wanted = {
             value.name: value
             for value in structural
-            if value.name and value.graph is graph and value in self.ground.shapes and any(self.atoms.of(value))
+            if value.name and value.graph is graph and value in self.survey.shapes and any(self.atoms.of(value))
         }
-        rehearsal = self.ground.rehearsal
-        unread = {name: value for name, value in wanted.items() if name not in rehearsal.ranges}
-        size = {name: 4 * int(np.prod(self.ground.shapes[value])) for name, value in unread.items()}
+        probe_runs = self.survey.probe_runs
+        unread = {name: value for name, value in wanted.items() if name not in probe_runs.ranges}
+        size = {name: 4 * int(np.prod(self.survey.shapes[value])) for name, value in unread.items()}
         # A constant is one at every size: 1 / height is none, nor is what a padding of this height leaves alone.
-        for feeds in rehearsal.runs:
-            for name, array in rehearsal.numbers(size, feeds):
+        for feeds in probe_runs.runs:
+            for name, array in probe_runs.numbers(size, feeds):
                 lengths = {axis: len(atoms) for axis, atoms in self.atoms.of(unread[name])}
-                rehearsal.ranges.widen(name, lengths, array)
-        rehearsal.close()
+                probe_runs.ranges.widen(name, lengths, array)
+        probe_runs.close()
         for name, value in wanted.items():
-            for axis, (low, high) in rehearsal.ranges.of(name).items():
+            for axis, (low, high) in probe_runs.ranges.of(name).items():
                 atoms = self.atoms.along(value, axis)
                 if atoms is not None:
                     self.low[atoms], self.high[atoms] = low, high
@@ -332,8 +332,8 @@ class _Finder(_Follower):
 class _Structure(_Follower):
     """What may be constant by structure alone, before anything is read: all of it is taken for zeros, which go far."""
 
-    def __init__(self, ground: Ground, facts: Facts, silent: Sequence[Silent]) -> None:
-        super().__init__(ground, facts, silent)
+    def __init__(self, survey: Survey, facts: Facts, silent: Sequence[Silent]) -> None:
+        super().__init__(survey, facts, silent)
         self.found: set[ir.Value] = set()
 
     def find(self) -> set[ir.Value]:

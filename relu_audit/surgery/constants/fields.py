@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from relu_audit.surgery.constants.constants import SPREAD
 from relu_audit.surgery.operators.atoms import Bools, Ints
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 ALONE = -1
 """In place of a field: no other entry is known to be a multiple of this one."""
@@ -36,17 +36,17 @@ class Fields:
     factor: np.ndarray
 
 
-def fields(ground: Ground, value: ir.Value, axis: int, which: Bools) -> Fields:
-    """Compare entries of a value, position by position, in all rehearsed runs.
+def fields(survey: Survey, value: ir.Value, axis: int, which: Bools) -> Fields:
+    """Compare entries of a value, position by position, in all probe runs.
 
     Args:
-        ground: The graph.
+        survey: The graph.
         value: A value of the main graph.
         axis: Its axis.
         which: The entries along it that are constant by structure.
     """
     found = Fields(np.full(len(which), ALONE), np.full(len(which), np.nan))
-    shown = _shown(ground, value, axis, which)
+    shown = _shown(survey, value, axis, which)
     if shown is None:
         return found
     entries = np.flatnonzero(which)
@@ -61,18 +61,18 @@ def fields(ground: Ground, value: ir.Value, axis: int, which: Bools) -> Fields:
     return found
 
 
-def _shown(ground: Ground, value: ir.Value, axis: int, which: Bools) -> np.ndarray | None:
+def _shown(survey: Survey, value: ir.Value, axis: int, which: Bools) -> np.ndarray | None:
     """The numbers of some entries at every position of every run: [entry, position]."""
-    name, shape = value.name, ground.shapes.get(value)
-    if not name or shape is None or value.graph is not ground.network.model.graph:
+    name, shape = value.name, survey.shapes.get(value)
+    if not name or shape is None or value.graph is not survey.network.model.graph:
         return None
-    rehearsal = ground.rehearsal
+    probe_runs = survey.probe_runs
     wanted = {name: 4 * int(np.prod(shape))}
     rows: list[np.ndarray] = []
-    for feeds in rehearsal.runs:
-        for _, array in rehearsal.numbers(wanted, feeds):
+    for feeds in probe_runs.runs:
+        for _, array in probe_runs.numbers(wanted, feeds):
             if array.shape[axis] != len(which) or array.dtype.kind != "f" or not array.size:
                 return None
             rows.append(np.moveaxis(array, axis, 0)[which].reshape(int(which.sum()), -1).astype(np.float64))
-    rehearsal.close()
+    probe_runs.close()
     return np.concatenate(rows, axis=1)

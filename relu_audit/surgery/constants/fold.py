@@ -25,7 +25,7 @@ from relu_audit.surgery.facts.facts import Facts, Mix, named
 from relu_audit.surgery.facts.sums import NOBODY, Sum
 from relu_audit.surgery.operators.atoms import Bools, Ints
 from relu_audit.surgery.operators.signature import Place
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 OPEN_POSITIONS = 16
 """Length at least given to axes of open size, so that a border and what lies within it both show."""
@@ -46,46 +46,46 @@ class Response:
     even: Bools
 
 
-def sums(ground: Ground, facts: Facts, constants: Constants) -> list[Sum]:
+def sums(survey: Survey, facts: Facts, constants: Constants) -> list[Sum]:
     """Every mix with the terms that may go although a kept result has them."""
-    return [_sum(ground, facts, constants, mix) for mix in facts.mixes]
+    return [_sum(survey, facts, constants, mix) for mix in facts.mixes]
 
 
-def _sum(ground: Ground, facts: Facts, constants: Constants, mix: Mix) -> Sum:
+def _sum(survey: Survey, facts: Facts, constants: Constants, mix: Mix) -> Sum:
     known, number = constants.known[mix.terms], constants.number[mix.terms]
-    free = _zeros(ground, constants, mix.node, mix.operand, mix.terms)
+    free = _zeros(survey, constants, mix.node, mix.operand, mix.terms)
     for operand, terms in mix.partners.items():
-        free |= _zeros(ground, constants, mix.node, operand, terms)
+        free |= _zeros(survey, constants, mix.node, operand, terms)
     levels = known & ~free & np.isfinite(number)
     uneven = constants.uneven[mix.terms] & ~free
     none, nobody = np.zeros_like(free), np.full_like(mix.terms, NOBODY)
-    law = ground.law(mix.node)
+    law = survey.law(mix.node)
     if law is None or not law.linear or not (levels.any() or uneven.any()):
         return Sum(mix, free, none, nobody, number)
-    linear = Linear.of(ground, facts, mix)
+    linear = Linear.of(survey, facts, mix)
     at_border = levels if linear is None else _uneven_behind(linear, levels, number)
     free |= levels & ~at_border
     if linear is None or not can_carry(mix):
         return Sum(mix, free, none, nobody, number)
-    alike = _alike(ground, facts, mix, uneven)
+    alike = _alike(survey, facts, mix, uneven)
     number = np.where(uneven, alike.factor, number)
     kinds = np.where(at_border, len(alike.number), np.where(uneven, alike.number, ALONE))
     return Sum(mix, free, kinds != ALONE, _carriers(number, kinds), number)
 
 
-def _zeros(ground: Ground, constants: Constants, node: ir.Node, operand: int, terms: Ints) -> Bools:
+def _zeros(survey: Survey, constants: Constants, node: ir.Node, operand: int, terms: Ints) -> Bools:
     """Which terms of an operand are zero, or the code that stands for it."""
     value = node.inputs[operand]
     maker = None if value is None else value.producer()
-    rule, made_by = ground.law(node), None if maker is None else ground.law(maker)
+    rule, made_by = survey.law(node), None if maker is None else survey.law(maker)
     point = None if rule is None else rule.zero_points.get(operand)
     own = None if made_by is None else made_by.own_zero
     if value is None or maker is None or own is None or point is None or node.inputs[point] is not maker.outputs[own]:
-        return constants.known[terms] & (constants.number[terms] == ground.zero(node, operand))
+        return constants.known[terms] & (constants.number[terms] == survey.zero(node, operand))
     # Which code it is the data decides, but it is that of zero where what was quantized is zero.
     source = maker.inputs[0]
-    axis = next((axis for axis, atoms in ground.atoms.of(value) if _same(atoms, terms)), None)
-    coded = None if source is None or axis is None else ground.atoms.along(source, axis)
+    axis = next((axis for axis, atoms in survey.atoms.of(value) if _same(atoms, terms)), None)
+    coded = None if source is None or axis is None else survey.atoms.along(source, axis)
     if coded is None or value is not maker.outputs[0]:
         return np.zeros(terms.shape, bool)
     return (constants.known[coded] & (constants.number[coded] == 0)).reshape(terms.shape)
@@ -107,13 +107,13 @@ def _uneven_behind(linear: Linear, levels: Bools, number: np.ndarray) -> Bools:
     return found
 
 
-def _alike(ground: Ground, facts: Facts, mix: Mix, uneven: Bools) -> Fields:
+def _alike(survey: Survey, facts: Facts, mix: Mix, uneven: Bools) -> Fields:
     """Which constants of a sum, not one number themselves, are multiples of one another: [group, term]."""
     data = mix.node.inputs[mix.operand]
     axis = None if data is None else next((a for a, own in facts.atoms.of(data) if _same(own, mix.terms)), None)
     if data is None or axis is None or np.count_nonzero(uneven) < 2:
         return Fields(np.full(uneven.shape, ALONE), np.full(uneven.shape, np.nan))
-    found = fields(ground, data, axis, uneven.ravel())
+    found = fields(survey, data, axis, uneven.ravel())
     return Fields(found.number.reshape(uneven.shape), found.factor.reshape(uneven.shape))
 
 
@@ -169,21 +169,21 @@ class Linear:
     refused: Callable[[], None]
 
     @staticmethod
-    def of(ground: Ground, facts: Facts, mix: Mix) -> Linear | None:
+    def of(survey: Survey, facts: Facts, mix: Mix) -> Linear | None:
         """The operator of a mix; None if its sizes or weights are not known."""
         places = facts.signatures[mix.node].places
         contracted = facts.signatures[mix.node].contracted
         data = mix.node.inputs[mix.operand]
-        weight = None if mix.weight is None else ground.constant(mix.node.inputs[mix.weight])
+        weight = None if mix.weight is None else survey.constant(mix.node.inputs[mix.weight])
         letters = {x for p in places if p.operand == mix.weight for x in p.letters}
         summed = next((p for p in places if p.operand == mix.operand and set(p.letters) & contracted), None)
         made = next((p for p in places if p.output == 0 and _is_made(p, mix, letters)), None)
-        shape = ground.likely(data)
+        shape = survey.likely(data)
         if data is None or weight is None or summed is None or made is None or shape is None or mix.weight is None:
             return None
         if weight.dtype.kind != "f" and weight.dtype.name != "bfloat16":
             return None
-        fixed = ground.atoms.shape(data) or shape
+        fixed = survey.atoms.shape(data) or shape
         size = [
             max(length, OPEN_POSITIONS) if known is None and axis else length
             for axis, (length, known) in enumerate(zip(shape, fixed, strict=True))
@@ -192,10 +192,10 @@ class Linear:
         if not batch & letters and summed.axis:
             size[0] = 1
         why = f"{named(mix.node)} does not run by itself, so no constants are folded into its bias or weights"
-        refused = partial(ground.network.note, why)
+        refused = partial(survey.network.note, why)
         dtype: np.dtype[Any] = np.dtype(np.float64 if weight.dtype == np.float64 else np.float32)
         try:
-            session = _session(ground, mix, tuple(size), weight.astype(dtype))
+            session = _session(survey, mix, tuple(size), weight.astype(dtype))
         except RunError:
             refused()
             return None
@@ -236,9 +236,9 @@ def _is_made(place: Place, mix: Mix, letters: set[str]) -> bool:
     return mix.results.size == place.size and any(x in letters for x in place.letters)
 
 
-def _session(ground: Ground, mix: Mix, shape: tuple[int, ...], numbers: np.ndarray) -> Session:
+def _session(survey: Survey, mix: Mix, shape: tuple[int, ...], numbers: np.ndarray) -> Session:
     """The node with its weight, zeros for its bias, and a data input: ``data`` to ``result``."""
-    node, law = mix.node, ground.law(mix.node)
+    node, law = mix.node, survey.law(mix.node)
     kind = ir.TensorType(ir.DataType.from_numpy(numbers.dtype))
     data = ir.Value(name="data", shape=ir.Shape(shape), type=kind)
 
@@ -255,9 +255,9 @@ def _session(ground: Ground, mix: Mix, shape: tuple[int, ...], numbers: np.ndarr
     values = [operands.get(index) for index in range(max(index or 0 for index in operands) + 1)]
     copy = ir.Node(node.domain, node.op_type, values, node.attributes.values(), outputs=[output])
     constants = [value for value in operands.values() if value is not data]
-    opsets = dict(ground.network.opsets)
+    opsets = dict(survey.network.opsets)
     graph = ir.Graph([data], [output], nodes=[copy], initializers=constants, opset_imports=opsets, name="one_node")
-    return Session(ir.Model(graph, ir_version=8), None, ground.rehearsal.engine, optimize=False)
+    return Session(ir.Model(graph, ir_version=8), None, survey.probe_runs.engine, optimize=False)
 
 
 def carry(facts: Facts, one: Sum, gone: Bools) -> np.ndarray | None:

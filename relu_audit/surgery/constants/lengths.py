@@ -12,7 +12,7 @@ from relu_audit.model.editor import Editor
 from relu_audit.surgery.facts.facts import Facts
 from relu_audit.surgery.operators.laws import Law
 from relu_audit.surgery.operators.signature import operation
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 EXPANDS_SINCE = 8
 """The first operator set that can spread a constant."""
@@ -42,54 +42,54 @@ class InputLength:
 Length = int | InputLength
 
 
-def lengths(ground: Ground, facts: Facts, value: ir.Value) -> list[Length] | None:
+def lengths(survey: Survey, facts: Facts, value: ir.Value) -> list[Length] | None:
     """The length of every axis of a value; None if one of them is not known, or no run bears it out."""
-    shape = ground.atoms.shape(value)
+    shape = survey.atoms.shape(value)
     if shape is None:
         return None
     found: list[Length] = []
     for axis, size in enumerate(shape):
-        length = size if size is not None else _traced(ground, facts, value, axis)
-        if length is None or not _borne_out(ground, value, axis, length):
+        length = size if size is not None else _traced(survey, facts, value, axis)
+        if length is None or not _borne_out(survey, value, axis, length):
             return None
         found.append(length)
     return found
 
 
-def _borne_out(ground: Ground, value: ir.Value, axis: int, length: Length) -> bool:
-    for shapes in (ground.shapes, ground.others):
+def _borne_out(survey: Survey, value: ir.Value, axis: int, length: Length) -> bool:
+    for shapes in (survey.shapes, survey.others):
         if value in shapes and not isinstance(length, int):
             if length.source not in shapes or length.at(shapes[length.source][length.axis]) != shapes[value][axis]:
                 return False
         elif value in shapes and length != shapes[value][axis]:
             return False
-    return value in ground.shapes
+    return value in survey.shapes
 
 
-def _traced(ground: Ground, facts: Facts, value: ir.Value, axis: int) -> InputLength | None:
+def _traced(survey: Survey, facts: Facts, value: ir.Value, axis: int) -> InputLength | None:
     """An open length, followed back to an input."""
     steps: list[tuple[int, int]] = []
     while (node := value.producer()) is not None:
-        law = ground.law(node)
-        before = None if law is None else _before(ground, facts, node, law, value, axis)
+        law = survey.law(node)
+        before = None if law is None else _before(survey, facts, node, law, value, axis)
         if before is None:
             return None
         value, axis, step = before
         steps += [] if step is None else [step]
-    if value not in ground.network.model.graph.inputs:
+    if value not in survey.network.model.graph.inputs:
         return None
     return InputLength(value, axis, tuple(reversed(steps)))
 
 
 def _before(
-    ground: Ground, facts: Facts, node: ir.Node, law: Law, value: ir.Value, axis: int
+    survey: Survey, facts: Facts, node: ir.Node, law: Law, value: ir.Value, axis: int
 ) -> tuple[ir.Value, int, tuple[int, int] | None] | None:
     """The operand's axis that decides the length of a result's, and how."""
     source = node.inputs[0] if node.inputs else None
     if law.moves:
         moved = facts.moved.get(node)
         here = [] if moved is None or law.spreads else [r for r in moved.routes if r.output_axis == axis]
-        shape = None if source is None else ground.shapes.get(source)
+        shape = None if source is None else survey.shapes.get(source)
         if len(here) != 1 or here[0].operand or shape is None or source is None or len(node.outputs) > 1:
             return None
         straight = np.arange(shape[here[0].axis])
@@ -100,7 +100,7 @@ def _before(
     if read is None or place is None or place.output is None or source is None:
         return None
     if place.letters[0][0] == "~" and (law.private or law.windows):
-        step = _window(ground, node, axis) if law.windows else None
+        step = _window(survey, node, axis) if law.windows else None
         return None if step is None else (source, axis, step)
     open_ones = {
         (p.value, p.axis)
@@ -110,10 +110,10 @@ def _before(
     return (*open_ones.pop(), None) if len(open_ones) == 1 else None
 
 
-def _window(ground: Ground, node: ir.Node, axis: int) -> tuple[int, int] | None:
+def _window(survey: Survey, node: ir.Node, axis: int) -> tuple[int, int] | None:
     """What a sliding window makes of a length."""
     op, at = operation(node), axis - 2
-    kernel = ground.atoms.shape(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
+    kernel = survey.atoms.shape(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     sizes = op.integers("kernel_shape") or (kernel[2:] if kernel is not None else ())
     rank = len(sizes)
     stride = (op.integers("strides") or [1] * rank)[at]

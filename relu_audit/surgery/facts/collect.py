@@ -14,67 +14,67 @@ from relu_audit.surgery.facts.combine import combine
 from relu_audit.surgery.facts.facts import Facts, named
 from relu_audit.surgery.facts.follow import follow, settle
 from relu_audit.surgery.facts.shuffles import find_shuffle, link_shuffle
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.routes import Moved
+from relu_audit.surgery.runs.survey import Survey
 
 
-def collect(ground: Ground, picking: Collection[ir.Node] = ()) -> Facts:
+def collect(survey: Survey, picking: Collection[ir.Node] = ()) -> Facts:
     """The facts of all nodes of a graph and of its bodies.
 
     Args:
-        ground: The graph.
+        survey: The graph.
         picking: Nodes whose results may lack what their operands have.
     """
-    facts = Facts(ground.atoms, picking=frozenset(picking))
-    graph = ground.network.model.graph
+    facts = Facts(survey.atoms, picking=frozenset(picking))
+    graph = survey.network.model.graph
     contested: list[tuple[ir.Node, Moved]] = []
     within: set[ir.Node] = set()
-    _pin_borders(ground, facts, graph)
+    _pin_borders(survey, facts, graph)
     for step in walk(graph):
-        node, law = step.node, ground.law(step.node)
+        node, law = step.node, survey.law(step.node)
         if bodies(node):
-            _through_bodies(ground, facts, node)
+            _through_bodies(survey, facts, node)
         elif not all(is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
             facts.pin_node(node, "sequence", f"{named(node)} puts it into a sequence or takes it out of one")
-        elif any(_is_empty(ground, value) for value in (*node.inputs, *node.outputs)):
+        elif any(_is_empty(survey, value) for value in (*node.inputs, *node.outputs)):
             facts.pin_node(node, "empty", f"{named(node)} reads or makes a value without entries")
         elif law is not None and law.measures is not None:
             for value in node.outputs:
                 facts.pin_value(value, "shape", f"its size is read, {named(node)}")
-        elif not node.inputs and _is_constant(ground, node):
+        elif not node.inputs and _is_constant(survey, node):
             pass
-        elif law is None or (node.outputs and all(_counts(ground, value) for value in node.outputs)):
+        elif law is None or (node.outputs and all(_counts(survey, value) for value in node.outputs)):
             facts.pin_node(node, "unknown-operator", f"the axes of {named(node)} are not known")
         elif node in within:
             pass
-        elif law.moves and (shuffle := find_shuffle(ground, node)) is not None:
+        elif law.moves and (shuffle := find_shuffle(survey, node)) is not None:
             link_shuffle(facts, shuffle)
             within.update(shuffle.nodes)
         elif law.moves:
-            follow(ground, facts, node, law, contested)
+            follow(survey, facts, node, law, contested)
         else:
-            combine(ground, facts, node, law)
+            combine(survey, facts, node, law)
     for node, moved in contested:
         settle(facts, node, moved)
     return facts
 
 
-def _is_empty(ground: Ground, value: ir.Value | None) -> bool:
+def _is_empty(survey: Survey, value: ir.Value | None) -> bool:
     """Whether a computed value has an axis of length zero; empty constants say that there is nothing to say."""
-    return value is not None and 0 in (ground.atoms.shape(value) or ()) and ground.constant(value) is None
+    return value is not None and 0 in (survey.atoms.shape(value) or ()) and survey.constant(value) is None
 
 
-def _is_constant(ground: Ground, node: ir.Node) -> bool:
-    return all(value in ground.numbers for value in node.outputs)
+def _is_constant(survey: Survey, node: ir.Node) -> bool:
+    return all(value in survey.numbers for value in node.outputs)
 
 
-def _counts(ground: Ground, value: ir.Value) -> bool:
+def _counts(survey: Survey, value: ir.Value) -> bool:
     """Whether a value is arithmetic on sizes; what sizes only spread, as a constant that is expanded, is data."""
     data = value.dtype is not None and (value.dtype.is_floating_point() or value.dtype in CODES)
-    return value in ground.measured and not data
+    return value in survey.measured and not data
 
 
-def _pin_borders(ground: Ground, facts: Facts, graph: ir.Graph) -> None:
+def _pin_borders(survey: Survey, facts: Facts, graph: ir.Graph) -> None:
     """What goes in and out keeps its shape."""
     for value in graph.inputs:
         facts.pin_value(value, "graph-input", f"'{value.name}' is an input of the model")
@@ -82,9 +82,9 @@ def _pin_borders(ground: Ground, facts: Facts, graph: ir.Graph) -> None:
         facts.pin_value(value, "graph-output", f"'{value.name}' is an output of the model")
 
 
-def _through_bodies(ground: Ground, facts: Facts, node: ir.Node) -> None:
+def _through_bodies(survey: Survey, facts: Facts, node: ir.Node) -> None:
     """A branch's results are the node's; everything else that enters or leaves a body keeps its shape."""
-    row = ground.row(node)
+    row = survey.row(node)
     if row is not None and row.body is BRANCHES:
         _through_branches(facts, node)
         return

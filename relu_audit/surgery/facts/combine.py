@@ -14,20 +14,20 @@ from relu_audit.surgery.operators import signature
 from relu_audit.surgery.operators.atoms import Atoms, Bools, Ints
 from relu_audit.surgery.operators.laws import Joins, Law
 from relu_audit.surgery.operators.signature import Place, Signature
-from relu_audit.surgery.runs.ground import Ground
+from relu_audit.surgery.runs.survey import Survey
 
 
-def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
+def combine(survey: Survey, facts: Facts, node: ir.Node, law: Law) -> None:
     """Facts of a node by the letters of its axes."""
     if any(index < len(node.outputs) and list(node.outputs[index].uses()) for index in law.counts):
         facts.pin_node(node, "counted", f"{named(node)} counts the entries, and the count is used")
         return
-    row = ground.row(node)
+    row = survey.row(node)
     read = None
     if row is not None and law.signature:
         row = replace(row, signature=law.signature)
     if row is not None:
-        small = [ground.network.constant(value) for value in node.inputs]
+        small = [survey.network.constant(value) for value in node.inputs]
         try:
             read = signature.read(node, row, _Sizes(facts.atoms), small)
         except (LookupError, ValueError, TypeError, ZeroDivisionError):
@@ -36,13 +36,13 @@ def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
         facts.pin_node(node, "unknown-operator", f"the axes of {named(node)} are not known")
         return
     facts.signatures[node] = read
-    held = _joined(ground, facts, law, read)
-    told = law.zeros if not law.least or not_negative(ground.functions, node.inputs[0]) else None
-    summed = _first_axes(ground, facts, node, told)
+    held = _joined(survey, facts, law, read)
+    told = law.zeros if not law.least or not_negative(survey.functions, node.inputs[0]) else None
+    summed = _first_axes(survey, facts, node, told)
     loose = {x for p in read.places for x in p.letters if x[0] != "~" and (not law.only or x in law.only)} - held
     for letter in sorted(loose & set(read.sizes)):
         places = [p for p in read.places if letter in p.letters and p.size != 1]
-        if not _link_groups(ground, facts, read, letter, places):
+        if not _link_groups(survey, facts, read, letter, places):
             _link_letter(facts, read, letter, places)
     _link_parameters(facts, node, law)
     _pin_within_groups(facts, read)
@@ -58,7 +58,7 @@ def combine(ground: Ground, facts: Facts, node: ir.Node, law: Law) -> None:
     for axis in sorted(summed):
         _count(facts, node, axis)
     for letter in sorted(read.contracted):
-        _mix(ground, facts, read, letter, law)
+        _mix(survey, facts, read, letter, law)
 
 
 def _is_covered(facts: Facts, node: ir.Node, law: Law, read: Signature) -> bool:
@@ -90,16 +90,16 @@ def _shape(facts: Facts, value: ir.Value) -> tuple[int | None, ...]:
     return facts.atoms.shape(value) or ()
 
 
-def _first_axes(ground: Ground, facts: Facts, node: ir.Node, named_by: Joins | None) -> set[int]:
+def _first_axes(survey: Survey, facts: Facts, node: ir.Node, named_by: Joins | None) -> set[int]:
     """The axes of the first operand that a law names."""
     source = node.inputs[0]
     rank = 0 if source is None else len(_shape(facts, source))
-    return named_by(ground.operation(node), rank) if named_by is not None and rank else set[int]()
+    return named_by(survey.operation(node), rank) if named_by is not None and rank else set[int]()
 
 
-def _joined(ground: Ground, facts: Facts, law: Law, read: Signature) -> set[str]:
+def _joined(survey: Survey, facts: Facts, law: Law, read: Signature) -> set[str]:
     """Letters along which the operator computes entries from one another."""
-    axes = _first_axes(ground, facts, read.node, law.joins)
+    axes = _first_axes(survey, facts, read.node, law.joins)
     places = [p for p in read.places if p.operand == 0 or p.output is not None]
     return {letter for p in places if p.axis in axes for letter in p.letters}
 
@@ -123,10 +123,10 @@ def _link_letter(facts: Facts, read: Signature, letter: str, places: Sequence[Pl
         facts.link(rows[0], row, read.node)
 
 
-def _link_groups(ground: Ground, facts: Facts, read: Signature, letter: str, places: Sequence[Place]) -> bool:
+def _link_groups(survey: Survey, facts: Facts, read: Signature, letter: str, places: Sequence[Place]) -> bool:
     """Join the entries within groups one by one, so that each group may lose others; whether that can be written."""
     grids = [facts.atoms.along(p.value, p.axis) for p in places if len(p.letters) > 1 and p.letters[-1] == letter]
-    serving = [_serving(ground, read, p) for p in places if len(p.letters) == 1]
+    serving = [_serving(survey, read, p) for p in places if len(p.letters) == 1]
     known = [grid for grid in grids if grid is not None]
     if not read.grouped() or read.by_group() or not known or len(known) < len(grids) or None in serving:
         return False
@@ -139,11 +139,11 @@ def _link_groups(ground: Ground, facts: Facts, read: Signature, letter: str, pla
     return True
 
 
-def _serving(ground: Ground, read: Signature, place: Place) -> Serving | None:
+def _serving(survey: Survey, read: Signature, place: Place) -> Serving | None:
     """The constant that a place without groups is part of, if it can be cut by group."""
     value, maker = place.value, place.value.producer()
     by = next((p.axis for p in read.places if p.operand == place.operand and len(p.letters) > 1), None)
-    written = ground.constant(value) is not None and (maker is None or not maker.inputs)
+    written = survey.constant(value) is not None and (maker is None or not maker.inputs)
     if by is None or not written or len(list(value.uses())) > 1 or value.is_graph_output():
         return None
     return Serving(value, place.axis, by)
@@ -183,13 +183,13 @@ def _count(facts: Facts, node: ir.Node, axis: int) -> None:
         facts.mixes.append(Mix(node, 0, None, weights, np.full((1, 1), ALWAYS), atoms[None]))
 
 
-def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -> None:
+def _mix(survey: Survey, facts: Facts, read: Signature, letter: str, law: Law) -> None:
     """The sum over a letter."""
     node, size = read.node, read.sizes.get(letter, 1)
     if law.only and letter not in law.only:
         return
     operands = [p for p in read.of(letter, results=False) if p.operand is not None]
-    weights = {p.operand: _factors(ground, read, law, p) for p in operands}
+    weights = {p.operand: _factors(survey, read, law, p) for p in operands}
     data = [p for p in operands if weights[p.operand] is None]
     weight = next((p for p in operands if weights[p.operand] is not None), None)
     grids = {p.operand: _terms(facts, read, p, letter) for p in data}
@@ -207,14 +207,14 @@ def _mix(ground: Ground, facts: Facts, read: Signature, letter: str, law: Law) -
         )
 
 
-def _factors(ground: Ground, read: Signature, law: Law, place: Place) -> np.ndarray | None:
+def _factors(survey: Survey, read: Signature, law: Law, place: Place) -> np.ndarray | None:
     """The numbers of a constant operand, counted from its zero point if it holds codes; None for a computed one."""
-    node, numbers = read.node, ground.constant(place.value)
+    node, numbers = read.node, survey.constant(place.value)
     index = law.zero_points.get(place.operand or 0)
     zero = node.inputs[index] if index is not None and index < len(node.inputs) else None
     if numbers is None or zero is None:
         return numbers
-    point = ground.constant(zero)
+    point = survey.constant(zero)
     shape = [1] * numbers.ndim
     if point is not None and point.size > 1:
         # One per output: along the weight's axis that has its letters.

@@ -11,15 +11,15 @@ from relu_audit.surgery.facts.facts import Facts, Need, named
 from relu_audit.surgery.operators.laws import Law
 from relu_audit.surgery.operators.patches import Route
 from relu_audit.surgery.operators.signature import operation
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.routes import Alone, Moved
+from relu_audit.surgery.runs.survey import Survey
 
 
-def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: list[tuple[ir.Node, Moved]]) -> None:
+def follow(survey: Survey, facts: Facts, node: ir.Node, law: Law, contested: list[tuple[ir.Node, Moved]]) -> None:
     """Facts of a node that only moves data, by where it moves it; what is tied to it waits for :func:`settle`."""
     data = [i for i, value in enumerate(node.inputs) if value is not None and i in law.data]
     given = {
-        i: ground.steady(value)
+        i: survey.steady(value)
         for i, value in enumerate(node.inputs)
         if value is not None and i not in data and not law.like
     }
@@ -27,10 +27,10 @@ def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: lis
     moved = None
     # Ones only if nothing else runs: on them, axes look tied that are not.
     for ones in (False, True):
-        shapes = {i: shape for i in data if (shape := ground.likely(node.inputs[i], ones=ones)) is not None}
+        shapes = {i: shape for i in data if (shape := survey.likely(node.inputs[i], ones=ones)) is not None}
         if moved is None and len(numbers) == len(given) and len(shapes) == len(data):
-            opsets, engine = ground.network.opsets, ground.rehearsal.engine
-            moved = ground.traces.trace(Alone(node, shapes, numbers, opsets, engine, law.like))
+            opsets, engine = survey.network.opsets, survey.probe_runs.engine
+            moved = survey.traces.trace(Alone(node, shapes, numbers, opsets, engine, law.like))
     if moved is None:
         for value in (*node.inputs, *node.outputs):
             facts.pin_value(value, "unknown-move", f"where {named(node)} moves data is not known")
@@ -40,7 +40,7 @@ def follow(ground: Ground, facts: Facts, node: ir.Node, law: Law, contested: lis
         if index not in data:
             facts.pin_value(value, "shape", f"{named(node)} is told where to move data by it")
     contested.append((node, moved))
-    if law.rewrites and any(value in ground.varying for value in node.inputs[1:]):
+    if law.rewrites and any(value in survey.varying for value in node.inputs[1:]):
         _pin_varying(facts, node, moved)
     _pin_unrouted(facts, node, law, moved, data)
     _pin_stretched(facts, node, law, moved)

@@ -14,8 +14,8 @@ import onnx_ir as ir
 from relu_audit.model.editor import Editor
 from relu_audit.surgery.facts.facts import Facts, named
 from relu_audit.surgery.operators.atoms import Bools, Ints
-from relu_audit.surgery.runs.ground import Ground
 from relu_audit.surgery.runs.routes import Moved, trace_chain
+from relu_audit.surgery.runs.survey import Survey
 
 LONGEST = 4
 """Nodes in a chain, at most."""
@@ -42,48 +42,48 @@ class Shuffle:
     moved: Moved
 
 
-def find_shuffle(ground: Ground, node: ir.Node) -> Shuffle | None:
+def find_shuffle(survey: Survey, node: ir.Node) -> Shuffle | None:
     """The shortest chain from a node on that only changes an order."""
     source = node.inputs[0]
-    rank = None if source is None else ground.atoms.shape(source)
-    opened = ground.atoms.shape(node.outputs[0])
-    shape = ground.likely(source)
+    rank = None if source is None else survey.atoms.shape(source)
+    opened = survey.atoms.shape(node.outputs[0])
+    shape = survey.likely(source)
     if source is None or rank is None or opened is None or shape is None or len(opened) <= len(rank):
         return None
     nodes = [node]
-    while len(nodes) < LONGEST and (following := _next(ground, nodes[-1])) is not None:
+    while len(nodes) < LONGEST and (following := _next(survey, nodes[-1])) is not None:
         nodes.append(following)
         result = following.outputs[0]
-        if ground.atoms.shape(result) != ground.atoms.shape(source):
+        if survey.atoms.shape(result) != survey.atoms.shape(source):
             continue
-        given = [_given(ground, each) for each in nodes]
+        given = [_given(survey, each) for each in nodes]
         numbers = [each for each in given if each is not None]
         if len(numbers) < len(nodes):
             return None
-        moved = trace_chain(nodes, shape, numbers, ground.network.opsets, ground.rehearsal.engine)
+        moved = trace_chain(nodes, shape, numbers, survey.network.opsets, survey.probe_runs.engine)
         order = None if moved is None else _order(moved, len(rank))
         if moved is not None and order is not None:
             return Shuffle(tuple(nodes), source, result, *order, moved)
     return None
 
 
-def _next(ground: Ground, node: ir.Node) -> ir.Node | None:
+def _next(survey: Survey, node: ir.Node) -> ir.Node | None:
     """The only reader of a node's result, if it moves that on."""
     value = node.outputs[0]
     uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output():
         return None
     following, index = uses[0]
-    law = ground.law(following)
+    law = survey.law(following)
     moves = law is not None and law.moves and len(law.data) == 1 and index in law.data
     return following if moves and following.graph is node.graph and len(following.outputs) == 1 else None
 
 
-def _given(ground: Ground, node: ir.Node) -> dict[int, np.ndarray] | None:
+def _given(survey: Survey, node: ir.Node) -> dict[int, np.ndarray] | None:
     found: dict[int, np.ndarray] = {}
     for index, value in enumerate(node.inputs):
         if index and value is not None:
-            numbers = ground.steady(value)
+            numbers = survey.steady(value)
             if numbers is None:
                 return None
             found[index] = numbers

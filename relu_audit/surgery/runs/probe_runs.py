@@ -72,7 +72,7 @@ def made_up(
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class ProbeRuns:
     """A model that can be asked what its values are.
 
     Attributes:
@@ -124,7 +124,7 @@ class Rehearsal:
 
         Args:
             wanted: Names, each with its number of bytes, so that no run brings out too much.
-            feeds: What to feed; by default the rehearsal's own.
+            feeds: What to feed; by default those of the probe runs.
 
         Raises:
             RunError: As :class:`relu_audit.observe.session.Session`.
@@ -142,7 +142,7 @@ class Rehearsal:
             return self.feeds, self.shown[0]
         return (self.further[0], self.shown[1]) if self.further else None
 
-    def with_copies(self, model: ir.Model, copies: Sequence[Copy], held: Held) -> Rehearsal:
+    def with_copies(self, model: ir.Model, copies: Sequence[Copy], held: Held) -> ProbeRuns:
         """What the same runs show of a model that only has some values once more.
 
         Args:
@@ -207,7 +207,7 @@ def able(model: ir.Model, folder: Path | None, engine: Engine) -> Engine:
     return engine
 
 
-def rehearse(
+def probe(
     model: ir.Model,
     folder: Path | None,
     engine: Engine,
@@ -215,8 +215,8 @@ def rehearse(
     data: DataInfo,
     names: Sequence[str],
     samples: Sequence[Feeds] = (),
-) -> Rehearsal:
-    """A rehearsal on one small batch, and on feeds of other sizes where the model takes them.
+) -> ProbeRuns:
+    """Run the model on one small batch, and on feeds of other sizes where the model takes them.
 
     Args:
         model: The held model.
@@ -233,12 +233,12 @@ def rehearse(
     outputs = [value.name or "" for value in model.graph.outputs if is_tensor(value)]
     asked = list(dict.fromkeys([*outputs, *names]))
     tries = [*samples, made_up(inputs, data, 2), made_up(inputs, data, 1)]
-    rehearsal = Rehearsal(model, folder, engine, tries[-1])
-    feeds, first = next(_taken(rehearsal, asked, tries[:-1]), (tries[-1], None))
-    first = rehearsal.sizes(asked, feeds) if first is None else first
+    probe_runs = ProbeRuns(model, folder, engine, tries[-1])
+    feeds, first = next(_taken(probe_runs, asked, tries[:-1]), (tries[-1], None))
+    first = probe_runs.sizes(asked, feeds) if first is None else first
     others = [one for one in _other_sizes(inputs, data) if _shapes(one) != _shapes(feeds)]
-    further = list(_taken(rehearsal, asked, others))
-    return Rehearsal(
+    further = list(_taken(probe_runs, asked, others))
+    return ProbeRuns(
         model=model,
         folder=folder,
         engine=engine,
@@ -272,11 +272,11 @@ def _shapes(feeds: Feeds) -> frozenset[tuple[str, tuple[int, ...]]]:
     return frozenset((name, array.shape) for name, array in feeds.items())
 
 
-def _taken(rehearsal: Rehearsal, names: Sequence[str], feeds: Iterable[Feeds]) -> Iterator[tuple[Feeds, Sizes]]:
+def _taken(probe_runs: ProbeRuns, names: Sequence[str], feeds: Iterable[Feeds]) -> Iterator[tuple[Feeds, Sizes]]:
     """Those that the model runs on, with the sizes they make: not every size suits it."""
     for one in feeds:
         try:
-            found = rehearsal.sizes(names, one)
+            found = probe_runs.sizes(names, one)
         except RunError:
             continue
         yield one, found

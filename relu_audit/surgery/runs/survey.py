@@ -18,8 +18,8 @@ from relu_audit.operators.axes import AxisRule
 from relu_audit.operators.moves import Operation
 from relu_audit.surgery.operators.atoms import Atoms
 from relu_audit.surgery.operators.laws import Law, law
+from relu_audit.surgery.runs.probe_runs import ProbeRuns
 from relu_audit.surgery.runs.ranges import extrema
-from relu_audit.surgery.runs.rehearsal import Rehearsal
 from relu_audit.surgery.runs.routes import Traces
 
 PRIMES = (2, 3, 5, 7, 11, 13)
@@ -27,14 +27,14 @@ PRIMES = (2, 3, 5, 7, 11, 13)
 
 
 @dataclass(frozen=True)
-class Ground:
+class Survey:
     """A graph, and what real runs of it have shown.
 
     Attributes:
         network: The graph.
-        rehearsal: The held model, to be asked for numbers.
+        probe_runs: The held model, to be asked for numbers.
         atoms: Every entry along every axis of a known size.
-        shapes: The shape of values in the rehearsed run; of values in bodies, as far as the file tells.
+        shapes: The shape of values in the probe run; of values in bodies, as far as the file tells.
         measured: Values that depend on shapes and constants only, and at least on one shape.
         numbers: Numbers of constants, and of small measured values.
         others: Shapes in a run in which open sizes differ.
@@ -45,7 +45,7 @@ class Ground:
     """
 
     network: Network
-    rehearsal: Rehearsal
+    probe_runs: ProbeRuns
     atoms: Atoms
     shapes: Mapping[ir.Value, tuple[int, ...]]
     measured: frozenset[ir.Value]
@@ -144,12 +144,12 @@ def measurable(network: Network) -> list[str]:
     return [value.name or "" for node in model.graph for value in node.outputs if _has_size(model, node, value)]
 
 
-def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None) -> Ground:
+def take_survey(network: Network, probe_runs: ProbeRuns, before: Survey | None = None) -> Survey:
     """Find sizes and numbers.
 
     Args:
         network: The graph.
-        rehearsal: The held model with the same names, which was asked for the sizes of all that is measurable.
+        probe_runs: The held model with the same names, which was asked for the sizes of all that is measurable.
         before: What was found when the graph had fewer nodes, and every other value was what it is.
 
     Raises:
@@ -158,7 +158,7 @@ def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None)
     graph = network.model.graph
     nodes = [step.node for step in walk(graph)]
     measured, constants = _classes(network, nodes)
-    first, others = rehearsal.shown[0], rehearsal.others
+    first, others = probe_runs.shown[0], probe_runs.others
     other, second = (None, None) if others is None else others
     inputs = set(graph.inputs)
     known: dict[ir.Value, tuple[int | None, ...]] = {}
@@ -167,8 +167,8 @@ def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None)
         name = value.name or ""
         if value.const_value is not None:
             known[value] = shapes[value] = tuple(int(i) for i in value.const_value.shape.numpy())
-        elif value in inputs and name in rehearsal.feeds:
-            shapes[value] = rehearsal.feeds[name].shape
+        elif value in inputs and name in probe_runs.feeds:
+            shapes[value] = probe_runs.feeds[name].shape
             known[value] = tuple(size if isinstance(size, int) else None for size in sizes(value) or shapes[value])
         elif name in first and value.graph is graph:
             shapes[value] = first[name]
@@ -180,16 +180,16 @@ def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None)
                 if all(isinstance(size, int) for size in inferred):
                     shapes[value] = tuple(size for size in inferred if isinstance(size, int))
     seen: Mapping[ir.Value, np.ndarray] = {} if before is None else before.numbers
-    numbers = _numbers(network, rehearsal, [v for v in (*measured, *constants) if v not in seen], constants, shapes)
-    varying = _varying(rehearsal, {value: numbers[value] for value in measured if value in numbers})
+    numbers = _numbers(network, probe_runs, [v for v in (*measured, *constants) if v not in seen], constants, shapes)
+    varying = _varying(probe_runs, {value: numbers[value] for value in measured if value in numbers})
     elsewhere = {v: second[v.name or ""] for node in graph for v in node.outputs if second and v.name in second}
     elsewhere.update({value: other[value.name or ""].shape for value in inputs if other and value.name in other})
-    rehearsal.close()
-    ground = Ground(network, rehearsal, Atoms(known), shapes, frozenset(measured), numbers, elsewhere, varying)
+    probe_runs.close()
+    survey = Survey(network, probe_runs, Atoms(known), shapes, frozenset(measured), numbers, elsewhere, varying)
     if before is None:
-        return ground
+        return survey
     return replace(
-        ground,
+        survey,
         numbers={**before.numbers, **numbers},
         varying=varying | before.varying,
         levels=before.levels,
@@ -197,12 +197,12 @@ def survey(network: Network, rehearsal: Rehearsal, before: Ground | None = None)
     )
 
 
-def _varying(rehearsal: Rehearsal, numbers: Mapping[ir.Value, np.ndarray]) -> frozenset[ir.Value]:
+def _varying(probe_runs: ProbeRuns, numbers: Mapping[ir.Value, np.ndarray]) -> frozenset[ir.Value]:
     """Values whose numbers are others where the open sizes are."""
     named = {value.name or "": value for value in numbers if value.name and value.const_value is None}
     found: set[ir.Value] = set()
-    for feeds in rehearsal.further:
-        for name, array in rehearsal.numbers(dict.fromkeys(named, 8), feeds):
+    for feeds in probe_runs.further:
+        for name, array in probe_runs.numbers(dict.fromkeys(named, 8), feeds):
             if not np.array_equal(array, numbers[named[name]]):
                 found.add(named[name])
     return frozenset(found)
@@ -259,7 +259,7 @@ def _classes(network: Network, nodes: list[ir.Node]) -> tuple[set[ir.Value], set
 
 def _numbers(
     network: Network,
-    rehearsal: Rehearsal,
+    probe_runs: ProbeRuns,
     asked: Iterable[ir.Value],
     constants: set[ir.Value],
     shapes: Mapping[ir.Value, tuple[int, ...]],
@@ -279,5 +279,5 @@ def _numbers(
         if node is not None and node.graph is graph and value.name and small:
             wanted[value.name] = value
     by_name = {name: 8 * int(np.prod(shapes.get(value, (1,)))) for name, value in wanted.items()}
-    found.update({wanted[name]: array for name, array in rehearsal.numbers(by_name)})
+    found.update({wanted[name]: array for name, array in probe_runs.numbers(by_name)})
     return found

@@ -14,7 +14,7 @@ from relu_audit.surgery.operators.atoms import Atoms, Ints
 from relu_audit.surgery.runs.hold import Silent
 
 
-def fates(
+def outcomes(
     audit: Audit,
     silent: Collection[Silent],
     decision: Decision,

@@ -40,7 +40,7 @@ class Silence:
     """Silent units of some layers against samples seen.
 
     Attributes:
-        after: How many were silent after each of ``Enough.samples``.
+        after: How many were silent after each of ``DataSufficiency.samples``.
         once: Units that fired in exactly one sample.
         ahead: What as many samples again would wake; None where no unit is silent.
         spark: The curve, small; an SVG path.
@@ -58,7 +58,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Enough:
+class DataSufficiency:
     """The answer.
 
     Attributes:
@@ -80,7 +80,7 @@ class Enough:
     once: tuple[Once, ...]
 
 
-def enough(audit: Audit, layers: Sequence[Layer]) -> Enough | None:
+def data_sufficiency(audit: Audit, layers: Sequence[Layer]) -> DataSufficiency | None:
     """What the samples told, and what more of them would; None if no unit was observed soundly."""
     samples = audit.data.samples
     step = audit.runtime.batch_size
@@ -94,7 +94,7 @@ def enough(audit: Audit, layers: Sequence[Layer]) -> Enough | None:
     times = {layer.depth: _times(layer.site) for layer in layers if layer.depth in judged}
     pooled = tuple(map(sum, zip(*times.values(), strict=True)))
     whole = _silence(every, pooled, columns, scale)
-    return Enough(
+    return DataSufficiency(
         word=_word(audit, whole),
         samples=columns,
         layers=tuple(

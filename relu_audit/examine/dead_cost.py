@@ -66,7 +66,7 @@ class Ledger:
         return [node for node, _ in value.uses() if node in self.nodes]
 
 
-def tied(network: Network, nodes: Mapping[ir.Node, int], layers: Sequence[Layer]) -> tuple[Tied, ...]:
+def dead_cost(network: Network, nodes: Mapping[ir.Node, int], layers: Sequence[Layer]) -> tuple[Tied, ...]:
     """What is tied up in the dead units of each layer."""
     ledger = Ledger(network, nodes)
     made = [_made(ledger, layer) for layer in layers]

@@ -59,7 +59,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Bulbs:
+class UnitCells:
     """All units as cells.
 
     Attributes:
@@ -95,11 +95,11 @@ _MARKS: tuple[tuple[Status, bool, str], ...] = (
 )
 
 
-def bulbs(audit: Audit, layers: Sequence[Layer]) -> Bulbs:
+def unit_cells(audit: Audit, layers: Sequence[Layer]) -> UnitCells:
     """The cells of all layers and how to read them."""
     lowest = -_decades(audit.data.samples)
     decades = tuple(range(lowest, 1))
-    return Bulbs(
+    return UnitCells(
         cell=next((size for units, size in CELL_SIZES if audit.units <= units), SMALLEST_CELL),
         statuses=STATUSES,
         causes=titles(),

@@ -29,17 +29,17 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Roll:
+class DeadUnitsTable:
     """The first dead units, and how many there are besides."""
 
     rows: tuple[Row, ...]
     more: int
 
 
-def roll(layers: Sequence[Layer]) -> Roll:
+def dead_units_table(layers: Sequence[Layer]) -> DeadUnitsTable:
     """The table's first page."""
     rows = tuple(islice((row for layer in layers for row in _rows(layer)), ROWS))
-    return Roll(rows, sum(len(layer.site.dead) for layer in layers) - len(rows))
+    return DeadUnitsTable(rows, sum(len(layer.site.dead) for layer in layers) - len(rows))
 
 
 def _rows(layer: Layer) -> Iterator[Row]:
