@@ -55,8 +55,8 @@ class Trial:
         held: The original with its silent units held.
         result: The pruned one.
         held_result: The pruned one with those silent units held that it still has and relies on.
-        woken: The held original in which all other units that were silent and stay are awake; None if there are none.
-        woken_result: The same of the pruned one.
+        perturbed: The held original in which all other silent units that stay are forced on; None if there are none.
+        perturbed_result: The same of the pruned one.
         folder: Where external weights lie.
         engine: What runs them.
         inputs: Their inputs.
@@ -71,8 +71,8 @@ class Trial:
     held: ir.Model
     result: ir.Model
     held_result: ir.Model
-    woken: ir.Model | None
-    woken_result: ir.Model
+    perturbed: ir.Model | None
+    perturbed_result: ir.Model
     folder: Path | None
     engine: Engine
     inputs: Sequence[GraphInput]
@@ -106,8 +106,10 @@ def verify(trial: Trial, data: Dataset | None, batch_size: int) -> Verification:
             limit,
         )
         comparisons += _side_by_side(Pair(trial, trial.held, trial.held_result, optimize), {"held": held}, limit)
-    if trial.woken is not None:
-        comparisons += _side_by_side(Pair(trial, trial.woken, trial.woken_result, False), {"woken": held}, limit)
+    if trial.perturbed is not None:
+        comparisons += _side_by_side(
+            Pair(trial, trial.perturbed, trial.perturbed_result, False), {"woken": held}, limit
+        )
     refused = max(one.refused for one in comparisons)
     comparisons = [one for one in comparisons if one.runs]
     if not comparisons:

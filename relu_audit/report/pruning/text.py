@@ -158,6 +158,6 @@ INPUTS = {
     "alone": "samples of it, each run alone",
     "together": "samples of it in one run",
     "random": "random inputs on which the cut units are silent",
-    "held": "random inputs with the units relied on held silent",
-    "woken": "the same with all dead units that stay woken",
+    "held": "random inputs, the removed units forced to their value",
+    "woken": "the same inputs, the remaining dead units forced on",
 }

@@ -64,7 +64,7 @@ def hold(
     model: ir.Model,
     silent: Sequence[Silent],
     on: Sequence[tuple[ir.Value, ir.Value]] = (),
-    woken: Sequence[Silent] = (),
+    perturbed: Sequence[Silent] = (),
 ) -> ir.Model:
     """A copy of the model in which silent units have their value on every input.
 
@@ -72,7 +72,7 @@ def hold(
         model: The model.
         silent: Those units.
         on: Pre-activations, each with its rectified value, that the copy passes on as they are.
-        woken: Other units, which are silent by themselves, and in the copy are one above what they are.
+        perturbed: Other units, which are silent by themselves, and in the copy are one above what they are.
     """
     copy = model.clone()
     counterpart = twins(model, copy)
@@ -80,8 +80,8 @@ def hold(
         for node, index in list(counterpart[value].uses()):
             node.replace_input_with(index, counterpart[source])
     editor = Editor(copy)
-    for one in woken:
-        _wake(editor, counterpart[one.value], one)
+    for one in perturbed:
+        _perturb(editor, counterpart[one.value], one)
     for one in silent:
         if not len(one.indices):
             continue
@@ -103,7 +103,7 @@ def hold(
     return copy
 
 
-def _wake(editor: Editor, value: ir.Value, one: Silent) -> None:
+def _perturb(editor: Editor, value: ir.Value, one: Silent) -> None:
     dtype, wake = np.dtype(one.dtype.numpy()), ~np.isnan(one.numbers)
     shape = [1] * (one.rank - one.axis)
     shape[0] = -1
