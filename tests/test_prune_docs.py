@@ -17,7 +17,7 @@ from tests.graphs import graph
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/pruning.md").read_text(encoding="utf-8")
-SOURCES = sorted((ROOT / "relu_audit/surgery").glob("*.py"))
+SOURCES = sorted((ROOT / "relu_audit/surgery").rglob("*.py"))
 
 BODY = """
     h = Gemm<transB = 1> (x, first_weight, first_bias)

@@ -43,7 +43,7 @@ from relu_audit.report.pruning.refusals import EXPLAINED, UNKNOWN
 from tests.graphs import mlp
 from tests.test_report_html import EN_DASH, EVIL, Element, audit, indices, read, section, site
 
-TEMPLATES = Path(pruning_html.__file__).parent / "templates"
+TEMPLATES = Path(pruning_html.__file__).parents[1] / "templates"
 COST = Cost(parameters=264732, multiply_adds=81410560, bytes=1059128)
 
 
@@ -529,7 +529,7 @@ def test_changes_in_words() -> None:
 def test_every_reason_of_the_source_is_explained() -> None:
     source = Path(relu_audit.__file__).parent / "surgery"
     slugs: set[str] = set()
-    for path in source.glob("*.py"):
+    for path in source.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("pin"):
                 slugs |= {a.value for a in node.args[1:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)}
