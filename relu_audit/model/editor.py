@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.model.names import Names
+
 
 class Editor:
     """Adds to a model.
@@ -18,22 +20,11 @@ class Editor:
     def __init__(self, model: ir.Model) -> None:
         self.model = model
         self.opset = model.opset_imports.get("", 1)
-        self._taken: set[str] = set()
-        for graph in model.graphs():
-            self._taken.update(graph.initializers)
-            self._taken.update(value.name or "" for value in graph.inputs)
-            for node in graph:
-                self._taken.add(node.name or "")
-                self._taken.update(value.name or "" for value in node.outputs)
+        self._names = Names(model)
 
     def name(self, like: str) -> str:
         """A name nobody has, that tells where it comes from."""
-        name, count = f"{like}_pruned", 1
-        while name in self._taken:
-            count += 1
-            name = f"{like}_pruned{count}"
-        self._taken.add(name)
-        return name
+        return self._names.unused(f"{like}_pruned")
 
     def constant(self, array: np.ndarray, like: str) -> ir.Value:
         """A new initializer of the main graph, which every body sees."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from relu_audit.model.names import Names
 from relu_audit.model.scopes import FUSED, walk
 
 
@@ -64,32 +65,29 @@ ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
 
 def unfuse(model: ir.Model) -> None:
     """Replace every fused operator by its parts. The result keeps its name."""
-    taken = {value.name or "" for graph in model.graphs() for node in graph for value in node.outputs}
+    names = Names(model)
     for node in [step.node for step in walk(model.graph)]:
         row = _ROWS.get((node.domain, node.op_type))
         if row is None:
             continue
         activation = _text(node, "activation")
         if activation in ACTIVATIONS or (not activation and row.core != (row.domain, row.op)):
-            _replace(node, row, _Parts(node, taken), clip_has_inputs=model.opset_imports.get("", 1) >= 11)
+            _replace(node, row, _Parts(node, names), clip_has_inputs=model.opset_imports.get("", 1) >= 11)
 
 
 class _Parts:
     """The nodes that stand in for one."""
 
-    def __init__(self, fused: ir.Node, taken: set[str]) -> None:
+    def __init__(self, fused: ir.Node, names: Names) -> None:
         self.nodes: list[ir.Node] = []
         self._fused = fused
-        self._taken = taken
+        self._names = names
 
     def node(
         self, op: tuple[str, str], inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr] = ()
     ) -> ir.Value:
         result = self._fused.outputs[0]
-        name = f"{result.name}/{op[1]}"
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
+        name = self._names.unused(f"{result.name}/{op[1]}")
         value = ir.Value(name=name, type=result.type)
         metadata = dict(self._fused.metadata_props)
         self.nodes.append(ir.Node(*op, inputs, attributes, outputs=[value], name=name, metadata_props=metadata))

@@ -21,6 +21,7 @@ import numpy as np
 import onnx_ir as ir
 
 from relu_audit.model.lifts import MAXIMUM, MINIMUM, SUM, lift
+from relu_audit.model.names import Names
 from relu_audit.network.normalize import Network
 from relu_audit.observe.probe import Probe
 from relu_audit.units.locate import Located, Use
@@ -184,7 +185,7 @@ class _Writer:
         self.results: dict[str, ir.Value] = {}
         self._nodes: list[ir.Node] = []
         self._constants: dict[tuple[object, ...], ir.Value] = {}
-        self._prefix = _unused_prefix(network.model)
+        self._prefix = Names(network.model).unused_prefix("relu_audit")
         self._count = 0
 
     def taken(self) -> list[ir.Node]:
@@ -297,15 +298,3 @@ class _Writer:
     def name(self, what: str) -> str:
         self._count += 1
         return f"{self._prefix}/{self._count}/{what}"
-
-
-def _unused_prefix(model: ir.Model) -> str:
-    taken = {name for graph in model.graphs() for name in graph.initializers}
-    for graph in model.graphs():
-        taken.update(value.name or "" for value in graph.inputs)
-        for node in graph:
-            taken.update((node.name or "", *(value.name or "" for value in node.outputs)))
-    prefix = "relu_audit"
-    while any(name.startswith(prefix) for name in taken):
-        prefix += "_"
-    return prefix
