@@ -27,6 +27,7 @@ from relu_audit.graph.sparse import densify
 from relu_audit.graph.specialized import bind_graphs
 from relu_audit.graph.wire import split
 from relu_audit.records import ExternalFile, ModelInfo, as_text
+from relu_audit.regular import other_than_file
 
 # onnx-ir warns of what we handle; without any handler, Python would print that to the console.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
@@ -250,6 +251,13 @@ def _check_arity(model: ir.Model, name: str) -> None:
 
 def _read(path: Path) -> tuple[Opened, memoryview]:
     try:
+        other = other_than_file(path)
+        if other is not None:
+            raise ModelError(
+                f"'{path}' is {other}, and a model is read from a file",
+                slug="model-not-found",
+                hint="Name the file of the model, or write the model to one first.",
+            )
         file = open_file(path)
         return file, mapped(file)
     except FileNotFoundError as error:

@@ -1,0 +1,137 @@
+"""Models and audits that are no files: a pipe without a writer, a device and a socket are refused, not waited for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from relu_audit import audit
+from relu_audit.cli import run
+from relu_audit.report.json import write
+from tests.graphs import mlp
+
+COMMAND = [sys.executable, "-m", "relu_audit"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a model, data, and an audit of both."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(mlp((4, 6, 3), dead={0: (1,)}), tmp_path / "m.onnx")
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32))
+    (tmp_path / "a.json").write_text(write(audit("m.onnx", "d.npy")))
+    return tmp_path
+
+
+def bound_socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(place))
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "is a pipe"),
+    "link to a pipe": (lambda place: (os.mkfifo("far"), place.symlink_to("far")), "is a pipe"),
+    "socket": (bound_socket, "is a socket"),
+    "device": (lambda place: place.symlink_to("/dev/zero"), "is a device"),
+}
+READING = {
+    "audit": (["odd", "--data", "d.npy"], "model-not-found"),
+    "each": (["each", "odd", "--data", "d.npy"], "model-not-found"),
+    "sites": (["sites", "odd"], "model-not-found"),
+    "prune": (["prune", "odd", "--audit", "a.json", "--dry-run"], "model-not-found"),
+    "annotate": (["report", "a.json", "--model", "odd", "--annotate", "x.onnx"], "model-not-found"),
+    "baseline": (["m.onnx", "--data", "d.npy", "--baseline", "odd"], "audit-unreadable"),
+    "prune's audit": (["prune", "m.onnx", "--audit", "odd", "--dry-run"], "audit-unreadable"),
+    "report": (["report", "odd"], "audit-unreadable"),
+    "compare old": (["compare", "odd", "a.json"], "audit-unreadable"),
+    "compare new": (["compare", "a.json", "odd"], "audit-unreadable"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "slug"), READING.values(), ids=READING)
+@pytest.mark.parametrize(("make", "said"), ODD.values(), ids=ODD)
+def test_what_is_no_file_is_refused(
+    make: Callable[[Path], object],
+    said: str,
+    arguments: list[str],
+    slug: str,
+    opened: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make(Path("odd"))
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert f"[{slug}]" in error
+    assert said in error
+    assert "odd" not in opened
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were opened; to open a pipe here fails, in place of waiting."""
+    names: list[str] = []
+    really = Path.open
+
+    def open_path(self: Path, *arguments: Any, **more: Any) -> Any:
+        names.append(self.name)
+        assert self.is_file(), self
+        return really(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", open_path)
+    return names
+
+
+def test_pipe_without_a_writer_is_not_waited_for() -> None:
+    os.mkfifo("odd")
+    for arguments in (["sites", "odd"], ["report", "odd"]):
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, timeout=60, check=False)
+        assert (done.returncode, b"is a pipe" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "link"])
+def test_audit_comes_through_a_pipe_that_the_command_was_started_with(name: str) -> None:
+    Path("link").symlink_to("/dev/stdin")
+    done = subprocess.run(
+        [*COMMAND, "report", name], input=Path("a.json").read_bytes(), capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"m.onnx on 300 samples")
+
+
+def test_both_audits_come_through_pipes() -> None:
+    line = f"{sys.executable} -m relu_audit compare <(cat a.json) <(cat a.json)"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_named_pipe_that_the_shell_has_opened_is_read_though_its_writer_is_gone() -> None:
+    os.mkfifo("odd")
+    line = f"cat a.json > odd & exec < odd; wait; {sys.executable} -m relu_audit report /dev/stdin"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_end_of_a_pipe_that_is_written_to_is_no_audit() -> None:
+    """Read by its name, standard output would wait for what this process writes."""
+    line = f"{sys.executable} -m relu_audit report /dev/stdout | cat; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, b"[audit-unreadable]" in done.stderr) == (2, True)
+
+
+def test_model_comes_as_standard_input_that_is_a_file_but_not_through_a_pipe() -> None:
+    with Path("m.onnx").open("rb") as file:
+        done = subprocess.run([*COMMAND, "sites", "/dev/stdin"], stdin=file, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = subprocess.run(
+        [*COMMAND, "sites", "/dev/stdin"], input=Path("m.onnx").read_bytes(), capture_output=True, check=False
+    )
+    assert (done.returncode, b"'/dev/stdin' is a pipe" in done.stderr) == (2, True)
