@@ -135,3 +135,51 @@ def test_model_comes_as_standard_input_that_is_a_file_but_not_through_a_pipe() -
         [*COMMAND, "sites", "/dev/stdin"], input=Path("m.onnx").read_bytes(), capture_output=True, check=False
     )
     assert (done.returncode, b"'/dev/stdin' is a pipe" in done.stderr) == (2, True)
+
+
+# Outputs among inputs ------------------------------------------------------------------------------------------------
+
+GATHERED = {
+    "array": (["m.onnx", "--csv", "set/2.npy"], "--csv", "set"),
+    "archive": (["m.onnx", "--json", "set/2.npz"], "--json", "set"),
+    "tensor": (["m.onnx", "--json", "set/input_1.pb"], "--json", "set"),
+    "only an ending": (["m.onnx", "--json", "set/.npz"], "--json", "set"),
+    "by a link": (["m.onnx", "--json", "link/2.npz"], "--json", "set"),
+    "data by a link": (["m.onnx", "--json", "set/2.npz"], "--json", "link"),
+    "test set": (["m.onnx", "--json", "set/test_data_set_0/x.pb"], "--json", "set"),
+    "each": (["each", "m.onnx", "--json", "set/{stem}.npy"], "--json of 'm.onnx'", "set"),
+    "each's own folder": (["each", "m.onnx", "--json", "set/{stem}.npy"], "--json of 'm.onnx'", "{folder}/set"),
+    "prune": (["prune", "m.onnx", "-o", "set/s.npz"], "--output", "set"),
+    "prune's report": (["prune", "m.onnx", "-o", "s.onnx", "--html", "set/x.npy"], "--html", "set"),
+    "annotated": (["m.onnx", "--annotate", "set/m.pb"], "--annotate", "set"),
+}
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    """A folder of data, with a folder in it that looks like a test set."""
+    (folder / "set" / "test_data_set_0").mkdir(parents=True)
+    (folder / "link").symlink_to("set")
+    (folder / "d.npy").rename(folder / "set" / "1.npy")
+    return folder / "set"
+
+
+@pytest.mark.parametrize(("arguments", "option", "source"), GATHERED.values(), ids=GATHERED)
+def test_output_that_the_next_run_would_read_as_data_is_refused(
+    arguments: list[str], option: str, source: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(data.rglob("*"))
+    assert run([*arguments, "--data", source]) == 2
+    error = capsys.readouterr().err
+    assert "[output]" in error
+    assert f"error: {option} '" in error
+    assert "the next run would read it for --data" in error
+    assert sorted(data.rglob("*")) == before
+
+
+def test_output_in_the_folder_of_data_that_no_run_reads_is_written(data: Path) -> None:
+    (data / "test_data_set_0").rmdir()
+    (data / "reports").mkdir()
+    more = ["--html", "set/reports/a.npz", "--csv", "a.npy"]
+    for _ in range(2):
+        assert run(["m.onnx", "--data", "set", "--json", "set/out.json", *more, "-q"]) == 0

@@ -15,7 +15,7 @@ from relu_audit.cli.formats import check_formats, report_options
 from relu_audit.cli.gate import gate_options
 from relu_audit.cli.options import Argument, Shares, flag, option
 from relu_audit.cli.output import deliver
-from relu_audit.cli.places import check_places, data_files, model_files, runs_code
+from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code
 from relu_audit.cli.prune import Shown, write_pruned
 from relu_audit.cli.pruning import How, pruning_options, refuse_idle
 from relu_audit.cli.streams import claimed, say, say_trace, show
@@ -51,6 +51,7 @@ names no code (--custom-ops, --data file.py:function) and writes nowhere but ben
     required=True,
     metavar="DATA",
     reads=data_files,
+    gathers=data_gathers,
     trusts=runs_code,
     help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, "
     "module:function, file.py:function, or random:N.",

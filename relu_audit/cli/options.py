@@ -49,6 +49,12 @@ def never(value: str) -> bool:
     return False
 
 
+def nowhere(value: str, file: Path) -> bool:
+    """Whether a file is read, once it is there, for a value that names no folder."""
+    del value, file
+    return False
+
+
 def always(value: str) -> bool:
     """Whether a value has to be trusted that is code, or counts as code."""
     del value
@@ -69,6 +75,7 @@ class Option(click.Option):
     Args:
         declarations: As click has them.
         reads: The files that the command reads for a value.
+        gathers: Whether the command would read a file for a value once it is there, as from a folder.
         writes: Whether a value names a file that is written; a flag that writes does so to standard output.
         trusts: Whether a value runs code, or is trusted as code is. A configuration file may not set such a value.
         settings: As click has them.
@@ -79,12 +86,13 @@ class Option(click.Option):
         declarations: Sequence[str],
         *,
         reads: Reads = no_file,
+        gathers: Callable[[str, Path], bool] = nowhere,
         writes: bool = False,
         trusts: Callable[[str], bool] = never,
         **settings: Any,
     ) -> None:
         super().__init__(declarations, **settings)
-        self.reads, self.writes, self.trusts = reads, writes, trusts
+        self.reads, self.gathers, self.writes, self.trusts = reads, gathers, writes, trusts
         self.unsettable = not self.is_flag and not self.required and "default" not in settings
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:

@@ -15,7 +15,7 @@ from relu_audit.cli import Exit
 from relu_audit.cli.command import Configured, config_option, progress, running_options
 from relu_audit.cli.options import Argument, always, flag, option
 from relu_audit.cli.output import deliver
-from relu_audit.cli.places import check_places, data_files, model_files, runs_code, the_file
+from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code, the_file
 from relu_audit.cli.pruning import How, pruning_options
 from relu_audit.cli.streams import claimed, say, say_trace, show
 
@@ -39,6 +39,7 @@ _output = functools.partial(option, setting=False, writes=True, metavar="FILE")
     "--data",
     metavar="DATA",
     reads=data_files,
+    gathers=data_gathers,
     trusts=runs_code,
     help="Calibration data, as for an audit. With --audit, to compare on.",
 )
