@@ -161,8 +161,9 @@ def test_reports_can_be_asked_for_at_every_level(option: str, folder: Path, monk
         return found
 
     assert written() == []
-    configure(folder, f'{option} = "by_file"\n')
-    assert written() == ["by_file"]
+    ending = next((one.endings[0] for one in FORMATS if one.name == option), ".onnx")  # a file names no other
+    configure(folder, f'{option} = "by_file{ending}"\n')
+    assert written() == [f"by_file{ending}"]
     monkeypatch.setenv(variable(option), "by_environment")
     assert written() == ["by_environment"]
     assert written(f"--{option}", "by_flag") == ["by_flag"]

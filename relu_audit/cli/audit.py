@@ -32,6 +32,9 @@ INTERRUPTED = "relu_audit.interrupted"
 SEVERAL = "relu_audit.several"
 """Set in a context's ``meta`` where a word of the gate has to say which model it is for."""
 
+MODELS = (".onnx",)
+"""Endings of the names of models."""
+
 EPILOG = """\b
 Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be audited,
 3 inconclusive, 4 a pruned model was wrong and not written, 70 a bug in relu-audit.
@@ -40,7 +43,8 @@ Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be aud
 Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX_DEAD) and in
 [tool.relu-audit] of pyproject.toml or in relu-audit.toml (max-dead = "5%"). To undo such a
 setting, give the opposite of a flag (--no-quiet), or the value none (--max-dead none). A file
-names no code (--custom-ops, --data file.py:function) and writes nowhere but beneath its folder.
+names no code (--custom-ops, --data file.py:function) and writes only reports and models
+beneath its folder, under their usual endings.
 """
 
 
@@ -62,9 +66,17 @@ names no code (--custom-ops, --data file.py:function) and writes nowhere but ben
     "annotated_file",
     metavar="FILE",
     writes=True,
+    endings=MODELS,
     help="Write the model with what was found on its nodes, as viewers of models show it.",
 )
-@option("--prune", "pruned_file", metavar="FILE", writes=True, help="Also write the model without its dead units.")
+@option(
+    "--prune",
+    "pruned_file",
+    metavar="FILE",
+    writes=True,
+    endings=MODELS,
+    help="Also write the model without its dead units.",
+)
 @gate_options
 @option(
     "--bands",

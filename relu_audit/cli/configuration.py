@@ -22,7 +22,7 @@ OWN_FILE = "relu-audit.toml"
 SHARED_FILE = "pyproject.toml"
 
 REPOSITORY = (".git", ".hg", ".jj", ".svn")
-"""What a folder holds that is the root of a repository. What lies in these is no place for an output."""
+"""What a folder holds that is the root of a repository."""
 
 MOST_BYTES = 1 << 20
 """A larger file is no configuration."""

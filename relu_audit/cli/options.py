@@ -77,6 +77,7 @@ class Option(click.Option):
         reads: The files that the command reads for a value.
         gathers: Whether the command would read a file for a value once it is there, as from a folder.
         writes: Whether a value names a file that is written; a flag that writes does so to standard output.
+        endings: Of the names of files that a configuration file may have written.
         trusts: Whether a value runs code, or is trusted as code is. A configuration file may not set such a value.
         settings: As click has them.
     """
@@ -88,11 +89,13 @@ class Option(click.Option):
         reads: Reads = no_file,
         gathers: Callable[[str, Path], bool] = nowhere,
         writes: bool = False,
+        endings: tuple[str, ...] = (),
         trusts: Callable[[str], bool] = never,
         **settings: Any,
     ) -> None:
         super().__init__(declarations, **settings)
-        self.reads, self.gathers, self.writes, self.trusts = reads, gathers, writes, trusts
+        self.reads, self.gathers, self.trusts = reads, gathers, trusts
+        self.writes, self.endings = writes, endings
         self.unsettable = not self.is_flag and not self.required and "default" not in settings
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
