@@ -18,7 +18,7 @@ from relu_audit.cli.output import deliver
 from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code
 from relu_audit.cli.prune import Shown, write_pruned
 from relu_audit.cli.pruning import How, pruning_options, refuse_idle
-from relu_audit.cli.streams import claimed, say, say_trace, show
+from relu_audit.cli.streams import check_open, claimed, say, say_trace, show
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def audit(
     try:
         check_formats(reports)
         check_places(click.get_current_context())
+        if not quiet:
+            check_open()
         if annotated_file is not None:
             check_annotated(model, annotated_file)
         result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
@@ -151,12 +153,15 @@ def _audit(
     with claimed(), progress(quiet) as on_progress:
         result = recorded(run(model, data, on_progress=on_progress, **options))
     models = {} if annotated_file is None else {annotated_file: annotated(model, result)}
-    deliver({**written(wanted, result), **models})
-    if not quiet or result.policy.gated:
-        summary = _word(model, result) if quiet else text.render(result, dead_units=verbose)
-        show(summary, to_stderr="-" in wanted.values())
-    elif result.partial:
-        say(f"interrupted after {result.data.samples:,} samples")
+
+    def tell() -> None:
+        if not quiet or result.policy.gated:
+            summary = _word(model, result) if quiet else text.render(result, dead_units=verbose)
+            show(summary, to_stderr="-" in wanted.values())
+        elif result.partial:
+            say(f"interrupted after {result.data.samples:,} samples")
+
+    deliver({**written(wanted, result), **models}, tell=tell)
     return result
 
 

@@ -17,7 +17,7 @@ from relu_audit.cli.options import Argument, always, flag, option
 from relu_audit.cli.output import deliver
 from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code, the_file
 from relu_audit.cli.pruning import How, pruning_options
-from relu_audit.cli.streams import claimed, say, say_trace, show
+from relu_audit.cli.streams import check_open, claimed, say, say_trace, show
 
 if TYPE_CHECKING:
     from relu_audit.pruned import Pruned, Staged
@@ -84,6 +84,8 @@ def prune(
     shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
     try:
         check_places(click.get_current_context())
+        if not quiet:
+            check_open()
         found = _audit(model, data, audit_file, quiet, running)
         if found.partial:
             say("interrupted: what part of the data did not wake may not be cut")
@@ -126,12 +128,13 @@ def write_pruned(
     with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
         record = pruned.record() if staged is None else _measured(model, pruned, staged, running, timing=how.latency)
         written = {target: _report(name, record, audit) for name, target in (reports or {}).items()}
-        if staged is None:
-            deliver(written)
-        else:
-            deliver(written, staged.moves, staged.older)
-    if not shown.quiet:
-        show(pruning.render(record, audit), to_stderr=shown.to_stderr)
+        moves, older = ((), tuple) if staged is None else (staged.moves, staged.older)
+
+        def tell() -> None:
+            if not shown.quiet:
+                show(pruning.render(record, audit), to_stderr=shown.to_stderr)
+
+        deliver(written, moves, older, tell)
 
 
 def _measured(

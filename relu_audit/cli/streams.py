@@ -8,6 +8,8 @@ standard error, even from C code, threads and other processes.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import itertools
 import logging
 import os
@@ -49,6 +51,8 @@ class Streams:
                 stream.flush()
         self.out = _held(sys.stdout, 1)
         self.err = _held(sys.stderr, 2)
+        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - once closed
+            sys.stdout = _Closed()
         self.claimed = False
         self._first: int | None = None
 
@@ -87,6 +91,14 @@ class Streams:
                 with contextlib.suppress(OSError):
                     os.close(own.fileno())
         _OPENED.remove(self)
+
+
+class _Closed(io.TextIOBase):
+    """Takes the place of a standard output that is closed; to click, there is nothing to print without one."""
+
+    def write(self, text: str, /) -> int:
+        del text
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 _OPENED: list[Streams] = []
@@ -131,6 +143,24 @@ def terminal() -> TextIO | None:
     return None
 
 
+def check_open() -> None:
+    """Refuse a standard output that is closed, before minutes are spent on what is to be printed there.
+
+    Raises:
+        UsageError: ``output``.
+    """
+    if _current().out is None:
+        raise _closed()
+
+
+def _closed() -> UsageError:
+    return UsageError(
+        "standard output is closed",
+        slug="output",
+        hint="Lead it somewhere, as to /dev/null; or write to a file instead, and print nothing (--quiet).",
+    )
+
+
 def write(data: bytes) -> None:
     """Write a report to standard output, as it is.
 
@@ -140,7 +170,7 @@ def write(data: bytes) -> None:
     """
     stream = _current().out
     if stream is None:
-        raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
+        raise _closed()
     with _to_standard_output(stream):
         stream.flush()
         stream.buffer.write(data)
@@ -148,7 +178,7 @@ def write(data: bytes) -> None:
 
 
 def show(content: RenderableType, *, to_stderr: bool = False) -> None:
-    """Print something as a terminal shows it; where the stream is closed, nothing.
+    """Print something as a terminal shows it; where standard error is closed, nothing.
 
     Raises:
         UsageError: ``output`` if it cannot be printed.
@@ -158,6 +188,8 @@ def show(content: RenderableType, *, to_stderr: bool = False) -> None:
     from rich.segment import SegmentLines
 
     stream = _current().err if to_stderr else _current().out
+    if stream is None and not to_stderr:
+        raise _closed()
     if stream is None:
         return
     console = Console(file=stream, highlight=False)
