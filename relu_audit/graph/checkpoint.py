@@ -21,7 +21,7 @@ from relu_audit.graph.files import Opened, changed, mapped, open_file
 from relu_audit.graph.maps import take_map_types
 from relu_audit.graph.ordering import sort_nodes
 from relu_audit.graph.parameters import parameters
-from relu_audit.graph.protos import tensors
+from relu_audit.graph.protos import MOST_AXES, tensors
 from relu_audit.graph.scopes import walk
 from relu_audit.graph.sparse import densify
 from relu_audit.graph.specialized import bind_graphs
@@ -31,6 +31,8 @@ from relu_audit.regular import other_than_file
 
 # onnx-ir warns of what we handle; without any handler, Python would print that to the console.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
+
+COMPLEX = (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128)
 
 ModelSource = str | Path | bytes | onnx.ModelProto
 
@@ -168,8 +170,10 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     try:
         for tensor in tensors(proto):
             ir.DataType(tensor.data_type)  # there is one of that number
-            if tensor.HasField("raw_data"):
-                _check_length(tensor)
+            if tensor.data_location != onnx.TensorProto.EXTERNAL and (
+                tensor.HasField("raw_data") or tensor.name not in weights
+            ):
+                _check_filled(tensor)
         bind_graphs(proto)
         sparse = densify(proto, folder)
         sort_nodes(proto)
@@ -289,11 +293,25 @@ def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memo
 
 
 def _first_line(error: BaseException) -> str:
+    while error.__cause__ is not None:  # onnx-ir says first where it was, as the name of a function of its own
+        error = error.__cause__
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]
 
 
-def _check_length(tensor: onnx.TensorProto) -> None:
-    needed = (math.prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth + 7) // 8
-    if len(tensor.raw_data) != needed:
-        raise unfilled(tensor.name, len(tensor.raw_data), needed)
+def _check_filled(tensor: onnx.TensorProto) -> None:
+    """Refuse a weight whose shape needs other bytes, or more numbers, than stand in the file."""
+    if len(tensor.dims) > MOST_AXES:
+        raise ValueError(f"the weight '{tensor.name}' has {len(tensor.dims):,} axes")
+    kind, count = ir.DataType(tensor.data_type), math.prod(tensor.dims)
+    if tensor.HasField("raw_data"):
+        needed = (count * kind.bitwidth + 7) // 8
+        if len(tensor.raw_data) != needed:
+            raise unfilled(tensor.name, f"{len(tensor.raw_data):,} bytes", needed)
+    elif kind is not ir.DataType.UNDEFINED:
+        held = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
+        # Two numbers make up a complex one; and types of less than a byte share numbers.
+        parts = 2 if kind in COMPLEX else 1
+        needed = count * parts if kind is ir.DataType.STRING or kind.bitwidth >= 8 else -(-count * kind.bitwidth // 8)
+        if held < needed:
+            raise unfilled(tensor.name, f"{held:,} numbers", needed)

@@ -18,11 +18,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from relu_audit.errors import DataError
+from relu_audit.graph.protos import MOST_AXES
 from relu_audit.observe.columns import ArrayColumn, Source, Table
 from relu_audit.regular import other_than_file
-
-MOST_AXES = 64
-"""Axes of an array that numpy has."""
 
 LONGEST_HEADER = 10_000
 """Bytes of a header, at most; numpy itself parses none that are longer."""
