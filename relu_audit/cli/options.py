@@ -127,11 +127,13 @@ def flag(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
 class Whole(click.IntRange):
     """A whole number in ASCII digits, of at most :data:`MOST_DIGITS`."""
 
+    example = "256"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number; Python would also read ``1_000``, digits of other scripts, and 2.7 as 2."""
         number = whole(str(value))
         if number is None:
-            self.fail(f"'{cut(value)}' is no whole number; write 256", param, ctx)
+            self.fail(f"'{cut(value)}' is no whole number of at most {MOST_DIGITS} digits; write 256", param, ctx)
         return int(super().convert(number, param, ctx))
 
 
@@ -139,6 +141,7 @@ class Share(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ol
     """A fraction, written ``5%`` or ``0.05``."""
 
     name = "share"
+    example = '"5%"'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a percentage or a fraction; anything outside 0 to 1 is refused, since 5 could mean either."""
@@ -156,6 +159,7 @@ class Shares(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - o
     """Several fractions, written ``50%,30%`` or ``0.5,0.3``, or ``50,30``: one above 1 makes all percentages."""
 
     name = "shares"
+    example = '"50%,30%,20%"'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """Read each of them as a :class:`Share`."""
