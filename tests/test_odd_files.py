@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -16,6 +18,8 @@ import pytest
 
 from relu_audit import audit
 from relu_audit.cli import run
+from relu_audit.cli.outcome import report_failure
+from relu_audit.errors import ModelError, RecordError
 from relu_audit.report.json import write
 from tests.graphs import mlp
 
@@ -183,3 +187,40 @@ def test_output_in_the_folder_of_data_that_no_run_reads_is_written(data: Path) -
     more = ["--html", "set/reports/a.npz", "--csv", "a.npy"]
     for _ in range(2):
         assert run(["m.onnx", "--data", "set", "--json", "set/out.json", *more, "-q"]) == 0
+
+
+# No more files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["sites", "m.onnx"], ["m.onnx", "--data", "d.npy", "-q"]])
+@pytest.mark.parametrize("most", [5, 7, 8, 10, 12])
+def test_running_out_of_files_is_the_system_s_word(most: int, command: list[str]) -> None:
+    line = f"ulimit -n {most}; exec {shlex.join([*COMMAND, *command])}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=False)
+    if done.returncode:
+        said = done.stderr.lower()
+        assert done.returncode == 2, said
+        assert b"too many open files" in said, said
+        assert b"[system]" in said, said
+    else:
+        assert most > 7
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_running_out_of_files_is_no_fault_of_what_was_opened(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    for made in (ModelError("no graph", slug="invalid-model"), RecordError("no audit", slug="audit-unreadable")):
+        made.__cause__ = ValueError("no graph")
+        made.__cause__.__cause__ = OSError(number, "Too many open files")
+        assert report_failure(made) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: the operating system refused: too many open files [system]")
+        assert "ulimit -n" in error
+    made.__cause__ = OSError(errno.ENOENT, "No such file")
+    assert report_failure(made) == 2
+    assert "[audit-unreadable]" in capsys.readouterr().err
+
+
+def test_running_out_of_files_in_a_loader_is_the_loader_s_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("feeds.py").write_text("def feeds():\n    raise OSError(24, 'Too many open files')\n")
+    assert run(["m.onnx", "--data", "feeds.py:feeds"]) == 2
+    assert "[data-code]" in capsys.readouterr().err

@@ -187,6 +187,29 @@ def test_the_library_guards_objects_alike(make: Callable[[], object]) -> None:
     assert caught.value.slug == "data-code"
 
 
+ASYNC = {
+    "coroutine": "async def feeds(): return {'x': X}",
+    "async generator": "async def feeds(): yield {'x': X}",
+    "async iterator": "class A:\n def __aiter__(self): return self\ndef feeds(): return A()",
+    "coroutine as a feed": "async def f(): return X\ndef feeds(): yield f()",
+    "coroutines in a feed": "async def f(): return X\ndef feeds(): yield {'x': X, 'y': f(), 'z': f()}",
+    "coroutines in a sequence": "async def f(): return X\ndef feeds(): yield (f(), f())",
+}
+
+
+@pytest.mark.parametrize("code", ASYNC.values(), ids=ASYNC)
+def test_an_async_loader_is_refused_in_so_many_words(code: str) -> None:
+    done = process("m.onnx", "--data", loader(code))
+    assert done.returncode == 2
+    assert b"a loader must not be async [data-kind]" in done.stderr
+    assert b"never awaited" not in done.stderr
+
+
+def test_a_loader_that_is_both_async_and_plain_is_read() -> None:
+    code = "class A:\n def __aiter__(self): return self\n def __iter__(self): yield {'x': X}\ndef feeds(): return A()"
+    assert run(["m.onnx", "--data", loader(code), "-q"]) == 0
+
+
 def test_a_generator_that_the_caller_holds_is_left_open() -> None:
     given = iter([{"x": X}, {"x": X}, {"x": X[:5]}])
     held = (feed for feed in given)

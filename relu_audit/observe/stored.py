@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from relu_audit.errors import DataError
+from relu_audit.errors import DataError, cut
 from relu_audit.graph.protos import MOST_AXES
 from relu_audit.observe.columns import ArrayColumn, Source, Table
 from relu_audit.regular import other_than_file
+
+MOST_QUOTED = 300
+"""Characters of a header that an error quotes."""
 
 LONGEST_HEADER = 10_000
 """Bytes of a header, at most; numpy itself parses none that are longer."""
@@ -185,7 +188,7 @@ def read_header(stream: Any, where: str) -> Header:
         )
     impossible = _impossible(shape, dtype)
     if impossible:
-        raise damaged(where, f"claims {impossible}", "Write it with numpy.save or numpy.savez.")
+        raise damaged(where, f"claims {cut(impossible, MOST_QUOTED)}", "Write it with numpy.save or numpy.savez.")
     return Header(shape, fortran, dtype, length)
 
 
