@@ -500,6 +500,34 @@ def test_the_file_in_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "settings:" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("by", ["prune", "audit"])
+def test_the_file_in_use_is_named_by_a_pruning(by: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its reports, and with ``-v``; nothing is told of a file that there is not."""
+    arguments = ["--data", "d.npz", "--align", "1", "--no-latency"]
+    reports = ["-o", "s.onnx", "--json", "p.json", "--html", "p.html"]
+    command = (
+        ["prune", "m.onnx", *arguments, *reports] if by == "prune" else ["m.onnx", *arguments, "--prune", "s.onnx"]
+    )
+    for text in ("limit = 300\n", None):
+        if text is None:
+            Path("relu-audit.toml").unlink()
+        else:
+            configure(text)
+        assert run([*command, "-v"]) == 0
+        out = capsys.readouterr().out
+        digest = hashlib.sha256(b"limit = 300\n").hexdigest()
+        assert out.count(f"settings: relu-audit.toml, SHA-256 {digest}") == (
+            0 if text is None else command.count("--prune") + 1
+        )
+        assert run(command) == 0
+        assert "settings:" not in capsys.readouterr().out
+        if by == "prune":
+            found = json.loads(Path("p.json").read_text())
+            expected = {"configuration": {"name": "relu-audit.toml", "sha256": digest}} if text else {}
+            assert {key: found[key] for key in ("configuration",) if key in found} == expected
+            assert ("<dt>Settings</dt>" in Path("p.html").read_text()) == (text is not None)
+
+
 def test_nothing_is_told_of_a_file_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["m.onnx", "--data", "d.npz", "--html", "a.html", "--json", "a.json", "-v"]) == 0
     assert "settings:" not in capsys.readouterr().out

@@ -127,7 +127,7 @@ def audit(
             check_annotated(model, annotated_file)
         result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
         if pruned_file is not None and not result.partial:
-            shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
+            shown = Shown(to_stderr="-" in reports.values(), quiet=quiet, verbose=verbose)
             write_pruned(model, result, pruned_file, data=data, shown=shown, running=options, how=how)
         click.get_current_context().meta[INTERRUPTED] = result.partial
         return _exit_code(result, exit_zero=exit_zero)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relu_audit.cli import Exit
-from relu_audit.cli.command import Configured, config_option, progress, running_options
+from relu_audit.cli.command import Configured, config_option, progress, running_options, settings_file
 from relu_audit.cli.options import Argument, always, flag, option
 from relu_audit.cli.output import deliver
 from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code, the_file
@@ -58,6 +58,7 @@ _output = functools.partial(option, setting=False, writes=True, metavar="FILE")
 @pruning_options
 @running_options
 @flag("--quiet", "-q", help="Print nothing but errors.")
+@flag("--verbose", "-v", help="Also name the file of settings.")
 @flag("--debug", help="Show a traceback when something goes wrong.")
 @config_option
 def prune(
@@ -69,6 +70,7 @@ def prune(
     json_file: str | None,
     html_file: str | None,
     quiet: bool,
+    verbose: bool,
     debug: bool,
     how: How,
     **running: Any,
@@ -81,7 +83,7 @@ def prune(
     reports = {name: file for name, file in (("--json", json_file), ("--html", html_file)) if file is not None}
     if output == "-":
         raise click.UsageError("a model is not written to standard output; name a file")
-    shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
+    shown = Shown(to_stderr="-" in reports.values(), quiet=quiet, verbose=verbose)
     try:
         check_places(click.get_current_context())
         if not quiet:
@@ -104,6 +106,7 @@ class Shown:
 
     to_stderr: bool
     quiet: bool
+    verbose: bool
 
 
 def write_pruned(
@@ -118,6 +121,8 @@ def write_pruned(
     reports: Mapping[str, str] | None = None,
 ) -> None:
     """Prune by an audit, write the model if there is a name for it, time it, and say what was done."""
+    from msgspec.structs import replace
+
     from relu_audit.pruning import prune as run
     from relu_audit.report import pruning
 
@@ -127,12 +132,13 @@ def write_pruned(
     # Model and reports are complete, each beside its place, before the first of them moves in.
     with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
         record = pruned.record() if staged is None else _measured(model, pruned, staged, running, timing=how.latency)
+        record = replace(record, configuration=settings_file())
         written = {target: _report(name, record, audit) for name, target in (reports or {}).items()}
         moves, older = ((), tuple) if staged is None else (staged.moves, staged.older)
 
         def tell() -> None:
             if not shown.quiet:
-                show(pruning.render(record, audit), to_stderr=shown.to_stderr)
+                show(pruning.render(record, audit, settings=shown.verbose), to_stderr=shown.to_stderr)
 
         deliver(written, moves, older, tell)
 
