@@ -187,6 +187,47 @@ def test_the_library_guards_objects_alike(make: Callable[[], object]) -> None:
     assert caught.value.slug == "data-code"
 
 
+CLOSES = "def feeds():\n os.closerange({first}, 100)\n yield {{'x': X}}"
+
+
+@pytest.mark.parametrize("command", [["m.onnx"], ["prune", "m.onnx", "-o", "new.onnx", "--no-latency"]], ids=" ".join)
+def test_a_loader_that_closes_all_files_ends_the_run_and_nothing_is_written(command: list[str]) -> None:
+    """Onnxruntime would wait at the end of the process for ever, and a note could be printed into a report."""
+    data = loader(CLOSES.format(first=3))
+    done = process(*command, "--data", data, "--json", "new.json")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: code of the user's own has closed files that it had not opened [data-code]")
+    assert not [*Path().glob("new*")]
+    data = loader(CLOSES.format(first=0))
+    done = process(*command, "--data", data, "--json", "new.json")
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")  # nothing is left to say a word with
+    assert not [*Path().glob("new*")]
+
+
+def test_a_loader_that_closes_what_is_no_pipe_keeps_no_process() -> None:
+    """The streams are pipes here, so that none of them is closed, but what onnxruntime has opened is."""
+    code = """
+def feeds():
+    import stat
+    for name in os.listdir("/dev/fd"):
+        try:
+            if int(name) > 2 and not stat.S_ISFIFO(os.fstat(int(name)).st_mode):
+                os.close(int(name))
+        except OSError:
+            pass
+    yield {'x': X}
+"""
+    done = process("m.onnx", "--data", loader(code), "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_runs_at_the_end_of_the_process_is_run() -> None:
+    code = "atexit.register(lambda: open('ran', 'w').close())\ndef feeds(): yield {'x': X}"
+    done = process("m.onnx", "--data", loader(code), "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path("ran").exists()
+
+
 ASYNC = {
     "coroutine": "async def feeds(): return {'x': X}",
     "async generator": "async def feeds(): yield {'x': X}",

@@ -22,7 +22,7 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from relu_audit.errors import UsageError, cut, quoted
+from relu_audit.errors import DataError, UsageError, cut, quoted
 from relu_audit.report.names import COMMAND_MARK
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Streams:
                 stream.flush()
         self.out = _held(sys.stdout, 1)
         self.err = _held(sys.stderr, 2)
+        self._led = [_leads_to(stream) for stream in (self.out, self.err)]
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - once closed
             sys.stdout = _Closed()
         self.claimed = False
@@ -70,7 +71,18 @@ class Streams:
         sys.unraisablehook = _ignore
 
     def reopen(self) -> None:
-        """Open again what was closed: a file that is opened next must not become standard output of other processes."""
+        """Open again what was closed: a file that is opened next must not become standard output of other processes.
+
+        Raises:
+            DataError: ``data-code`` if our own descriptors were closed: what is printed next could end up in any file.
+        """
+        if [_leads_to(stream) for stream in (self.out, self.err)] != self._led:
+            self.out, self.err = None, self.given[1] if _leads_to(self.given[1]) == self._led[1] else None
+            raise DataError(
+                "code of the user's own has closed files that it had not opened",
+                slug="data-code",
+                hint="Let it close its own files only; os.closerange closes those of the whole process.",
+            )
         for descriptor in (1, 2):
             if os.name == "posix" and not _is_open(descriptor):
                 _redirect(descriptor, _descriptor(self.err))
@@ -84,8 +96,9 @@ class Streams:
         """Let others have all again."""
         self.settle()
         if self._first is not None:
-            os.dup2(self._first, 1)
-            os.close(self._first)
+            with contextlib.suppress(OSError):  # closed by code of the user's own
+                os.dup2(self._first, 1)
+                os.close(self._first)
         for own, given in zip((self.out, self.err), self.given, strict=True):
             if own is not None and own is not given:
                 with contextlib.suppress(OSError):
@@ -305,6 +318,15 @@ def _descriptor(stream: TextIO | None) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return found if found is not None and _is_open(found) else None
+
+
+def _leads_to(stream: TextIO | None) -> tuple[int, int] | None:
+    """Device and number of the file that a stream's descriptor leads to; None without one."""
+    own = _descriptor(stream)
+    if own is None:
+        return None
+    found = os.fstat(own)
+    return found.st_dev, found.st_ino
 
 
 def _is_open(descriptor: int) -> bool:
