@@ -204,23 +204,6 @@ def test_a_loader_that_closes_all_files_ends_the_run_and_nothing_is_written(comm
     assert not [*Path().glob("new*")]
 
 
-def test_a_loader_that_closes_what_is_no_pipe_keeps_no_process() -> None:
-    """The streams are pipes here, so that none of them is closed, but what onnxruntime has opened is."""
-    code = """
-def feeds():
-    import stat
-    for name in os.listdir("/dev/fd"):
-        try:
-            if int(name) > 2 and not stat.S_ISFIFO(os.fstat(int(name)).st_mode):
-                os.close(int(name))
-        except OSError:
-            pass
-    yield {'x': X}
-"""
-    done = process("m.onnx", "--data", loader(code), "-q")
-    assert (done.returncode, done.stderr) == (0, b"")
-
-
 def test_what_runs_at_the_end_of_the_process_is_run() -> None:
     code = "atexit.register(lambda: open('ran', 'w').close())\ndef feeds(): yield {'x': X}"
     done = process("m.onnx", "--data", loader(code), "-q")
