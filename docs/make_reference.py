@@ -89,7 +89,8 @@ def settings() -> str:
         "is no setting is an error, since a misspelt limit would be no limit. What may be given several times is an "
         "array, or a table of names. Paths start at the current folder.",
         "A setting marked *by hand* cannot be set in a file. A setting marked *beneath* names a file beneath the "
-        "configuration's own folder, if a file sets it. [Inside a repository that you do not trust]"
+        "configuration's own folder, if a file sets it: under the ending that is named there, and no hidden file or "
+        "folder. [Inside a repository that you do not trust]"
         "(../howto/untrusted.md) says why. To undo a setting, give the opposite of a flag (`--no-quiet`), or the value "
         "`none` (`--max-dead none`).",
         "Three tables are set in the file only: `layers`, limits for some layers, and `waivers`; "
@@ -115,7 +116,8 @@ def _in_a_file(one: click.Option) -> str:
         return " *By hand.*"
     if one.trusts("file.py:function"):
         return " A function is given *by hand*."
-    return " *Beneath.*" if one.writes and not one.is_flag else ""
+    endings = ", ".join(f"`{ending}`" for ending in one.endings)
+    return f" *Beneath*, {endings}." if one.writes and not one.is_flag else ""
 
 
 def _commands() -> Iterator[tuple[str, click.Command]]:

@@ -171,6 +171,89 @@ def setting(**entries: str | None) -> Change:
     return change
 
 
+UNFILLED = {
+    "no numbers": ([4, 6], onnx.TensorProto.FLOAT, []),
+    "no numbers, and more than memory holds": ([1 << 40, 6], onnx.TensorProto.FLOAT, []),
+    "more than any memory holds": ([1 << 62] * 9, onnx.TensorProto.FLOAT, []),
+    "more axes than there are": ([1 << 62] * 300_000, onnx.TensorProto.FLOAT, []),
+    "too few": ([2, 3], onnx.TensorProto.FLOAT, [1.0] * 5),
+    "half of a complex number": ([2], onnx.TensorProto.COMPLEX64, [1.0] * 3),
+    "whole numbers": ([5], onnx.TensorProto.INT64, []),
+    "halves of bytes": ([5], onnx.TensorProto.INT4, [1] * 2),
+    "texts": ([5], onnx.TensorProto.STRING, []),
+}
+
+
+@pytest.mark.parametrize("where", ["initializer", "constant", "body"])
+@pytest.mark.parametrize(("dims", "kind", "numbers"), UNFILLED.values(), ids=UNFILLED)
+def test_weight_without_its_numbers_is_refused_before_memory_is_asked_for(
+    dims: list[int], kind: int, numbers: list[float], where: str
+) -> None:
+    tensor = onnx.TensorProto(name="u", dims=dims, data_type=kind)
+    getattr(tensor, helper.tensor_dtype_to_field(kind)).extend(numbers)
+    model = mlp((6, 5, 3))
+    if where == "initializer":
+        model.graph.initializer.append(tensor)
+    else:
+        constant = helper.make_node("Constant", [], ["c"], value=tensor)
+        value = helper.make_tensor_value_info("c", kind, None)
+        body = helper.make_graph([constant], "body", [], [value])
+        branches = {"then_branch": body, "else_branch": body}
+        model.graph.initializer.append(helper.make_tensor("yes", onnx.TensorProto.BOOL, [], [True]))
+        node = constant if where == "constant" else helper.make_node("If", ["yes"], ["c"], **branches)
+        model.graph.node.append(node)
+    with pytest.raises(ModelError, match=r"its shape needs|has 300,000 axes") as caught:
+        open_checkpoint(model)
+    assert caught.value.slug == "invalid-model"
+
+
+@pytest.mark.parametrize(
+    ("dims", "kind", "numbers"),
+    [
+        ([], onnx.TensorProto.FLOAT, [1.0]),
+        ([0, 1 << 40], onnx.TensorProto.FLOAT, []),
+        ([2], onnx.TensorProto.COMPLEX64, [1.0] * 4),
+        ([5], onnx.TensorProto.INT4, [1] * 3),
+        ([3], onnx.TensorProto.FLOAT16, [1] * 3),
+        ([3], onnx.TensorProto.BOOL, [1] * 3),
+    ],
+)
+def test_weight_with_its_numbers_is_opened(dims: list[int], kind: int, numbers: list[float]) -> None:
+    tensor = onnx.TensorProto(name="u", dims=dims, data_type=kind)
+    getattr(tensor, helper.tensor_dtype_to_field(kind)).extend(numbers)
+    model = mlp((6, 5, 3))
+    model.graph.initializer.append(tensor)
+    assert open_checkpoint(model).model.graph.initializers["u"].shape == dims
+
+
+TWICE = {
+    "by two nodes": ("h = MatMul (x, w)\n h = Relu (x)\n y = Relu (h)", "'h'.*an output of MatMul.*an output of Relu"),
+    "by one node": ("h, h = Split (x)\n y = Relu (h)", "'h'.*an output of Split.*an output of Split"),
+    "an input": ("x = MatMul (x, w)\n y = Relu (x)", "'x'.*an input.*an output of MatMul"),
+    "a weight": ("w = MatMul (x, w)\n y = Relu (w)", "'w'.*an initializer.*an output of MatMul"),
+    "in a branch": (
+        "b = Cast <to = 9> (w)\n h = If (b) <then_branch = t () => (float[n, 4] z) { z = Relu (x)\n z = Neg (x) }, "
+        "else_branch = e () => (float[n, 4] z) { z = Relu (x) }>\n y = Relu (h)",
+        "'z'.*an output of Relu.*an output of Neg",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "said"), TWICE.values(), ids=TWICE)
+def test_value_that_is_there_twice_is_named(body: str, said: str) -> None:
+    model = graph("float[n, 4] x", "float[n, 4] y", body, {"w": np.eye(4, dtype=np.float32)})
+    with pytest.raises(ModelError, match=f"is not a valid ONNX graph: .*{said}") as caught:
+        open_checkpoint(model)
+    assert caught.value.slug == "invalid-model"
+
+
+def test_two_inputs_of_one_name_are_refused() -> None:
+    model = mlp((6, 5, 3))
+    model.graph.input.append(model.graph.input[0])
+    with pytest.raises(ModelError, match="two inputs have the name 'x'"):
+        open_checkpoint(model)
+
+
 def test_weights_beside_the_model_are_read_and_hashed(tmp_path: Path) -> None:
     path = beside(tmp_path)
     found, plain = audit(path, X), audit(mlp((6, 5, 3), dead={0: (1, 4)}), X)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -623,13 +624,31 @@ class Disk(io.RawIOBase):
         return len(data)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["m.onnx", "--data", "d.npz", "--json", "-"], ["m.onnx", "--data", "d.npz"], ["schema"]], ids=" ".join
-)
+PRINTING = [
+    ["m.onnx", "--data", "d.npz", "--json", "-"],
+    ["m.onnx", "--data", "d.npz"],
+    ["m.onnx", "--data", "d.npz", "--json", "new.json", "--annotate", "new.onnx"],
+    ["m.onnx", "--data", "d.npz", "--max-dead", "50%", "--quiet", "--json", "new.json"],
+    ["each", "m.onnx", "--data", "d.npz", "--json", "new.json"],
+    ["prune", "m.onnx", "--data", "d.npz", "-o", "new.onnx", "--json", "new.json", "--no-latency", "--align", "1"],
+    ["prune", "m.onnx", "--data", "d.npz", "--dry-run", "--json", "new.json"],
+    ["compare", "a.json", "a.json", "--json", "new.json"],
+    ["report", "a.json"],
+    ["sites", "m.onnx", "--json", "new.json"],
+    ["schema"],
+    ["completion", "bash"],
+    ["--help"],
+    ["--version"],
+]
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 @pytest.mark.parametrize("closed", [False, True])
-def test_standard_output_that_takes_nothing_is_no_bug_of_ours(
+def test_nothing_is_written_where_standard_output_takes_nothing(
     arguments: list[str], closed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run(["m.onnx", "--data", "d.npz", "--json", "a.json", "--quiet"]) == 0
+    before = files()
     disk = Disk()
     out = io.TextIOWrapper(io.BufferedWriter(disk, 1), write_through=True)
     with monkeypatch.context() as patch:
@@ -637,8 +656,30 @@ def test_standard_output_that_takes_nothing_is_no_bug_of_ours(
         code = run(arguments)
     disk.full = False
     out.close()
-    assert code in ((0, 2) if closed and "--json" not in arguments else (2,))
-    assert "internal error" not in capsys.readouterr().err
+    assert code == 2
+    assert files() == before
+    error = capsys.readouterr().err
+    assert "[output]" in error
+    assert "standard output" in error
+
+
+@pytest.mark.parametrize("arguments", [["m.onnx", "--data", "d.npz", "-q"], ["report", "a.json", "--html", "x.html"]])
+def test_standard_output_may_be_closed_where_nothing_is_printed(arguments: list[str]) -> None:
+    assert run(["m.onnx", "--data", "d.npz", "--json", "a.json", "--quiet"]) == 0
+    line = f"{shlex.join([*ENTRY, *arguments])} >&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_closed_standard_output_is_refused_before_the_audit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("relu_audit.api.audit.audit", None)
+    for command in ([], ["prune", "-o", "s.onnx"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", None)
+            assert run([*command, "m.onnx", "--data", "d.npz"]) == 2
+        assert "standard output is closed [output]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("report", ["json", "html"])

@@ -161,8 +161,9 @@ def test_reports_can_be_asked_for_at_every_level(option: str, folder: Path, monk
         return found
 
     assert written() == []
-    configure(folder, f'{option} = "by_file"\n')
-    assert written() == ["by_file"]
+    ending = next((one.endings[0] for one in FORMATS if one.name == option), ".onnx")  # a file names no other
+    configure(folder, f'{option} = "by_file{ending}"\n')
+    assert written() == [f"by_file{ending}"]
     monkeypatch.setenv(variable(option), "by_environment")
     assert written() == ["by_environment"]
     assert written(f"--{option}", "by_flag") == ["by_flag"]
@@ -319,6 +320,58 @@ def test_key_that_is_near_to_nothing_is_refused_with_all_there_are(
     err = capsys.readouterr().err
     assert "'zzzzzz'" in err
     assert "max-dead" in err
+
+
+KINDS = [
+    ("max-dead = 2026-01-01", "'max-dead' cannot be the date 2026-01-01", 'max-dead = "5%"'),
+    ("max-dead = 10:00:00", "'max-dead' cannot be the time 10:00:00", 'max-dead = "5%"'),
+    ("max-dead = true", "'max-dead' cannot be true", 'max-dead = "5%"'),
+    ("max-dead = []", "'max-dead' cannot be an array", 'max-dead = "5%"'),
+    ("limit = {}", "'limit' cannot be a table", "limit = 256"),
+    ("quiet = 3", "'quiet' cannot be 3", "quiet = true"),
+    ('quiet = "yes"', "'quiet' cannot be \"yes\"", "quiet = true"),
+    ("samples = true", "'samples' cannot be true", 'samples = "rows"'),
+    ("memory-limit = true", "'memory-limit' cannot be true", 'memory-limit = "4GB"'),
+    ("json = 2026-01-01", "'json' cannot be the date 2026-01-01", 'json = "FILE"'),
+    ("input = 3", "'input' cannot be 3", 'input = ["NAME=KEY"]'),
+    ("input = [2026-01-01]", "'input' cannot be the date 2026-01-01", 'input = ["NAME=KEY"]'),
+    ("input = { x = 2026-01-01 }", "'input' cannot be the date 2026-01-01", 'input = ["NAME=KEY"]'),
+    ("spare = [true]", "'spare' cannot be true", 'spare = ["TENSOR"]'),
+    ("bands = [[0.5]]", "'bands' cannot be an array", 'bands = "50%,30%,20%"'),
+    ("layers = { a = { max-dead-layer = true } }", "layers.'a': max-dead-layer cannot be true", '"5%"'),
+    ("layers = { a = { max-dead-layer = 2026-01-01 } }", "max-dead-layer cannot be the date 2026-01-01", '"5%"'),
+    ("threads = 99999999999999999999", "'threads' holds a whole number of more than 64 bits", ""),
+    ("bands = [99999999999999999999]", "'bands' holds a whole number of more than 64 bits", ""),
+    ("layers = { a = { max-dead-layer = 99999999999999999999 } }", "'layers.a.max-dead-layer' holds a whole", ""),
+    ("threads = 9223372036854775807", "no whole number of at most 15 digits", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "said", "example"), KINDS, ids=[text for text, *_ in KINDS])
+def test_value_of_another_kind_is_named_with_its_key_and_one_of_the_right_kind(
+    text: str, said: str, example: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(folder, f"{text}\n", "relu-audit.toml")
+    assert run(["m.onnx", "--data", "d.npz"]) == 2
+    error = capsys.readouterr().err
+    assert "relu-audit.toml" in error
+    assert said in error
+    assert example in error
+    assert "datetime" not in error
+
+
+@pytest.mark.parametrize("option", [one for one in command.params if isinstance(one, click.Option) and one.envvar])
+def test_example_of_every_setting_can_be_set(
+    option: click.Option, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = option.opts[0].removeprefix("--")
+    wrong = '"yes"' if option.is_flag else "[[]]"
+    configure(folder, f"{key} = {wrong}\n", "relu-audit.toml")
+    assert run(["gone.onnx", "--data", "d.npz"]) == 2
+    example = capsys.readouterr().err.rpartition("Write ")[2]
+    configure(folder, example, "relu-audit.toml")
+    assert run(["gone.onnx", "--data", "d.npz"]) == 2
+    assert f"'{key}' cannot be" not in capsys.readouterr().err
 
 
 WRONG = {

@@ -239,6 +239,58 @@ def test_no_file_has_anything_written_outside_its_folder(
     assert Path("link").is_symlink()
 
 
+CODE_BY_ITS_PLACE = {
+    "source": "src.py",
+    "library": "lib/x.so",
+    "recipe": "Makefile",
+    "recipe that looks like text": "CMakeLists.txt",
+    "workflow": ".github/workflows/x.yml",
+    "workflow by another ending": ".github/x{ending}",
+    "hook": ".git/hooks/update",
+    "editor": ".vscode/x{ending}",
+    "hidden file": ".x{ending}",
+    "link to source": "link{ending}",
+    "only an ending": "{ending}",
+}
+
+
+@pytest.mark.parametrize("option", WRITERS)
+@pytest.mark.parametrize("target", CODE_BY_ITS_PLACE.values(), ids=CODE_BY_ITS_PLACE)
+def test_no_file_has_anything_written_that_is_code_to_a_program(
+    target: str, option: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending = {"markdown": ".md", "junit": ".xml", "annotate": ".onnx", "prune": ".onnx"}.get(option, f".{option}")
+    place = Path(target.format(ending=ending))
+    if place.stem == "link":
+        place.symlink_to("src.py")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    configure(f'{option} = "{place}"\ndata = "d.npz"\n')
+    before = sorted(here.rglob("*"))
+    for command in ([], ["each"]):
+        assert run([*command, "m.onnx"]) == 2
+        error = capsys.readouterr().err
+        assert "[config]" in error
+        assert f"give --{option} on the command line" in error
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("option", ["csv", "json"])
+def test_the_user_writes_to_any_place(option: str) -> None:
+    configure(f'{option} = "src.py"\ndata = "d.npz"\n')
+    Path(".github").mkdir()
+    assert run(["m.onnx", f"--{option}", ".github/x.yml"]) == 0
+    assert Path(".github/x.yml").is_file()
+
+
+def test_every_output_that_a_file_may_set_has_usual_endings() -> None:
+    for one in (one for command in CONFIGURED for one in command.params):
+        if isinstance(one, Option) and one.writes and one.envvar and not one.is_flag:
+            assert one.endings, one
+            for ending in one.endings:
+                configure(f'{one.opts[0].removeprefix("--")} = "X{ending.upper()}"\n')
+                assert "[config]" not in complaint("gone.onnx", "--data", "d.npz"), one
+
+
 def test_a_file_names_an_output_beneath_itself_from_a_folder_further_down(monkeypatch: pytest.MonkeyPatch) -> None:
     configure('csv = "../x.csv"\n')
     Path("a/b").mkdir(parents=True)
@@ -448,6 +500,34 @@ def test_the_file_in_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "settings:" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("by", ["prune", "audit"])
+def test_the_file_in_use_is_named_by_a_pruning(by: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its reports, and with ``-v``; nothing is told of a file that there is not."""
+    arguments = ["--data", "d.npz", "--align", "1", "--no-latency"]
+    reports = ["-o", "s.onnx", "--json", "p.json", "--html", "p.html"]
+    command = (
+        ["prune", "m.onnx", *arguments, *reports] if by == "prune" else ["m.onnx", *arguments, "--prune", "s.onnx"]
+    )
+    for text in ("limit = 300\n", None):
+        if text is None:
+            Path("relu-audit.toml").unlink()
+        else:
+            configure(text)
+        assert run([*command, "-v"]) == 0
+        out = capsys.readouterr().out
+        digest = hashlib.sha256(b"limit = 300\n").hexdigest()
+        assert out.count(f"settings: relu-audit.toml, SHA-256 {digest}") == (
+            0 if text is None else command.count("--prune") + 1
+        )
+        assert run(command) == 0
+        assert "settings:" not in capsys.readouterr().out
+        if by == "prune":
+            found = json.loads(Path("p.json").read_text())
+            expected = {"configuration": {"name": "relu-audit.toml", "sha256": digest}} if text else {}
+            assert {key: found[key] for key in ("configuration",) if key in found} == expected
+            assert ("<dt>Settings</dt>" in Path("p.html").read_text()) == (text is not None)
+
+
 def test_nothing_is_told_of_a_file_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["m.onnx", "--data", "d.npz", "--html", "a.html", "--json", "a.json", "-v"]) == 0
     assert "settings:" not in capsys.readouterr().out
@@ -511,6 +591,8 @@ VALUES = {
 
 def value_of(one: click.Option) -> str:
     long = one.opts[0].removeprefix("--")
+    if isinstance(one, Option) and one.endings:
+        return f"7{one.endings[0]}"
     return VALUES.get(long, "7" if isinstance(one.type, click.types.IntParamType) else "7%")
 
 

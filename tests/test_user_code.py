@@ -187,6 +187,53 @@ def test_the_library_guards_objects_alike(make: Callable[[], object]) -> None:
     assert caught.value.slug == "data-code"
 
 
+CLOSES = "def feeds():\n os.closerange({first}, 100)\n yield {{'x': X}}"
+
+
+@pytest.mark.parametrize("command", [["m.onnx"], ["prune", "m.onnx", "-o", "new.onnx", "--no-latency"]], ids=" ".join)
+def test_a_loader_that_closes_all_files_ends_the_run_and_nothing_is_written(command: list[str]) -> None:
+    """Onnxruntime would wait at the end of the process for ever, and a note could be printed into a report."""
+    data = loader(CLOSES.format(first=3))
+    done = process(*command, "--data", data, "--json", "new.json")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: code of the user's own has closed files that it had not opened [data-code]")
+    assert not [*Path().glob("new*")]
+    data = loader(CLOSES.format(first=0))
+    done = process(*command, "--data", data, "--json", "new.json")
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")  # nothing is left to say a word with
+    assert not [*Path().glob("new*")]
+
+
+def test_what_runs_at_the_end_of_the_process_is_run() -> None:
+    code = "atexit.register(lambda: open('ran', 'w').close())\ndef feeds(): yield {'x': X}"
+    done = process("m.onnx", "--data", loader(code), "-q")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path("ran").exists()
+
+
+ASYNC = {
+    "coroutine": "async def feeds(): return {'x': X}",
+    "async generator": "async def feeds(): yield {'x': X}",
+    "async iterator": "class A:\n def __aiter__(self): return self\ndef feeds(): return A()",
+    "coroutine as a feed": "async def f(): return X\ndef feeds(): yield f()",
+    "coroutines in a feed": "async def f(): return X\ndef feeds(): yield {'x': X, 'y': f(), 'z': f()}",
+    "coroutines in a sequence": "async def f(): return X\ndef feeds(): yield (f(), f())",
+}
+
+
+@pytest.mark.parametrize("code", ASYNC.values(), ids=ASYNC)
+def test_an_async_loader_is_refused_in_so_many_words(code: str) -> None:
+    done = process("m.onnx", "--data", loader(code))
+    assert done.returncode == 2
+    assert b"a loader must not be async [data-kind]" in done.stderr
+    assert b"never awaited" not in done.stderr
+
+
+def test_a_loader_that_is_both_async_and_plain_is_read() -> None:
+    code = "class A:\n def __aiter__(self): return self\n def __iter__(self): yield {'x': X}\ndef feeds(): return A()"
+    assert run(["m.onnx", "--data", loader(code), "-q"]) == 0
+
+
 def test_a_generator_that_the_caller_holds_is_left_open() -> None:
     given = iter([{"x": X}, {"x": X}, {"x": X[:5]}])
     held = (feed for feed in given)

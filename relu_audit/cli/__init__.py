@@ -60,10 +60,12 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _outcome(arguments: Sequence[str]) -> int:
-    code = Exit.UNUSABLE  # where nothing can be said any more, for lack of memory
-    with contextlib.suppress(BaseException):
-        code = _said(arguments)
-    return int(code)
+    try:
+        return int(_said(arguments))
+    except BaseException as error:  # to say more takes memory and files, and there are none
+        with contextlib.suppress(BaseException):
+            os.write(2, f"error: {getattr(error, 'strerror', None) or type(error).__name__} [system]\n".encode())
+        return Exit.UNUSABLE
 
 
 def _said(arguments: Sequence[str]) -> int:

@@ -15,10 +15,10 @@ from relu_audit.cli.formats import check_formats, report_options
 from relu_audit.cli.gate import gate_options
 from relu_audit.cli.options import Argument, Shares, flag, option
 from relu_audit.cli.output import deliver
-from relu_audit.cli.places import check_places, data_files, model_files, runs_code
+from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code
 from relu_audit.cli.prune import Shown, write_pruned
 from relu_audit.cli.prune_options import How, pruning_options, refuse_idle
-from relu_audit.cli.streams import claimed, say, say_trace, show
+from relu_audit.cli.streams import check_open, claimed, say, say_trace, show
 from relu_audit.errors import one_line
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ INTERRUPTED = "relu_audit.interrupted"
 SEVERAL = "relu_audit.several"
 """Set in a context's ``meta`` where a word of the gate has to say which model it is for."""
 
+MODELS = (".onnx",)
+"""Endings of the names of models."""
+
 EPILOG = """\b
 Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be audited,
 3 inconclusive, 4 a pruned model was wrong and not written, 70 a bug in relu-audit.
@@ -40,7 +43,8 @@ Exit codes: 0 passed or no limit set, 1 a limit was breached, 2 could not be aud
 Every option can be set by an environment variable (--max-dead by RELU_AUDIT_MAX_DEAD) and in
 [tool.relu-audit] of pyproject.toml or in relu-audit.toml (max-dead = "5%"). To undo such a
 setting, give the opposite of a flag (--no-quiet), or the value none (--max-dead none). A file
-names no code (--custom-ops, --data file.py:function) and writes nowhere but beneath its folder.
+names no code (--custom-ops, --data file.py:function) and writes only reports and models
+beneath its folder, under their usual endings.
 """
 
 
@@ -51,6 +55,7 @@ names no code (--custom-ops, --data file.py:function) and writes nowhere but ben
     required=True,
     metavar="DATA",
     reads=data_files,
+    gathers=data_gathers,
     trusts=runs_code,
     help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, "
     "module:function, file.py:function, or random:N.",
@@ -61,9 +66,17 @@ names no code (--custom-ops, --data file.py:function) and writes nowhere but ben
     "annotated_file",
     metavar="FILE",
     writes=True,
+    endings=MODELS,
     help="Write the model with what was found on its nodes, as viewers of models show it.",
 )
-@option("--prune", "pruned_file", metavar="FILE", writes=True, help="Also write the model without its dead units.")
+@option(
+    "--prune",
+    "pruned_file",
+    metavar="FILE",
+    writes=True,
+    endings=MODELS,
+    help="Also write the model without its dead units.",
+)
 @gate_options
 @option(
     "--bands",
@@ -108,11 +121,13 @@ def audit(
     try:
         check_formats(reports)
         check_places(click.get_current_context())
+        if not quiet:
+            check_open()
         if annotated_file is not None:
             check_annotated(model, annotated_file)
         result = _audit(reports, annotated_file, quiet, verbose, model, data, **options)
         if pruned_file is not None and not result.partial:
-            shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
+            shown = Shown(to_stderr="-" in reports.values(), quiet=quiet, verbose=verbose)
             write_pruned(model, result, pruned_file, data=data, shown=shown, running=options, how=how)
         click.get_current_context().meta[INTERRUPTED] = result.partial
         return _exit_code(result, exit_zero=exit_zero)
@@ -138,12 +153,15 @@ def _audit(
     with claimed(), progress(quiet) as on_progress:
         result = recorded(run(model, data, on_progress=on_progress, **options))
     models = {} if annotated_file is None else {annotated_file: annotated(model, result)}
-    deliver({**written(wanted, result), **models})
-    if not quiet or result.policy.gated:
-        summary = _word(model, result) if quiet else text.render(result, dead_units=verbose)
-        show(summary, to_stderr="-" in wanted.values())
-    elif result.partial:
-        say(f"interrupted after {result.data.samples:,} samples")
+
+    def tell() -> None:
+        if not quiet or result.policy.gated:
+            summary = _word(model, result) if quiet else text.render(result, dead_units=verbose)
+            show(summary, to_stderr="-" in wanted.values())
+        elif result.partial:
+            say(f"interrupted after {result.data.samples:,} samples")
+
+    deliver({**written(wanted, result), **models}, tell=tell)
     return result
 
 

@@ -22,8 +22,10 @@ from relu_audit.errors import one_line
 from relu_audit.records import as_text
 
 if TYPE_CHECKING:
+    from msgspec import UnsetType
+
     from relu_audit.observe.stream import Progress
-    from relu_audit.records import Audit
+    from relu_audit.records import Audit, ConfigurationInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,18 +93,22 @@ def shown(path: Path) -> str:
     return as_text(Path(os.path.relpath(path)).as_posix())
 
 
-def recorded(audit: Audit) -> Audit:
-    """An audit, with the configuration file that its settings are from, if there was one."""
-    from msgspec.structs import replace
+def settings_file() -> ConfigurationInfo | UnsetType:
+    """The configuration file that the settings of the command are from, if there was one, as records name it."""
+    from msgspec import UNSET
 
     from relu_audit.records import ConfigurationInfo
 
-    meta = click.get_current_context().meta
-    used: Configuration | None = meta.get(CONFIGURATION)
-    if used is None:
-        return audit
-    info = ConfigurationInfo(name=shown(used.path), sha256=used.sha256)
-    return replace(audit, configuration=info, notes=(*audit.notes, *meta.get(REMARKS, ())))
+    used: Configuration | None = click.get_current_context().meta.get(CONFIGURATION)
+    return UNSET if used is None else ConfigurationInfo(name=shown(used.path), sha256=used.sha256)
+
+
+def recorded(audit: Audit) -> Audit:
+    """An audit, with the configuration file that its settings are from, and what is to be said of that file."""
+    from msgspec.structs import replace
+
+    remarks = click.get_current_context().meta.get(REMARKS, ())
+    return replace(audit, configuration=settings_file(), notes=(*audit.notes, *remarks))
 
 
 config_option = option(

@@ -58,11 +58,12 @@ def compare(
         from relu_audit.api.compared import compare as run
 
         found = run(old, new)
-        deliver({target: _written(name, found) for name, target in reports.items()})
-        if not quiet:
-            from relu_audit.report.comparison.text import render
+        from relu_audit.report.comparison.text import render
 
-            show(render(found), to_stderr="-" in reports.values())
+        deliver(
+            {target: _written(name, found) for name, target in reports.items()},
+            tell=lambda: None if quiet else show(render(found), to_stderr="-" in reports.values()),
+        )
     except Exception:
         if debug:
             say_trace()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from relu_audit.cli.streams import write
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -18,5 +20,6 @@ def completion(ctx: click.Context, shell: str) -> int:
     root = ctx.find_root().command
     if kind is None:
         raise click.UsageError(f"click has no completion for {shell}")
-    click.echo(kind(root, {}, "relu-audit", "_RELU_AUDIT_COMPLETE").source())
+    script = kind(root, {}, "relu-audit", "_RELU_AUDIT_COMPLETE").source()
+    write(f"{script}\n".encode())
     return 0

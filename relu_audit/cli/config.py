@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,6 +112,12 @@ def _layer_limit(path: Path, pattern: str, given: object) -> float:
     if not isinstance(given, Mapping) or [*cast("Mapping[str, object]", given)] != ["max-dead-layer"]:
         raise _no_table(path, f"layers.'{pattern}'", '{ max-dead-layer = "10%" }')
     value = cast("Mapping[str, object]", given)["max-dead-layer"]
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise UsageError(
+            f"{path.name}: layers.'{pattern}': max-dead-layer cannot be {_kind(value)}",
+            slug="config",
+            hint=f"Write max-dead-layer = {Share.example}",
+        )
     try:
         return Share().convert(value, None, None)
     except click.BadParameter as error:
@@ -149,21 +156,48 @@ def check_environment(family: Collection[click.Command], names: Collection[str])
             )
 
 
-def _for_click(option: click.Option, value: Any, path: Path, key: str) -> Any:
-    if option.multiple:
-        if isinstance(value, Mapping):
-            pairs = cast("Mapping[str, object]", value)
-            return [f"{name}={target}" for name, target in pairs.items()]
-        if isinstance(value, list):
-            return [str(item) for item in cast("list[object]", value)]
-        if isinstance(value, str):
-            return [value]
-    elif isinstance(value, list) and isinstance(option.type, Shares):
-        return ",".join(str(item) for item in cast("list[object]", value))
-    elif isinstance(value, bool):
-        if option.is_flag:
-            return value
-    elif isinstance(value, int | float | str) and not option.is_flag:
-        return str(value)
-    quoted = repr(cast("object", value))[:MOST_QUOTED]
-    raise UsageError(f"{path.name}: '{key}' cannot be {quoted}", slug="config", hint="See relu-audit --help.")
+def _for_click(option: click.Option, value: object, path: Path, key: str) -> Any:
+    """What a file sets, as the option takes it."""
+
+    def plain(item: object) -> str:
+        if option.is_flag or isinstance(item, bool) or not isinstance(item, int | float | str):
+            raise _cannot_be(option, item, path, key)
+        return str(item)
+
+    if option.is_flag and isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping) and option.multiple:
+        return [f"{name}={plain(target)}" for name, target in cast("Mapping[str, object]", value).items()]
+    if isinstance(value, list) and (option.multiple or isinstance(option.type, Shares)):
+        items = [plain(item) for item in cast("list[object]", value)]
+        return items if option.multiple else ",".join(items)
+    if option.multiple and not isinstance(value, str):
+        raise _cannot_be(option, cast("object", value), path, key)
+    one = plain(cast("object", value))
+    return [one] if option.multiple else one
+
+
+def _cannot_be(option: click.Option, value: object, path: Path, key: str) -> UsageError:
+    """The error for a value of a kind that the option does not take, with one that it takes."""
+    if option.is_flag:
+        example = "true"
+    elif isinstance(option.type, click.Choice):
+        example = f'"{option.type.choices[0]}"'
+    else:
+        example = getattr(option.type, "example", f'"{option.metavar}"')
+    return UsageError(
+        f"{path.name}: '{key}' cannot be {_kind(value)}",
+        slug="config",
+        hint=f"Write {key} = {f'[{example}]' if option.multiple else example}",
+    )
+
+
+def _kind(value: object) -> str:
+    """A value as the file has it, and of what kind it is."""
+    if isinstance(value, Mapping | list):
+        return "a table" if isinstance(value, Mapping) else "an array"
+    if isinstance(value, datetime | date | time):
+        kind = "time" if isinstance(value, time) else "date"
+        return f"the {kind} {value.isoformat()}"
+    text = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+    return text[:MOST_QUOTED]

@@ -22,7 +22,7 @@ OWN_FILE = "relu-audit.toml"
 SHARED_FILE = "pyproject.toml"
 
 REPOSITORY = (".git", ".hg", ".jj", ".svn")
-"""What a folder holds that is the root of a repository. What lies in these is no place for an output."""
+"""What a folder holds that is the root of a repository."""
 
 MOST_BYTES = 1 << 20
 """A larger file is no configuration."""
@@ -175,18 +175,20 @@ def _parsed(name: str, data: bytes) -> dict[str, Any]:
 
 def _plain(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The settings, once every number and every text is of a size that can be told again."""
-    left: list[object] = [table]
+    left: list[tuple[str, object]] = [*table.items(), *(("a key", key) for key in table)]
     while left:
-        value = left.pop()
+        key, value = left.pop()
+        where = f"{name}: '{key[:MOST_QUOTED]}' holds"
         if isinstance(value, Mapping):
             held = cast("Mapping[str, object]", value)
-            left += [*held, *held.values()]
+            left += [(key, inner) for inner in held]
+            left += [(f"{key}.{inner}"[:MOST_CHARACTERS], one) for inner, one in held.items()]
         elif isinstance(value, list):
-            left += cast("list[object]", value)
+            left += [(key, one) for one in cast("list[object]", value)]
         elif isinstance(value, int) and value.bit_length() > MOST_BITS:
-            raise UsageError(f"{name} holds a whole number of more than 64 bits", slug="config")
+            raise UsageError(f"{where} a whole number of more than 64 bits", slug="config")
         elif isinstance(value, str) and len(value) > MOST_CHARACTERS:
-            raise UsageError(f"{name} holds a text of more than {MOST_CHARACTERS:,} characters", slug="config")
+            raise UsageError(f"{where} a text of more than {MOST_CHARACTERS:,} characters", slug="config")
     return table
 
 

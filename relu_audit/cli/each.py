@@ -15,8 +15,7 @@ from relu_audit.cli.command import Configured
 from relu_audit.cli.configuration import Configuration
 from relu_audit.cli.options import Argument, Option
 from relu_audit.cli.outcome import report_failure
-from relu_audit.cli.output import check_writable
-from relu_audit.cli.places import CONFIGURATION, inputs, model_files, runs_code, targets
+from relu_audit.cli.places import CONFIGURATION, check_targets, model_files, runs_code, targets
 from relu_audit.cli.streams import ReaderGoneError, say
 from relu_audit.cli.trust import refuse_untrusted
 from relu_audit.errors import UsageError
@@ -126,4 +125,4 @@ def _check_places(ctx: click.Context, jobs: Mapping[Path, Mapping[str, Any]]) ->
         for model, own in jobs.items()
         for option, target in targets(WRITING, own).items()
     }
-    check_writable(written, inputs(ctx, *({**own, "models": model} for model, own in jobs.items())))
+    check_targets(ctx, written, *({**own, "models": model} for model, own in jobs.items()))

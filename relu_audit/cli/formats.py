@@ -28,7 +28,7 @@ def report_options(*, settings: bool) -> Callable[[F], F]:
 
         wrapped: Any = run
         for one in reversed(FORMATS):
-            declare, kind = (flag, {}) if one.streamed else (option, {"metavar": "FILE"})
+            declare, kind = (flag, {}) if one.streamed else (option, {"metavar": "FILE", "endings": one.endings})
             wrapped = declare(one.option, _keyword(one), setting=settings, writes=True, help=one.help, **kind)(wrapped)
         return wrapped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -29,14 +30,20 @@ class Leaving:
                 setattr(os, name, self._instead_of(name, getattr(os, name)))
 
     def leave(self) -> NoReturn:
-        """Leave with the code, without waiting for threads that code of the user's own has started."""
+        """Leave with the code, without waiting for what code of the user's own has started, or has made to wait.
+
+        That is its threads; and onnxruntime, which waits at the end for ever if its files were closed.
+        """
         waiting = any(one is not threading.main_thread() and not one.daemon for one in threading.enumerate())
-        if waiting and self.code is not None:
-            for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(Exception):
-                    stream.flush()
-            self._leave(self.code)
-        raise SystemExit(self.code)
+        if self.code is None or not (waiting or "onnxruntime" in sys.modules):
+            raise SystemExit(self.code)
+        if not waiting:  # or else the handlers might wait for the threads
+            with contextlib.suppress(BaseException):
+                atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        self._leave(self.code)
 
     def _instead_of(self, name: str, really: Callable[..., Any]) -> Callable[..., Any]:
         def leave(*arguments: Any) -> Any:

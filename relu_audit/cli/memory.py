@@ -16,6 +16,7 @@ class Size(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - old
     """A number of bytes: ``4GB``, ``512MiB``."""
 
     name = "size"
+    example = '"4GB"'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read it."""

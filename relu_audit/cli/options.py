@@ -49,6 +49,12 @@ def never(value: str) -> bool:
     return False
 
 
+def nowhere(value: str, file: Path) -> bool:
+    """Whether a file is read, once it is there, for a value that names no folder."""
+    del value, file
+    return False
+
+
 def always(value: str) -> bool:
     """Whether a value has to be trusted that is code, or counts as code."""
     del value
@@ -69,7 +75,9 @@ class Option(click.Option):
     Args:
         declarations: As click has them.
         reads: The files that the command reads for a value.
+        gathers: Whether the command would read a file for a value once it is there, as from a folder.
         writes: Whether a value names a file that is written; a flag that writes does so to standard output.
+        endings: Of the names of files that a configuration file may have written.
         trusts: Whether a value runs code, or is trusted as code is. A configuration file may not set such a value.
         settings: As click has them.
     """
@@ -79,12 +87,15 @@ class Option(click.Option):
         declarations: Sequence[str],
         *,
         reads: Reads = no_file,
+        gathers: Callable[[str, Path], bool] = nowhere,
         writes: bool = False,
+        endings: tuple[str, ...] = (),
         trusts: Callable[[str], bool] = never,
         **settings: Any,
     ) -> None:
         super().__init__(declarations, **settings)
-        self.reads, self.writes, self.trusts = reads, writes, trusts
+        self.reads, self.gathers, self.trusts = reads, gathers, trusts
+        self.writes, self.endings = writes, endings
         self.unsettable = not self.is_flag and not self.required and "default" not in settings
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
@@ -116,11 +127,13 @@ def flag(name: str, *more: str, **settings: Any) -> Callable[[F], F]:
 class Whole(click.IntRange):
     """A whole number in ASCII digits, of at most :data:`MOST_DIGITS`."""
 
+    example = "256"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the number; Python would also read ``1_000``, digits of other scripts, and 2.7 as 2."""
         number = whole(str(value))
         if number is None:
-            self.fail(f"'{cut(value)}' is no whole number; write 256", param, ctx)
+            self.fail(f"'{cut(value)}' is no whole number of at most {MOST_DIGITS} digits; write 256", param, ctx)
         return int(super().convert(number, param, ctx))
 
 
@@ -128,6 +141,7 @@ class Share(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - ol
     """A fraction, written ``5%`` or ``0.05``."""
 
     name = "share"
+    example = '"5%"'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a percentage or a fraction; anything outside 0 to 1 is refused, since 5 could mean either."""
@@ -145,6 +159,7 @@ class Shares(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - o
     """Several fractions, written ``50%,30%`` or ``0.5,0.3``, or ``50,30``: one above 1 makes all percentages."""
 
     name = "shares"
+    example = '"50%,30%,20%"'
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         """Read each of them as a :class:`Share`."""

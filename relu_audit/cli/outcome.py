@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import traceback
@@ -29,7 +30,7 @@ def report_failure(error: BaseException, about: str = "") -> int:
         say(text.getvalue())
         return Exit.UNUSABLE
     where = f"{one_line(about)}: " if about else ""
-    known = error if isinstance(error, AuditError) else _known(error)
+    known = _without_files(error) or (error if isinstance(error, AuditError) else _known(error))
     if known is None:
         say(
             f"internal error: {where}{quoted(error)}",
@@ -38,6 +39,21 @@ def report_failure(error: BaseException, about: str = "") -> int:
         return Exit.BUG
     say(f"error: {where}{known.message} [{known.slug}]", known.hint)
     return known.exit_code
+
+
+def _without_files(error: BaseException) -> AuditError | None:
+    """What to say of a process that may open no more files, whatever was made of that where it came up."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    refused = any(isinstance(one, OSError) and one.errno in (errno.EMFILE, errno.ENFILE) for one in causes)
+    if not refused or (isinstance(error, AuditError) and error.slug == "data-code"):  # such code has lines of its own
+        return None
+    return UsageError(
+        "the operating system refused: too many open files",
+        slug="system",
+        hint="Let the process open more of them, as with: ulimit -n 1024",
+    )
 
 
 def _known(error: BaseException) -> AuditError | None:

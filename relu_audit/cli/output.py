@@ -16,22 +16,27 @@ def deliver(
     reports: Mapping[str, str | bytes],
     moves: Sequence[files.Move] = (),
     obsolete: Callable[[], Iterable[Path]] = tuple,
+    tell: Callable[[], object] = lambda: None,
 ) -> None:
     """Write reports by target, all of them or none: every file is complete beside its place before the first moves in.
+
+    What is printed beside them counts as one of them: nobody has been told of a file that is there without.
 
     Args:
         reports: What to write.
         moves: Other files that are complete already; they move in first, in their order.
         obsolete: Files that nothing needs once all are in their places.
+        tell: Prints what was done.
 
     Raises:
         UsageError: ``output`` if a target cannot be written.
     """
     direct = {target: _bytes(content) for target, content in reports.items() if _is_direct(target)}
 
-    def write_directly() -> None:
+    def finish() -> None:
         for target, content in direct.items():
             _write_directly(target, content)
+        tell()
 
     with contextlib.ExitStack() as stack:
         staged = [
@@ -39,7 +44,7 @@ def deliver(
             for target, content in reports.items()
             if target not in direct
         ]
-        files.put([*moves, *staged], write_directly, obsolete)
+        files.put([*moves, *staged], finish, obsolete)
 
 
 def _is_direct(target: str) -> bool:

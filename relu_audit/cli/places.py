@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from relu_audit.cli.configuration import Configuration
-from relu_audit.cli.options import Argument, Option
+from relu_audit.cli.options import Argument, Option, nowhere
 from relu_audit.cli.output import check_writable
 from relu_audit.cli.trust import given
-from relu_audit.errors import AuditError
+from relu_audit.errors import AuditError, UsageError
 
 CONFIGURATION = "relu_audit.configuration"
 """Where a command's context keeps the configuration that is in use."""
@@ -25,7 +25,42 @@ def check_places(context: click.Context) -> None:
     Raises:
         UsageError: ``output``.
     """
-    check_writable(targets(context.command.params, context.params), inputs(context, context.params))
+    check_targets(context, targets(context.command.params, context.params), context.params)
+
+
+def check_targets(context: click.Context, written: Mapping[str, str], *several: Mapping[str, Any]) -> None:
+    """The same for outputs of a command that may have several models.
+
+    Args:
+        context: The command's context.
+        written: Where to write, by what is written there.
+        several: Values of its parameters, by name, for each model.
+
+    Raises:
+        UsageError: ``output``.
+    """
+    check_writable(written, inputs(context, *several))
+    data = [(one, value) for one, value in _values(context, several) if isinstance(one, Option)]
+    folders = dict.fromkeys((one, value) for one, value in data if one.gathers is not nowhere)
+    for name, target in written.items():
+        _refuse_gathered(name, target, folders)
+
+
+def _refuse_gathered(name: str, target: str, folders: Iterable[tuple[Option, str]]) -> None:
+    """Refuse an output that would be an input of the next run."""
+    if target == "-":
+        return
+    place = Path(target).resolve()
+    for one, value in folders:
+        gathered = False
+        with contextlib.suppress(OSError):  # as in inputs
+            gathered = one.gathers(value, place)
+        if gathered:
+            raise UsageError(
+                f"{name} '{target}' lies in the folder '{value}', and the next run would read it for {one.opts[0]}",
+                slug="output",
+                hint="Name a file in another folder, or with another ending.",
+            )
 
 
 def targets(parameters: Iterable[click.Parameter], values: Mapping[str, Any]) -> dict[str, str]:
@@ -47,13 +82,18 @@ def inputs(context: click.Context, *several: Mapping[str, Any]) -> Iterator[Path
     """
     configuration: Configuration | None = context.meta.get(CONFIGURATION)
     yield from () if configuration is None else configuration.read
+    for one, value in _values(context, several):
+        # A folder that cannot be listed is refused by the code that reads it.
+        with contextlib.suppress(OSError):
+            yield from one.reads(value)
+
+
+def _values(context: click.Context, several: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Argument | Option, str]]:
+    """The values of a command's parameters, each by itself."""
     for values in several:
         for one in context.command.params:
             if isinstance(one, Argument | Option):
-                for value in given(values.get(one.name or "")):
-                    # A folder that cannot be listed is refused by the code that reads it.
-                    with contextlib.suppress(OSError):
-                        yield from one.reads(value)
+                yield from ((one, value) for value in given(values.get(one.name or "")))
 
 
 def the_file(value: str) -> Iterator[Path]:
@@ -75,6 +115,13 @@ def data_files(value: str) -> Iterator[Path]:
     from relu_audit.observe import reads
 
     yield from reads.files(value)
+
+
+def data_gathers(value: str, file: Path) -> bool:
+    """Whether a file would be calibration data once it is there."""
+    from relu_audit.observe import reads
+
+    return reads.gathers(value, file)
 
 
 def runs_code(value: str) -> bool:

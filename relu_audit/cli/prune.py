@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relu_audit.cli import Exit
-from relu_audit.cli.command import Configured, config_option, progress, running_options
+from relu_audit.cli.command import Configured, config_option, progress, running_options, settings_file
 from relu_audit.cli.options import Argument, always, flag, option
 from relu_audit.cli.output import deliver
-from relu_audit.cli.places import check_places, data_files, model_files, runs_code, the_file
+from relu_audit.cli.places import check_places, data_files, data_gathers, model_files, runs_code, the_file
 from relu_audit.cli.prune_options import How, pruning_options
-from relu_audit.cli.streams import claimed, say, say_trace, show
+from relu_audit.cli.streams import check_open, claimed, say, say_trace, show
 
 if TYPE_CHECKING:
     from relu_audit.api.pruned import Pruned, Staged
@@ -39,6 +39,7 @@ _output = functools.partial(option, setting=False, writes=True, metavar="FILE")
     "--data",
     metavar="DATA",
     reads=data_files,
+    gathers=data_gathers,
     trusts=runs_code,
     help="Calibration data, as for an audit. With --audit, to compare on.",
 )
@@ -57,6 +58,7 @@ _output = functools.partial(option, setting=False, writes=True, metavar="FILE")
 @pruning_options
 @running_options
 @flag("--quiet", "-q", help="Print nothing but errors.")
+@flag("--verbose", "-v", help="Also name the file of settings.")
 @flag("--debug", help="Show a traceback when something goes wrong.")
 @config_option
 def prune(
@@ -68,6 +70,7 @@ def prune(
     json_file: str | None,
     html_file: str | None,
     quiet: bool,
+    verbose: bool,
     debug: bool,
     how: How,
     **running: Any,
@@ -80,9 +83,11 @@ def prune(
     reports = {name: file for name, file in (("--json", json_file), ("--html", html_file)) if file is not None}
     if output == "-":
         raise click.UsageError("a model is not written to standard output; name a file")
-    shown = Shown(to_stderr="-" in reports.values(), quiet=quiet)
+    shown = Shown(to_stderr="-" in reports.values(), quiet=quiet, verbose=verbose)
     try:
         check_places(click.get_current_context())
+        if not quiet:
+            check_open()
         found = _audit(model, data, audit_file, quiet, running)
         if found.partial:
             say("interrupted: what part of the data did not wake may not be cut")
@@ -101,6 +106,7 @@ class Shown:
 
     to_stderr: bool
     quiet: bool
+    verbose: bool
 
 
 def write_pruned(
@@ -115,6 +121,8 @@ def write_pruned(
     reports: Mapping[str, str] | None = None,
 ) -> None:
     """Prune by an audit, write the model if there is a name for it, time it, and say what was done."""
+    from msgspec.structs import replace
+
     from relu_audit.api.prune import prune as run
     from relu_audit.report.pruning import text as pruning
 
@@ -124,13 +132,15 @@ def write_pruned(
     # Model and reports are complete, each beside its place, before the first of them moves in.
     with contextlib.nullcontext() if output is None else pruned.staged(output) as staged:
         record = pruned.record() if staged is None else _measured(model, pruned, staged, running, timing=how.latency)
+        record = replace(record, configuration=settings_file())
         written = {target: _report(name, record, audit) for name, target in (reports or {}).items()}
-        if staged is None:
-            deliver(written)
-        else:
-            deliver(written, staged.moves, staged.older)
-    if not shown.quiet:
-        show(pruning.render(record, audit), to_stderr=shown.to_stderr)
+        moves, older = ((), tuple) if staged is None else (staged.moves, staged.older)
+
+        def tell() -> None:
+            if not shown.quiet:
+                show(pruning.render(record, audit, settings=shown.verbose), to_stderr=shown.to_stderr)
+
+        deliver(written, moves, older, tell)
 
 
 def _measured(

@@ -43,7 +43,8 @@ def sites(
     stated = context.meta.get(OPERATORS, ())
     with claimed():  # installed packages bring rows of operators, with code of their own
         found = run(model, unit_axes=dict(unit_axes), batch_axes=dict(batch_axes), operators=stated)
-    deliver({} if json_file is None else {json_file: report.write(found)})
-    if json_file != "-":
-        show(report.render(found))
+    deliver(
+        {} if json_file is None else {json_file: report.write(found)},
+        tell=lambda: None if json_file == "-" else show(report.render(found)),
+    )
     return 0

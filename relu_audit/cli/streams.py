@@ -8,6 +8,8 @@ standard error, even from C code, threads and other processes.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import itertools
 import logging
 import os
@@ -20,7 +22,7 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from relu_audit.errors import UsageError, cut, quoted
+from relu_audit.errors import DataError, UsageError, cut, quoted
 from relu_audit.report.names import COMMAND_MARK
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class Streams:
                 stream.flush()
         self.out = _held(sys.stdout, 1)
         self.err = _held(sys.stderr, 2)
+        self._led = [_leads_to(stream) for stream in (self.out, self.err)]
+        if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - once closed
+            sys.stdout = _Closed()
         self.claimed = False
         self._first: int | None = None
 
@@ -66,7 +71,18 @@ class Streams:
         sys.unraisablehook = _ignore
 
     def reopen(self) -> None:
-        """Open again what was closed: a file that is opened next must not become standard output of other processes."""
+        """Open again what was closed: a file that is opened next must not become standard output of other processes.
+
+        Raises:
+            DataError: ``data-code`` if our own descriptors were closed: what is printed next could end up in any file.
+        """
+        if [_leads_to(stream) for stream in (self.out, self.err)] != self._led:
+            self.out, self.err = None, self.given[1] if _leads_to(self.given[1]) == self._led[1] else None
+            raise DataError(
+                "code of the user's own has closed files that it had not opened",
+                slug="data-code",
+                hint="Let it close its own files only; os.closerange closes those of the whole process.",
+            )
         for descriptor in (1, 2):
             if os.name == "posix" and not _is_open(descriptor):
                 _redirect(descriptor, _descriptor(self.err))
@@ -80,13 +96,22 @@ class Streams:
         """Let others have all again."""
         self.settle()
         if self._first is not None:
-            os.dup2(self._first, 1)
-            os.close(self._first)
+            with contextlib.suppress(OSError):  # closed by code of the user's own
+                os.dup2(self._first, 1)
+                os.close(self._first)
         for own, given in zip((self.out, self.err), self.given, strict=True):
             if own is not None and own is not given:
                 with contextlib.suppress(OSError):
                     os.close(own.fileno())
         _OPENED.remove(self)
+
+
+class _Closed(io.TextIOBase):
+    """Takes the place of a standard output that is closed; to click, there is nothing to print without one."""
+
+    def write(self, text: str, /) -> int:
+        del text
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 _OPENED: list[Streams] = []
@@ -131,6 +156,24 @@ def terminal() -> TextIO | None:
     return None
 
 
+def check_open() -> None:
+    """Refuse a standard output that is closed, before minutes are spent on what is to be printed there.
+
+    Raises:
+        UsageError: ``output``.
+    """
+    if _current().out is None:
+        raise _closed()
+
+
+def _closed() -> UsageError:
+    return UsageError(
+        "standard output is closed",
+        slug="output",
+        hint="Lead it somewhere, as to /dev/null; or write to a file instead, and print nothing (--quiet).",
+    )
+
+
 def write(data: bytes) -> None:
     """Write a report to standard output, as it is.
 
@@ -140,7 +183,7 @@ def write(data: bytes) -> None:
     """
     stream = _current().out
     if stream is None:
-        raise UsageError("standard output is closed", slug="output", hint="Write to a file instead.")
+        raise _closed()
     with _to_standard_output(stream):
         stream.flush()
         stream.buffer.write(data)
@@ -148,7 +191,7 @@ def write(data: bytes) -> None:
 
 
 def show(content: RenderableType, *, to_stderr: bool = False) -> None:
-    """Print something as a terminal shows it; where the stream is closed, nothing.
+    """Print something as a terminal shows it; where standard error is closed, nothing.
 
     Raises:
         UsageError: ``output`` if it cannot be printed.
@@ -158,6 +201,8 @@ def show(content: RenderableType, *, to_stderr: bool = False) -> None:
     from rich.segment import SegmentLines
 
     stream = _current().err if to_stderr else _current().out
+    if stream is None and not to_stderr:
+        raise _closed()
     if stream is None:
         return
     console = Console(file=stream, highlight=False)
@@ -273,6 +318,15 @@ def _descriptor(stream: TextIO | None) -> int | None:
     except (OSError, ValueError, AttributeError):
         return None
     return found if found is not None and _is_open(found) else None
+
+
+def _leads_to(stream: TextIO | None) -> tuple[int, int] | None:
+    """Device and number of the file that a stream's descriptor leads to; None without one."""
+    own = _descriptor(stream)
+    if own is None:
+        return None
+    found = os.fstat(own)
+    return found.st_dev, found.st_ino
 
 
 def _is_open(descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a configuration file may not do: run code, write outside its folder, or raise a limit that was given by hand.
+"""What a configuration file may not do: run code, write where it should not, or raise a limit that was given by hand.
 
 The file may be a stranger's, as part of a repository. Which settings run code and which write is told by the columns of
 :class:`relu_audit.cli.options.Option`.
@@ -6,14 +6,14 @@ The file may be a stranger's, as part of a repository. Which settings run code a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import click
 from click.core import ParameterSource
 
-from relu_audit.cli.configuration import MOST_QUOTED, REPOSITORY, Configuration
+from relu_audit.cli.configuration import MOST_QUOTED, Configuration
 from relu_audit.cli.options import Option
 from relu_audit.errors import UsageError
 from relu_audit.report.numbers import limit, plural
@@ -54,23 +54,31 @@ def _refuse(one: Option, value: str, configuration: Configuration) -> None:
             hint=f"If you trust that code, {by_hand}.",
         )
     if one.writes and not one.is_flag and value != "-":
-        outside = _outside(value, configuration.path.parent)
-        if outside:
+        wrong = _misplaced(value, configuration.path.parent, one.endings)
+        if wrong:
             raise UsageError(
-                f"{name} sets {option} to '{quoted}', which {outside}",
+                f"{name} sets {option} to '{quoted}', which {wrong}",
                 slug="config",
-                hint=f"Name a file beneath the folder of {name}; or {by_hand}.",
+                hint=f"Name another file in {name}; or {by_hand}.",
             )
 
 
-def _outside(target: str, folder: Path) -> str:
-    """Why a file may not be written for a configuration in a folder; empty if it may be."""
+def _misplaced(target: str, folder: Path, endings: Sequence[str]) -> str:
+    """Why a file may not be written for a configuration in a folder; empty if it may be.
+
+    What is code to a program, as ``src.py`` or ``.git/hooks/update``, is told by its ending or by a hidden folder.
+    """
     try:
-        beneath = Path(target).resolve().relative_to(folder.resolve()).parts
+        place = Path(target).resolve()
+        beneath = place.relative_to(folder.resolve()).parts
     except (OSError, ValueError, RuntimeError):  # another place, or no name that a file can have
         return "lies outside the folder of that file"
-    own = next((part for part in beneath if part.lower() in REPOSITORY), None)
-    return "" if own is None else f"lies in '{own}', which belongs to the repository"
+    hidden = next((part for part in beneath if part.startswith(".")), None)
+    if hidden is not None:
+        return f"has '{hidden}' in its path; a configuration file may name no hidden file or folder"
+    if place.suffix.lower() not in endings:
+        return f"ends neither in {' nor in '.join(endings)}" if len(endings) > 1 else f"does not end in {endings[0]}"
+    return ""
 
 
 def capped(

@@ -96,7 +96,7 @@ OF_TIED: tuple[Check[tuple[SiteAudit, Tied]], ...] = (
 
 
 OF_INPUT: tuple[Check[InputInfo], ...] = (
-    Check("shape", "has an axis of negative length", lambda one: are_counts(one.shape)),
+    Check("shape", "has an axis whose length is no count", lambda one: are_counts(one.shape)),
     Check("axis", "is no axis of the shape", lambda one: one.axis is None or 0 <= one.axis < len(one.shape)),
     Check("axis", "is given, but feeding is not samples", lambda one: one.axis is None or one.feeding == "samples"),
 )

@@ -147,11 +147,12 @@ def view(tensor: ir.TensorProtocol, data: memoryview) -> ir.TensorProtocol:
         return ir.from_proto(packed)
     needed = math.prod(tensor.shape.numpy()) * tensor.dtype.bitwidth // 8
     if len(data) != needed:
-        raise unfilled(tensor.name or "", len(data), needed)
+        raise unfilled(tensor.name or "", f"{len(data):,} bytes", needed)
     array = np.frombuffer(data, tensor.dtype.numpy()).reshape(tensor.shape.numpy())
     return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name)
 
 
-def unfilled(name: str, given: int, needed: int) -> ValueError:
-    """The error for a weight whose bytes are not as many as its shape needs."""
-    return ValueError(f"the weight '{name}' has {given} bytes and its shape needs {needed}")
+def unfilled(name: str, given: str, needed: int) -> ValueError:
+    """The error for a weight that has not as many bytes as its shape needs."""
+    which = f"the weight '{name}'" if name else "a constant"
+    return ValueError(f"{which} has {given} and its shape needs {needed:,}")

@@ -21,15 +21,18 @@ from relu_audit.model.files import Opened, changed, mapped, open_file
 from relu_audit.model.maps import take_map_types
 from relu_audit.model.ordering import sort_nodes
 from relu_audit.model.parameters import parameters
-from relu_audit.model.protos import tensors
+from relu_audit.model.protos import MOST_AXES, tensors
 from relu_audit.model.scopes import walk
 from relu_audit.model.sparse import densify
 from relu_audit.model.specialized import bind_graphs
 from relu_audit.model.wire import split
 from relu_audit.records import ExternalFile, ModelInfo, as_text
+from relu_audit.regular import other_than_file
 
 # onnx-ir warns of what we handle; without any handler, Python would print that to the console.
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
+
+COMPLEX = (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128)
 
 ModelSource = str | Path | bytes | onnx.ModelProto
 
@@ -167,8 +170,10 @@ def open_checkpoint(source: ModelSource) -> Checkpoint:
     try:
         for tensor in tensors(proto):
             ir.DataType(tensor.data_type)  # there is one of that number
-            if tensor.HasField("raw_data"):
-                _check_length(tensor)
+            if tensor.data_location != onnx.TensorProto.EXTERNAL and (
+                tensor.HasField("raw_data") or tensor.name not in weights
+            ):
+                _check_filled(tensor)
         bind_graphs(proto)
         sparse = densify(proto, folder)
         sort_nodes(proto)
@@ -250,6 +255,13 @@ def _check_arity(model: ir.Model, name: str) -> None:
 
 def _read(path: Path) -> tuple[Opened, memoryview]:
     try:
+        other = other_than_file(path)
+        if other is not None:
+            raise ModelError(
+                f"'{path}' is {other}, and a model is read from a file",
+                slug="model-not-found",
+                hint="Name the file of the model, or write the model to one first.",
+            )
         file = open_file(path)
         return file, mapped(file)
     except FileNotFoundError as error:
@@ -281,11 +293,25 @@ def _parse(data: memoryview, name: str) -> tuple[onnx.ModelProto, dict[str, memo
 
 
 def _first_line(error: BaseException) -> str:
+    while error.__cause__ is not None:  # onnx-ir says first where it was, as the name of a function of its own
+        error = error.__cause__
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]
 
 
-def _check_length(tensor: onnx.TensorProto) -> None:
-    needed = (math.prod(tensor.dims) * ir.DataType(tensor.data_type).bitwidth + 7) // 8
-    if len(tensor.raw_data) != needed:
-        raise unfilled(tensor.name, len(tensor.raw_data), needed)
+def _check_filled(tensor: onnx.TensorProto) -> None:
+    """Refuse a weight whose shape needs other bytes, or more numbers, than stand in the file."""
+    if len(tensor.dims) > MOST_AXES:
+        raise ValueError(f"the weight '{tensor.name}' has {len(tensor.dims):,} axes")
+    kind, count = ir.DataType(tensor.data_type), math.prod(tensor.dims)
+    if tensor.HasField("raw_data"):
+        needed = (count * kind.bitwidth + 7) // 8
+        if len(tensor.raw_data) != needed:
+            raise unfilled(tensor.name, f"{len(tensor.raw_data):,} bytes", needed)
+    elif kind is not ir.DataType.UNDEFINED:
+        held = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type)))
+        # Two numbers make up a complex one; and types of less than a byte share numbers.
+        parts = 2 if kind in COMPLEX else 1
+        needed = count * parts if kind is ir.DataType.STRING or kind.bitwidth >= 8 else -(-count * kind.bitwidth // 8)
+        if held < needed:
+            raise unfilled(tensor.name, f"{held:,} numbers", needed)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from relu_audit.model.protos import reads, scopes
+from relu_audit.model.protos import Scope, reads, scopes
 
 
 def sort_nodes(model: onnx.ModelProto) -> None:
@@ -16,14 +16,34 @@ def sort_nodes(model: onnx.ModelProto) -> None:
     Of the nodes that could be next, the first one in the file is: what is sorted already stays as it is.
 
     Raises:
-        ValueError: Nodes read each other in a circle.
+        ValueError: Nodes read each other in a circle, or a value of a scope is there twice.
     """
     for scope in scopes(model):
+        _check_once(scope)
         nodes = list(scope.node)
         order = _order(nodes)
         if order != list(range(len(nodes))):
             del scope.node[:]
             scope.node.extend(nodes[i] for i in order)
+
+
+def _check_once(scope: Scope) -> None:
+    """Refuse a scope in which a value has two origins: which of them is read, nothing tells."""
+    held: dict[str, str] = {}
+    for given in scope.input:
+        name = given if isinstance(given, str) else given.name
+        if name in held:
+            raise ValueError(f"two inputs have the name '{name}'")
+        held[name] = "an input"
+    if isinstance(scope, onnx.GraphProto):
+        held |= dict.fromkeys((tensor.name for tensor in scope.initializer), "an initializer")
+    for node in scope.node:
+        for name in filter(None, node.output):
+            if name in held:
+                raise ValueError(
+                    f"the value '{name}' is there twice: as {held[name]}, and as an output of {node.op_type}"
+                )
+            held[name] = f"an output of {node.op_type}"
 
 
 def _order(nodes: Sequence[onnx.NodeProto]) -> list[int]:

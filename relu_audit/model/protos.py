@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import onnx
 
+MOST_AXES = 64
+"""Axes of an array that numpy has."""
+
 Scope = onnx.GraphProto | onnx.FunctionProto
 """What nodes stand in."""
 

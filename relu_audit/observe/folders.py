@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 
 from relu_audit.errors import DataError
+from relu_audit.model.protos import MOST_AXES
 from relu_audit.observe.archives import keeping_open, npz_table
 from relu_audit.observe.columns import ArrayColumn, Column, Source, Table
-from relu_audit.observe.stored import MOST_AXES, check_regular, npy_column, unreadable
+from relu_audit.observe.stored import check_regular, npy_column, unreadable
 
 DIGITS = "0123456789"
 

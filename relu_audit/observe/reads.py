@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relu_audit.observe.entry_points import named_code, source_files
 
-KINDS = frozenset({".npz", ".npy", ".pb"})
+KINDS = (".npz", ".npy", ".pb")
 """Endings of the files that a folder of data is read from."""
 
 
@@ -22,10 +22,28 @@ def files(data: str) -> Iterator[Path]:
     """
     path = Path(data)
     if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, it takes any text
-        sets = (one for one in path.glob("test_data_set_*") if one.is_dir())
-        yield from (file for folder in (path, *sets) for file in folder.iterdir() if file.suffix in KINDS)
+        yield from (file for folder in _folders(path) for file in folder.iterdir() if file.name.endswith(KINDS))
         return
     yield path
     named = named_code(data)
     if named is not None:
         yield from source_files(named[0])
+
+
+def gathers(data: str, file: Path) -> bool:
+    """Whether a file would be read for calibration data once it is there, since the data is the folder that it is in.
+
+    Args:
+        data: As :func:`files` takes it.
+        file: Where it would be, links followed.
+    """
+    folder = Path(data)
+    if not file.name.endswith(KINDS) or not os.path.isdir(folder):  # noqa: PTH112 - as above
+        return False
+    return any(file.parent == one.resolve() for one in _folders(folder))
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """A folder of data, and those of the ONNX test sets in it."""
+    yield folder
+    yield from (one for one in folder.glob("test_data_set_*") if one.is_dir())

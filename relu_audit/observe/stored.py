@@ -9,7 +9,6 @@ import contextlib
 import functools
 import io
 import math
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from relu_audit.errors import DataError
+from relu_audit.errors import DataError, cut
+from relu_audit.model.protos import MOST_AXES
 from relu_audit.observe.columns import ArrayColumn, Source, Table
+from relu_audit.regular import other_than_file
 
-MOST_AXES = 64
-"""Axes of an array that numpy has."""
+MOST_QUOTED = 300
+"""Characters of a header that an error quotes."""
 
 LONGEST_HEADER = 10_000
 """Bytes of a header, at most; numpy itself parses none that are longer."""
 
 _HEADERS = {(1, 0): (2, npy.read_array_header_1_0), (2, 0): (4, npy.read_array_header_2_0)}
 """By version: the bytes of the header's length, and what parses the header."""
-
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 @dataclass(frozen=True)
@@ -195,7 +188,7 @@ def read_header(stream: Any, where: str) -> Header:
         )
     impossible = _impossible(shape, dtype)
     if impossible:
-        raise damaged(where, f"claims {impossible}", "Write it with numpy.save or numpy.savez.")
+        raise damaged(where, f"claims {cut(impossible, MOST_QUOTED)}", "Write it with numpy.save or numpy.savez.")
     return Header(shape, fortran, dtype, length)
 
 
@@ -239,16 +232,16 @@ def check_regular(path: Path) -> None:
         DataError: ``data-not-found`` or ``data-kind``.
     """
     try:
-        mode = path.stat().st_mode
+        other = other_than_file(path)
     except FileNotFoundError as error:
         raise DataError(
             f"there is no data file '{path.name}'", slug="data-not-found", hint="Check the path's spelling."
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error
-    if not stat.S_ISREG(mode):
+    if other is not None:
         raise DataError(
-            f"'{path.name}' is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, and data is read from files",
+            f"'{path.name}' is {other}, and data is read from files",
             slug="data-kind",
             hint="Write the data to a file.",
         )

@@ -5,9 +5,9 @@ A source is an iterable of tables. A file is one table; a folder, or an iterable
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import GeneratorType
+from types import CoroutineType, GeneratorType
 from typing import cast
 
 import numpy as np
@@ -37,6 +37,7 @@ def open_source(data: object, names: tuple[str, ...]) -> Source:
     if issubclass(type(data), str | Path):  # the type itself: an object may say of its class what it likes
         return _from_text(str(data), names)
     theirs = Guard("<memory>")
+    _refuse_async([data], theirs, "<memory>")
     if theirs(_is_one_feed, data):
         feed = _feed(data, names, theirs, "<memory>")
         return Source("<memory>", lambda: iter([feed]), single=True)
@@ -86,6 +87,7 @@ def _from_text(text: str, names: tuple[str, ...]) -> Source:
 
 def _feeds(data: object, names: tuple[str, ...], theirs: Guard, held: object = None) -> Iterator[Table]:
     """The feeds of an iterable, or the one that it is; ``held`` is what the caller may go on with."""
+    _refuse_async([data], theirs, theirs.name)
     if theirs(_is_one_feed, data):
         yield _feed(data, names, theirs, theirs.name)
         return
@@ -116,6 +118,8 @@ def _is_one_feed(data: object) -> bool:
 
 def _feed(feed: object, names: tuple[str, ...], theirs: Guard, where: str) -> Table:
     held = theirs(_held, feed)
+    if held is not None:
+        _refuse_async(held if isinstance(held, list) else held.values(), theirs, where)
     if isinstance(held, list) and len(held) != len(names):
         raise DataError(
             f"{where} is a sequence of {len(held)}, but the model has {len(names)} inputs: {', '.join(names)}",
@@ -126,6 +130,24 @@ def _feed(feed: object, names: tuple[str, ...], theirs: Guard, where: str) -> Ta
         raise DataError(f"{where} holds no arrays", slug="data-kind", hint="Yield dicts of arrays by input name.")
     named = dict(zip(names, held, strict=True)) if isinstance(held, list) else held
     return Table(where, {name: ArrayColumn(_array(value, theirs, where, name)) for name, value in named.items()})
+
+
+def _refuse_async(values: Iterable[object], theirs: Guard, where: str) -> None:
+    """Refuse what has to be awaited. A coroutine is closed, or else Python warns that nobody awaited it."""
+    waiting = [value for value in values if theirs(_is_async, value)]
+    for value in waiting:
+        if isinstance(value, CoroutineType):
+            theirs(value.close)
+    if waiting:
+        raise DataError(
+            f"{where} gave a {kind(waiting[0])}, which has to be awaited: a loader must not be async",
+            slug="data-kind",
+            hint="Write it with def in place of async def, or gather the feeds first, as with asyncio.run.",
+        )
+
+
+def _is_async(value: object) -> bool:
+    return isinstance(value, Awaitable | AsyncIterable) and not isinstance(value, Iterable)
 
 
 def _held(feed: object) -> dict[str, object] | list[object] | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 
-from relu_audit.records import Cost, DataInfo, Record, RuntimeInfo
+from msgspec import UNSET, UnsetType
+
+from relu_audit.records import ConfigurationInfo, Cost, DataInfo, Record, RuntimeInfo
 
 
 class RemovedUnit(Record, frozen=True, kw_only=True):
@@ -206,6 +208,7 @@ class PruningRecord(Record, frozen=True, kw_only=True):
         sha256: Of the original's bytes.
         data: What the audit was shown.
         runtime: What ran the audit.
+        configuration: The file that settings of the pruning were read from; absent if there was none.
         premise: What has to hold of the data for the result to compute the same.
         plan: What was cut, what was kept and why.
         verification: How it was checked; None for a dry run.
@@ -219,6 +222,7 @@ class PruningRecord(Record, frozen=True, kw_only=True):
     sha256: str
     data: DataInfo
     runtime: RuntimeInfo
+    configuration: ConfigurationInfo | UnsetType = UNSET
     premise: str
     plan: Plan
     verification: Verification | None

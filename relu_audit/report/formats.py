@@ -28,11 +28,14 @@ class Format:
         name: Of the option that asks for it, and of the module of this package that writes it.
         help: What the option says of itself.
         streamed: Whether it is only ever read from standard output, so that the option takes no file name.
+        endings: Of the names of its files, as is usual. A configuration file may name no others; not ``.txt``,
+            since ``CMakeLists.txt`` is code.
         needs: The package that has to be there besides what relu-audit depends on; also the name of its extra.
     """
 
     name: str
     help: str
+    endings: tuple[str, ...] = ()
     streamed: bool = False
     needs: str | None = None
 
@@ -66,13 +69,13 @@ class Format:
 
 
 FORMATS = (
-    Format("json", "Write the audit as JSON; - is standard output."),
-    Format("html", "Write the report as one HTML page; - is standard output."),
-    Format("markdown", "Write a summary as Markdown, as for $GITHUB_STEP_SUMMARY."),
-    Format("junit", "Write JUnit XML: a test case per layer, as CI services show them."),
-    Format("sarif", "Write findings as SARIF 2.1.0, for code scanning."),
-    Format("csv", "Write one row per unit as CSV."),
-    Format("parquet", "Write one row per unit as Parquet; needs the extra parquet.", needs="pyarrow"),
+    Format("json", "Write the audit as JSON; - is standard output.", (".json",)),
+    Format("html", "Write the report as one HTML page; - is standard output.", (".html", ".htm")),
+    Format("markdown", "Write a summary as Markdown, as for $GITHUB_STEP_SUMMARY.", (".md", ".markdown")),
+    Format("junit", "Write JUnit XML: a test case per layer, as CI services show them.", (".xml",)),
+    Format("sarif", "Write findings as SARIF 2.1.0, for code scanning.", (".sarif", ".json")),
+    Format("csv", "Write one row per unit as CSV.", (".csv",)),
+    Format("parquet", "Write one row per unit as Parquet; needs the extra parquet.", (".parquet",), needs="pyarrow"),
     Format("github", "Print annotations for GitHub Actions to standard output.", streamed=True),
 )
 

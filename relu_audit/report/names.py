@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from relu_audit.errors import one_line
+from relu_audit.records import ConfigurationInfo
 
 LONGEST_NAME = 100
 """Characters of a name that are shown; the JSON has all of them."""
@@ -16,6 +17,11 @@ Sources: azure-pipelines-agent, ``Command.cs``; actions/runner, ``ActionCommand.
 """
 
 _HEAD = 20
+
+
+def settings_line(configuration: ConfigurationInfo) -> str:
+    """The line that names the configuration file in use."""
+    return f"settings: {one_line(configuration.name)}, SHA-256 {configuration.sha256}"
 
 
 def short(name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from relu_audit.errors import RecordError
+from relu_audit.regular import handed_over, other_than_file
 
 MOST_BYTES = 1 << 30
 """Bytes of a file, at most; an audit of a million units takes a tenth."""
@@ -33,7 +34,14 @@ def read(source: str | bytes | os.PathLike[str]) -> tuple[bytes, str]:
         return source, "the audit"
     path = Path(source)
     try:
-        with path.open("rb") as file:
+        other, pipe = other_than_file(path), handed_over(path)
+        if other is not None and pipe is None:
+            raise RecordError(
+                f"'{str(source)[:100]}' is {other}, and an audit is read from a file",
+                slug="audit-unreadable",
+                hint="Write the audit to a file, or hand it over as /dev/stdin.",
+            )
+        with path.open("rb") if pipe is None else os.fdopen(os.dup(pipe), "rb") as file:
             return b"".join(_pieces(file, path.name)), path.name
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
@@ -43,7 +51,7 @@ def read(source: str | bytes | os.PathLike[str]) -> tuple[bytes, str]:
 
 
 def _pieces(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """The file a megabyte at a time, as long as it may be an audit: devices and pipes have no size to be asked for."""
+    """The file a megabyte at a time, as long as it may be an audit: a pipe has no size to be asked for."""
     held = 0
     while piece := file.read(PIECE):
         if (not held and not piece.lstrip().startswith(b"{")) or (piece.isspace() and len(piece) == PIECE):

@@ -12,7 +12,7 @@ from relu_audit.judge.evidence import rate_below
 from relu_audit.records import Audit, Breach, SiteAudit
 from relu_audit.report.breaches import against, left_out, told, until
 from relu_audit.report.causes import why
-from relu_audit.report.names import short
+from relu_audit.report.names import settings_line, short
 from relu_audit.report.numbers import bound, count, percent, plural
 from relu_audit.report.prospect import given_back
 from relu_audit.report.samples import few_in_words, samples_in_words
@@ -56,7 +56,7 @@ def render(audit: Audit, *, dead_units: bool = False) -> RenderableType:
     if dead_units:
         parts += [Text(f"dead in {short(s.tensor)}: {', '.join(map(str, s.dead))}") for s in audit.sites if s.dead]
         if audit.configuration is not UNSET:
-            parts.append(Text(f"settings: {one_line(audit.configuration.name)}, SHA-256 {audit.configuration.sha256}"))
+            parts.append(Text(settings_line(audit.configuration)))
     parts += [Text(line, style="yellow") for line in _remarks(audit)]
     parts.append(gate_line(audit))
     return Group(*parts)

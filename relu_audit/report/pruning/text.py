@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from msgspec import UNSET
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +14,7 @@ from relu_audit.errors import one_line
 from relu_audit.records import Audit
 from relu_audit.records.pruning import KeptUnit, Plan, PruningRecord, Verification
 from relu_audit.report.json import indented
-from relu_audit.report.names import short
+from relu_audit.report.names import settings_line, short
 from relu_audit.report.numbers import change, count, plural
 
 FIXED_SHOWN = 3
@@ -25,8 +26,14 @@ def write(record: PruningRecord) -> str:
     return indented(record)
 
 
-def render(record: PruningRecord, audit: Audit) -> RenderableType:
-    """The record as something a rich console can print: what goes by layer, what that saves, how it was checked."""
+def render(record: PruningRecord, audit: Audit, *, settings: bool = False) -> RenderableType:
+    """The record as something a rich console can print: what goes by layer, what that saves, how it was checked.
+
+    Args:
+        record: The record.
+        audit: The audit that it was pruned by.
+        settings: Whether to name the configuration file.
+    """
     plan = record.plan
     parts: list[RenderableType] = [_heading(record)]
     if plan.removed or plan.kept:
@@ -37,6 +44,8 @@ def render(record: PruningRecord, audit: Audit) -> RenderableType:
     parts += [Text(line) for line in _no_longer_fed(plan)]
     parts += [Text(line) for line in _checks(record.verification)]
     parts.append(Text(f"Premise: {record.premise}."))
+    if settings and record.configuration is not UNSET:
+        parts.append(Text(settings_line(record.configuration)))
     parts += [Text(f"note: {one_line(note)}", style="yellow") for note in plan.notes]
     if record.data.synthetic:
         parts.append(Text("note: that data is made up; on real inputs the cut units may not be silent", style="yellow"))
