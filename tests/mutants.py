@@ -307,6 +307,8 @@ def mutants_of(module: str) -> tuple[Mutant, ...]:
     for number, (place, change) in enumerate([*changes(ast.parse(source_of(module).read_text(encoding="utf-8")))]):
         made = change()
         made.undo()
+        if made.before == made.after:  # two rows of equal values, exchanged
+            continue
         found.append(Mutant(module, place, made.before, made.after, number))
     return tuple(found)
 

@@ -424,6 +424,15 @@ def _quantized() -> Iterator[Call]:
     yield Call("QuantizeLinear", (X, *per_channel), "per channel", zeros={0: lambda _: per_channel[1][:, None]})
     for kind in (np.uint8, np.int8, np.int32):
         yield of("DequantizeLinear", Data(dtype=kind), s, note=f"{np.dtype(kind).name}, no zero point")
+    codes = Data((2, 4, 4), np.int8)
+    yield Call(
+        "DequantizeLinear",
+        (codes, f(*np.linspace(0.1, 0.8, 16)).reshape(2, 2, 4), np.zeros((2, 2, 4), np.int8)),
+        "blocks",
+        opset=21,
+        attributes={"axis": 1, "block_size": 2},
+    )
+    yield Call("DequantizeLinear", (codes, f(-0.25), code(0, np.int8)), "negative scale")
     yield Call("DynamicQuantizeLinear", (X,), outputs=3, zeros={0: lambda made: made[2]})
     for kind in (np.uint8, np.int8):
         note, image = f"{np.dtype(kind).name}, no zero point", Data((2, 3, 4, 4), kind)

@@ -127,13 +127,11 @@ _FIRST = [
     "LeakyRelu",
     "PRelu",
     "QuantizeLinear",
-    "DequantizeLinear",
     "DynamicQuantizeLinear",
 ]
 
 _FIRST_CONTRIB = [
     "QuantizeLinear",
-    "DequantizeLinear",
     "QLinearLeakyRelu",
     "QLinearAveragePool",
     "QLinearGlobalAveragePool",
@@ -148,6 +146,7 @@ TABLE: Mapping[tuple[str, str], Sign] = {
     **{("", op): Sign(always=True) for op in _ALWAYS},
     **{("", op): Sign(all_of=(0,)) for op in _FIRST},
     **{("", op): Sign(all_of=_EVERY) for op in _ALL},
+    **{(domain, "DequantizeLinear"): Sign(all_of=(0, 1)) for domain in ("", _MS)},
     ("", "Cast"): Sign(all_of=(0,), unless=_wraps),
     ("", "Clip"): Sign(any_of=(0, 1), all_of=(2,), unless=below("max")),
     ("", "LRN"): Sign(all_of=(0,), unless=below("alpha", "bias")),
@@ -277,4 +276,7 @@ def asked(row: Sign, node: ir.Node) -> list[int]:
 
 def _floored(network: Network, node: ir.Node) -> bool:
     index = ZERO_POINTS.get(key(node), _READ_AT.get(key(node)))
-    return index is not None and least_is_zero(network, node, index)
+    if index is None or not least_is_zero(network, node, index):
+        return False
+    scale = network.constant(node.inputs[index - 1]) if key(node) in _READ_AT else None
+    return scale is None or bool(np.all(scale >= 0))
