@@ -784,6 +784,11 @@ SPECIAL: Mapping[Key, Sequence[Pattern]] = {
     ],
     ("", "Shape"): known("divided_by_a_length", "reshape_by_shape_gather_concat"),
     ("", "Size"): known("divided_by_how_many_there_are"),
+    **{(MS, op): [rows(f"units_through_{MS}_{op}", f"q = {MS}.{op} (p)")] for op in ("Gelu", "QuickGelu")},
+    **{
+        (MS, op): [rows(f"units_beside_a_bias_of_{op}", f"q = {MS}.{op} (p, b)", b=np.arange(8, dtype=np.float32))]
+        for op in ("FastGelu", "BiasGelu")
+    },
     (MS, "QLinearAdd"): [
         *known("quantised_residual_sum"),
         quantized(

@@ -239,6 +239,7 @@ LAWS: Mapping[tuple[str, str], Law] = {
     ("", "Pad"): Law(moves=True, fills=True, patch=patches.pads, rewrites=True),
     ("", "Shape"): Law(measures=patches.restore_lengths),
     ("", "Size"): Law(measures=patches.restore_count),
+    **{(_MS, op): PLAIN for op in ("Gelu", "QuickGelu", "FastGelu", "BiasGelu")},
     (_MS, "QLinearAdd"): Law(sums=True),
     **{(_MS, op): PLAIN for op in _QUANTIZED},
     (_MS, "QLinearMul"): Law(absorbs=ALL, zero_points={0: 2, 3: 5}),
