@@ -73,8 +73,8 @@ def audit(
 
     Args:
         model: Path, bytes or protobuf of an ONNX model.
-        data: Calibration data: a path to .npz, .npy, a folder of them or of ONNX test sets, ``module:function``,
-            ``file.py:function``, ``random:N``, a dict of arrays by input name, or an iterable of such dicts.
+        data: Calibration data: a path to .npz, .npy, a folder of them or of ONNX test sets; ``random:N``,
+            ``module:function`` or ``file.py:function``; a dict of arrays by input name, or an iterable of such dicts.
         batch_size: Samples per run; by default chosen from the sizes of the activations.
         limit: Use at most so many samples.
         batch_axes: For an input the axis that holds samples, or None where the whole input belongs to every sample.

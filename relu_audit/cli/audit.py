@@ -57,8 +57,8 @@ beneath its folder, under their usual endings.
     reads=data_files,
     gathers=data_gathers,
     trusts=runs_code,
-    help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, "
-    "module:function, file.py:function, or random:N.",
+    help="Calibration data: .npz, .npy, a folder of them or of ONNX test sets, random:N, "
+    "or a function (module:function or file.py:function).",
 )
 @report_options(settings=True)
 @option(

@@ -112,20 +112,20 @@ def model_files(value: str) -> Iterator[Path]:
 
 def data_files(value: str) -> Iterator[Path]:
     """The files of the calibration data that a value names."""
-    from relu_audit.observe import reads
+    from relu_audit.observe import sources
 
-    yield from reads.files(value)
+    yield from sources.files(value)
 
 
 def data_gathers(value: str, file: Path) -> bool:
     """Whether a file would be calibration data once it is there."""
-    from relu_audit.observe import reads
+    from relu_audit.observe import sources
 
-    return reads.gathers(value, file)
+    return sources.gathers(value, file)
 
 
 def runs_code(value: str) -> bool:
     """Whether calibration data is a function that is run."""
-    from relu_audit.observe.entry_points import named_code
+    from relu_audit.observe import sources
 
-    return named_code(value) is not None
+    return sources.runs_code(value)

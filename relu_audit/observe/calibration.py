@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 
 from relu_audit.observe.columns import Source, Table
-from relu_audit.observe.noise import open_noise
-from relu_audit.observe.tables import open_source
+from relu_audit.observe.sources import open_text
+from relu_audit.observe.tables import open_object
 from relu_audit.units.inputs import GraphInput, check_inputs
 
 
@@ -14,7 +15,8 @@ class Calibration:
     """An opened source of data, whose first tables can be looked at.
 
     Args:
-        data: Anything :func:`relu_audit.observe.tables.open_source` takes, or ``random:N``.
+        data: A text that :func:`relu_audit.observe.sources.open_text` takes, a path, or an object that
+            :func:`relu_audit.observe.tables.open_object` takes.
         inputs: The model's inputs. Made-up data follows their axes of samples.
 
     Raises:
@@ -24,10 +26,10 @@ class Calibration:
     def __init__(self, data: object, inputs: Sequence[GraphInput]) -> None:
         self._data = data
         check_inputs([one for one in inputs if not one.optional])
-        if isinstance(data, str) and data.startswith("random:"):
-            self.source: Source = open_noise(data, inputs)
-        else:
-            self.source = open_source(data, tuple(one.name for one in inputs))
+        named = issubclass(type(data), str | Path)  # the type itself: an object may say of its class what it likes
+        self.source: Source = (
+            open_text(str(data), inputs) if named else open_object(data, tuple(one.name for one in inputs))
+        )
         self._tables = iter(self.source.tables())
         self._seen: list[Table] = []
 

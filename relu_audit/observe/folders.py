@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ from relu_audit.model.protos import MOST_AXES
 from relu_audit.observe.archives import keeping_open, npz_table
 from relu_audit.observe.columns import ArrayColumn, Column, Source, Table
 from relu_audit.observe.stored import check_regular, npy_column, unreadable
+
+ENDINGS = (".npz", ".npy", ".pb")
+"""Of the files that a folder of data is read from."""
 
 DIGITS = "0123456789"
 
@@ -55,6 +58,11 @@ def open_folder(path: Path, names: tuple[str, ...]) -> Source:
         slug="data-empty",
         hint="It should hold .npz files, .npy files or test_data_set_*/input_*.pb.",
     )
+
+
+def sets_of(folder: Path) -> Iterator[Path]:
+    """The folders of the ONNX test sets in a folder."""
+    return (one for one in folder.glob("test_data_set_*") if one.is_dir())
 
 
 def _held(folder: Path) -> list[Path]:

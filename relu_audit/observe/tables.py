@@ -1,6 +1,7 @@
 """Calibration data as a sequence of tables: named arrays that are read a few rows at a time, never as a whole.
 
-A source is an iterable of tables. A file is one table; a folder, or an iterable of feeds, is a table per piece.
+A source is an iterable of tables. An array or a feed is one table; an iterable of feeds is a table per piece. What a
+text may name is a table of its own, in ``sources.py``.
 """
 
 from __future__ import annotations
@@ -14,28 +15,20 @@ import numpy as np
 
 from relu_audit.errors import DataError, kind, quoted
 from relu_audit.guard import Guard
-from relu_audit.observe.archives import open_npz
 from relu_audit.observe.columns import ArrayColumn, Source, Table
-from relu_audit.observe.entry_points import entry_point, named_code
-from relu_audit.observe.folders import open_folder
-from relu_audit.observe.stored import open_npy
-
-_FILES = {".npz": open_npz, ".npy": open_npy}
-"""What opens a file, by the ending of its name."""
+from relu_audit.observe.entry_points import entry_point
 
 
-def open_source(data: object, names: tuple[str, ...]) -> Source:
-    """Find out what the data is.
+def open_object(data: object, names: tuple[str, ...]) -> Source:
+    """Find out what an object is, as data.
 
     Args:
-        data: A path, ``module:function``, ``file.py:function``, a dict of arrays, an array, or an iterable of feeds.
+        data: A dict of arrays, an array, or an iterable of feeds.
         names: The model's input names, in order, for data that is known by position.
 
     Raises:
-        DataError: ``data-not-found``, ``data-kind``, ``data-empty``, ``data-damaged``, ``data-pickled``.
+        DataError: ``data-kind``, ``data-code``.
     """
-    if issubclass(type(data), str | Path):  # the type itself: an object may say of its class what it likes
-        return _from_text(str(data), names)
     theirs = Guard("<memory>")
     _refuse_async([data], theirs, "<memory>")
     if theirs(_is_one_feed, data):
@@ -50,38 +43,20 @@ def open_source(data: object, names: tuple[str, ...]) -> Source:
     )
 
 
-def _from_text(text: str, names: tuple[str, ...]) -> Source:
-    path = Path(text)
-    try:
-        path.stat()
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        if ":" not in text:
-            raise DataError(
-                f"'{text[:100]}' cannot be read: {error}", slug="data-not-found", hint="Check the path's spelling."
-            ) from error
-    if path.is_dir():
-        return open_folder(path, names)
-    if path.suffix in _FILES:
-        return _FILES[path.suffix](path)
-    named = named_code(text)
-    if named is not None:
-        module, function = named
-        theirs = Guard(text)
-        return Source(
-            Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function, theirs), names, theirs)
-        )
-    if path.exists():
-        raise DataError(
-            f"'{path.name}' is of a kind that cannot be read as calibration data",
-            slug="data-kind",
-            hint="Use .npz, .npy, a folder of either, a folder of ONNX test sets, or file.py:function.",
-        )
-    raise DataError(
-        f"there is no calibration data '{text}'",
-        slug="data-not-found",
-        hint="Give a .npz or .npy file, a folder, module:function, file.py:function or random:N.",
+def open_code(text: str, names: tuple[str, ...]) -> Source:
+    """What a function of the user's own gives, which a text names.
+
+    Args:
+        text: ``module:function`` or ``file.py:function``.
+        names: The model's input names, in order, for data that is known by position.
+
+    Raises:
+        DataError: As for what the function gives; ``data-not-found`` or ``data-code`` for the function itself.
+    """
+    module, _, function = text.rpartition(":")
+    theirs = Guard(text)
+    return Source(
+        Path(module).name + ":" + function, lambda: _feeds(entry_point(module, function, theirs), names, theirs)
     )
 
 
