@@ -75,7 +75,12 @@ AREAS = (
         ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention"),
         60,
     ),
-    Area("origins", ("operators.origins", "units.independence"), ("origins", "independence", "axes_alone"), 40),
+    Area(
+        "origins",
+        ("operators.origins", "units.independence", "units.lengths"),
+        ("origins", "independence", "axes_alone"),
+        40,
+    ),
     Area(
         "values",
         ("values.signs", "activations.nonzero", "values.uniform", "values.spans", "values.bounds"),

@@ -382,6 +382,194 @@ def test_a_row_that_only_an_operator_without_a_row_touches_is_tried() -> None:
     assert found.sites[0].dead == tuple(np.flatnonzero(~truth))
 
 
+# Numbers that a model may compute from how many samples a run has.
+OWN = (
+    "s = Shape (x)\n n = Gather (s, zero)\n a = Range (zero, n, one)\n a1 = Unsqueeze (a, c1)\n"
+    "v = Slice (s, c0, c1)\n v1 = Concat <axis = 0> (v, c1)\n e1 = Expand (minus, v1)\n"
+)
+ENTRIES = {
+    "w": W,
+    "zero": np.int64(0),
+    "one": np.int64(1),
+    "minus": np.int64(-1),
+    "unit": np.float32(1),
+    **{f"c{i}": whole(i) for i in range(4)},
+    "c10": whole(1, 0),
+    "c00": whole(0, 0),
+    "c11": whole(1, 1),
+    "flat": whole(-1, 2),
+    "line": whole(-1),
+    "rows": whole(-1, 4),
+    "pads": whole(0, 0, 0, 1),
+    "twice": whole(1, 2),
+    "narrow": whole(-1, 1),
+    "m": floats(1, 4),
+    "r23": whole(-1, 2, 3),
+    "r32": whole(-1, 3, 2),
+}
+CUTS = (
+    "a = Reshape (x, r23)\n at = Transpose <perm = [1, 0, 2]> (a)\n p = Reshape (at, narrow)\n"
+    "b = Reshape (x, r32)\n bt = Transpose <perm = [1, 0, 2]> (b)\n q = Reshape (bt, narrow)\n"
+)
+FLAG = "bool c, float[n, 4] x"
+FLAGGED = {"c": np.array(True), "x": floats(4, 4)}
+
+
+def decided(then: str, other: str, shape: str) -> str:
+    return (
+        f"k = If (c) <then_branch = f () => (float[{shape}] t) {{ t = {then} }}, "
+        f"else_branch = g () => (float[{shape}] e) {{ e = {other} }}>\n"
+    )
+
+
+COMPANY: dict[str, Case] = {
+    name: Case(inputs, f"{body}\n {LAYER}", ENTRIES, data=FLAGGED if inputs is FLAG else None)
+    for name, inputs, body in [
+        (
+            "another column of the indices picks",
+            TOKENS,
+            f"{OWN} i = Concat <axis = 1> (a1, e1)\n j = Gather <axis = 1> (i, c10)\n z = GatherND (x, j)",
+        ),
+        (
+            "the indices, folded anew, pick",
+            TOKENS,
+            f"{OWN} i = Concat <axis = 1> (e1, a1)\n j = Reshape (i, flat)\n z = GatherND (x, j)",
+        ),
+        (
+            "what lies beside its own number picks",
+            VECTOR,
+            f"{OWN} i = Concat <axis = 1> (a1, e1)\n j = Gather <axis = 1> (i, one)\n z = Gather (x, j)",
+        ),
+        (
+            "indices one below the other",
+            TOKENS,
+            f"{OWN} v2 = Concat <axis = 0> (v, c1, c2)\n a2 = Unsqueeze (a1, c1)\n a3 = Expand (a2, v2)\n"
+            "e3 = Expand (minus, v2)\n i = Concat <axis = 1> (a3, e3)\n g = GatherND (x, i)\n"
+            "z = ReduceSum <keepdims = 0> (g, c1)",
+        ),
+        (
+            "its own number twice",
+            TOKENS,
+            f"{OWN} a2 = Tile (a1, twice)\n f = Slice (x, c0, c2, c2)\n g = Gather <axis = 1> (f, zero)\n"
+            "b = Greater (g, unit)\n k = Cast <to = 7> (b)\n i = GatherElements <axis = 1> (a2, k)\n"
+            "z = GatherND (x, i)",
+        ),
+        ("its own number picks within the sample", TOKENS, f"{OWN} z = GatherND <batch_dims = 1> (x, a1)"),
+        (
+            "what was padded picks",
+            VECTOR,
+            f"{OWN} p = Pad (a1, pads)\n j = Gather <axis = 1> (p, one)\n z = Gather (x, j)",
+        ),
+        (
+            "the place of the largest of one picks",
+            VECTOR,
+            f"{OWN} j = ArgMax <axis = 1, keepdims = 0> (a1)\n z = Gather (x, j)",
+        ),
+        (
+            "a sum with its own number picks",
+            VECTOR,
+            f"{OWN} i = Concat <axis = 1> (a1, e1)\n j = ReduceSum <keepdims = 0> (i, c1)\n z = Gather (x, j)",
+        ),
+        (
+            "its own number as a truth value picks",
+            VECTOR,
+            f"{OWN} b = Cast <to = 9> (a)\n j = Cast <to = 7> (b)\n z = Gather (x, j)",
+        ),
+        (
+            "indices as truth values pick",
+            TOKENS,
+            f"{OWN} i = Concat <axis = 1> (a1, e1)\n b = Cast <to = 9> (i)\n j = Cast <to = 7> (b)\n"
+            "z = GatherND (x, j)",
+        ),
+        (
+            "ones, of as many and one more",
+            VECTOR,
+            f"{OWN} p = Add (v, c1)\n l = Concat <axis = 0> (v, p)\n"
+            "o = ConstantOfShape <value = float[1] {1.0}> (l)\n k = ReduceSum (o, c1)\n z = Mul (x, k)",
+        ),
+        (
+            "a number, expanded to as many and one more",
+            VECTOR,
+            f"{OWN} p = Add (v, c1)\n l = Concat <axis = 0> (v, p)\n o = Expand (unit, l)\n k = ReduceSum (o, c1)\n"
+            "z = Mul (x, k)",
+        ),
+        (
+            "two lengths computed at once",
+            VECTOR,
+            f"{OWN} d = Gather (s, c00)\n l = Max (d, c11)\n r = ReduceSum (x, c1)\n o = Expand (r, l)\n"
+            "k = ReduceSum (o, c1)\n z = Mul (x, k)",
+        ),
+        (
+            "the number of samples, or the sample",
+            FLAG,
+            f"{OWN} l = Concat <axis = 0> (v, c1)\n g = Cast <to = 1> (v)\n r = ReduceSum (x, c1)\n"
+            f"{decided('Expand (g, l)', 'Identity (r)', 'n, 1')} z = Mul (x, k)",
+        ),
+        (
+            "its own number, or the sample",
+            FLAG,
+            f"{OWN} g = Cast <to = 1> (a1)\n r = ReduceSum (x, c1)\n"
+            f"{decided('Identity (g)', 'Identity (r)', 'n, 1')} z = Mul (x, k)",
+        ),
+        (
+            "samples first beside samples second",
+            "float[n, 2, 4] x",
+            "a = Reshape (x, rows)\n t = Transpose <perm = [1, 0, 2]> (x)\n b = Reshape (t, rows)\n"
+            "p = Concat <axis = 1> (a, b)\n q = ReduceSum (p, c1)\n z = Mul (q, m)",
+        ),
+        (
+            "samples between twos plus samples between threes",
+            "float[n, 6] x",
+            f"{CUTS} k = Add (p, q)\n z = Mul (k, m)",
+        ),
+        (
+            "samples between twos beside samples between threes",
+            "float[n, 6] x",
+            f"{CUTS} i = Concat <axis = 1> (p, q)\n k = ReduceSum (i, c1)\n z = Mul (k, m)",
+        ),
+    ]
+}
+"""Graphs in which onnxruntime shows that the others of a run change a sample's rows."""
+
+COMPANY["a body of which nothing is known sees all samples"] = Case(
+    VECTOR,
+    "o, p = Scan <num_scan_inputs = 1, body = b (float[4] a, float[4] r) => (float[4] q, float[4] t) "
+    "{ m = ReduceMean <axes = [0], keepdims = 0> (x)\n q = Add (a, m)\n t = Identity (q) }> (, start, scanned)\n"
+    f"k = ReduceMean <axes = [0]> (o)\n z = Add (x, k)\n {LAYER}",
+    {"w": W, "start": np.zeros((1, 4), np.float32), "scanned": np.zeros((1, 3, 4), np.float32)},
+    opset=8,
+)
+
+
+@pytest.mark.parametrize("name", COMPANY)
+def test_samples_that_the_runtime_shows_in_company_are_not_proved_apart(name: str) -> None:
+    case = COMPANY[name]
+    found = chosen(case.model)
+    feeds = case.data or {"x": floats(*[(d if d else 4) for d in _shape(case.model)])}
+    assert differences(case.model, feeds, found.axes, ["y"]) == ["y"]
+    assert found.state.standing not in PROVED, dict(found.axes)
+
+
+MOVED = {
+    "Cast": "j = Cast <to = 6> (a)",
+    "Expand": "f = Expand (a1, v1)\n j = Squeeze (f, c1)",
+    "Flatten": "f = Flatten <axis = 1> (a)\n j = Squeeze (f, c1)",
+    "Gather": "t = Tile (a1, twice)\n j = Gather <axis = 1> (t, one)",
+    "Reshape": "f = Reshape (a1, line)\n j = Identity (f)",
+    "Slice": "t = Tile (a1, twice)\n f = Slice (t, c1, c2, c1)\n j = Squeeze (f, c1)",
+    "Split": "t = Tile (a1, twice)\n f, g = Split <axis = 1, num_outputs = 2> (t)\n j = Squeeze (g, c1)",
+    "Transpose": "t = Transpose (a1)\n j = Squeeze (t, c0)",
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_its_own_number_picks_wherever_the_number_was_moved(name: str) -> None:
+    case = Case(VECTOR, f"{OWN} {MOVED[name]}\n z = Gather (x, j)\n {LAYER}", ENTRIES)
+    found = chosen(case.model)
+    assert found.state.standing in PROVED, found.state
+    assert_holds(case, found)
+
+
 RANGES = {
     "DynamicQuantizeLinear": "q, s, p = DynamicQuantizeLinear (x)\n z = DequantizeLinear (q, s, p)\n" + LAYER,
     "DynamicQuantizeMatMul": "h = com.microsoft.DynamicQuantizeMatMul (x, b, bs, bp)\n y = Relu (h)",
