@@ -49,15 +49,10 @@ class Independence:
             FREE if value is None else self.states.get(value, unproved("a value is used before it is computed", None))
         )
 
-    def of_data(self, value: ir.Value | None) -> State:
-        """As :meth:`state`, for a value whose entries matter: a length as an entry is unproved."""
+    def of_data(self, value: ir.Value, node: ir.Node) -> State:
+        """As :meth:`state`, for a value of which a node uses the entries: a length as an entry is unproved."""
         state = self.state(value)
-        if state.counts:
-            producer = None if value is None else value.producer()
-            if producer is None:
-                return unproved("the number of samples in a run is used as a value", None)
-            return unproved("uses the number of samples in a run as a value", producer)
-        return state
+        return unproved("uses the number of samples in a run as a value", node) if state.counts else state
 
     def graph(self, graph: ir.Graph, control: State) -> list[State]:
         """Visit every node; the states of the graph's outputs."""
@@ -85,7 +80,7 @@ class Independence:
             found = unproved("reads a length that depends on the data", node, untold=True) if untold else LENGTH
             return [self.lengths.or_free(value, found) for value in node.outputs]
         if together.standing >= Standing.UNPROVED:
-            return [replace(together, scalar=False)] * len(node.outputs)
+            return [together] * len(node.outputs)
         sized = [state for i, state in enumerate(inputs) if i in made.sized_by]
         if made.made is Made.UNTOLD or worst(sized).standing > Standing.LENGTH:
             return [unproved("has a result whose length depends on the data", node, untold=True)] * len(node.outputs)
@@ -272,7 +267,7 @@ class Independence:
         value = node.inputs[place.operand]
         state, axes = self.state(value), self.lengths.along(value)
         layout = None if value is None else self.follower.layouts.get(value)
-        if state.standing <= Standing.LENGTH:
+        if state.standing is Standing.FREE:
             return state
         if axes is None or not layout:
             return state | unproved("has an operand of unknown rank", node)

@@ -95,7 +95,7 @@ def unproved(why: str, node: ir.Node | None, *, untold: bool = False) -> State:
 
 def named(node: ir.Node) -> str:
     """A node by its operator and first result, as messages name it."""
-    result = next((value.name for value in node.outputs if value.name), node.name or "")
+    result = next((value.name for value in node.outputs if value.name), "")
     return f"{'.'.join(filter(None, (node.domain, node.op_type)))} '{result}'"
 
 
