@@ -98,6 +98,14 @@ APART: dict[str, Case] = {
         "y = Relu (h)",
         {"one": np.int64(1), "w": W},
     ),
+    "as wide as an input says": Case(
+        "float[n, 4] x, int64[1] k",
+        "s = Shape (x)\n n = Slice (s, zero, one)\n c = Concat <axis = 0> (n, k)\n r = ReduceSum (x, one)\n"
+        "z = Expand (r, c)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"zero": whole(0), "one": whole(1), "w": W},
+        axes={"x": 0, "k": None},
+        data={"x": floats(4, 4), "k": whole(4)},
+    ),
     "rows of ones": Case(
         VECTOR,
         "s = Shape (x)\n n = Slice (s, zero, one)\n c = Concat <axis = 0> (n, four)\n"
@@ -362,6 +370,13 @@ UNPROVED: dict[str, Case] = {
         "z = Scan <num_scan_inputs = 1, body = b (float[4] r) => (float[4] p) { p = Abs (r) }> (x)\n" + LAYER,
         {"w": W},
     ),
+    "one after the other, of unknown rank": Case(
+        VECTOR,
+        "u = com.microsoft.SampleOp (x)\n"
+        "v = Scan <num_scan_inputs = 1, body = b (float[4] r) => (float[4] p) { p = Abs (r) }> (u)\n"
+        f"z = Add (x, v)\n {LAYER}",
+        {"w": W},
+    ),
     "a range of codes, folded anew": Case(
         VECTOR,
         "q, s, p = DynamicQuantizeLinear (x)\n f = DequantizeLinear (q, s, p)\n r = Reshape (f, two)\n"
@@ -522,6 +537,12 @@ COMPANY: dict[str, Case] = {
             VECTOR,
             f"{OWN} d = Gather (s, c00)\n l = Max (d, c11)\n r = ReduceSum (x, c1)\n o = Expand (r, l)\n"
             "k = ReduceSum (o, c1)\n z = Mul (x, k)",
+        ),
+        (
+            "a length, twice",
+            VECTOR,
+            f"{OWN} l = Tile (v, c2)\n r = ReduceSum (x, c1)\n o = Expand (r, l)\n k = ReduceSum (o, c1)\n"
+            "z = Mul (x, k)",
         ),
         (
             "the number of samples, or the sample",
