@@ -72,7 +72,7 @@ AREAS = (
     Area(
         "axes",
         ("operators.axes", "operators.axes_contrib", "operators.along", "operators.letters"),
-        ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention"),
+        ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention", "independence"),
         60,
     ),
     Area(

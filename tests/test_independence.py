@@ -178,6 +178,34 @@ APART: dict[str, Case] = {
     ),
 }
 
+ROWS_OF_AN_IMAGE = (
+    "s = Shape (x)\n n = Slice (s, c0, c1)\n rows = Slice (s, c2, c3)\n columns = Slice (s, c3, c4)\n"
+    "places = Mul (rows, columns)\n l = Concat <axis = 0> (n, c4, places)\n f = Reshape (x, l)\n {0}\n"
+    "t = Transpose <perm = [0, 2, 1]> (g)\n lines = Mul (n, rows)\n k = Concat <axis = 0> (lines, columns, c4)\n"
+    "z = Reshape (t, k)\n h = MatMul (z, w)\n y = Relu (h)"
+)
+APART |= {
+    f"rows of an image behind {norm.split()[2]} of opset {opset}": Case(
+        "float[n, 4, height, width] x",
+        ROWS_OF_AN_IMAGE.format(norm),
+        {
+            **{f"c{i}": whole(i) for i in range(5)},
+            "w": W,
+            "four": np.ones(4, np.float32),
+            "two": np.ones(2, np.float32),
+        },
+        data={"x": floats(3, 4, 5, 6)},
+        opset=opset,
+        outputs="float[lines, columns, k] y",
+    )
+    for norm, opset in (
+        ("g = BatchNormalization (f, four, four, four, four)", 18),
+        ("g = InstanceNormalization (f, four, four)", 18),
+        ("g = GroupNormalization <num_groups = 2> (f, two, two)", 18),
+        ("g = GroupNormalization <num_groups = 2> (f, four, four)", 21),
+    )
+}
+
 
 @pytest.mark.parametrize("name", APART)
 def test_samples_that_leave_each_other_alone_are_proved_to(name: str) -> None:
