@@ -98,11 +98,11 @@ CASES: Cases = {
     ],
     f"{MS}.AttnLSTM": [
         Trace(
-            f"y, last = {MS}.AttnLSTM <hidden_size = 3> (x, w, r, , , , , , qw, mw, v, z)",
+            f"y, last, cell = {MS}.AttnLSTM <hidden_size = 3> (x, w, r, , , , , , qw, mw, v, z)",
             x=(2, 2, 4),
             z=(2, 6, 7),
             weights={**MEMORY, "w": (1, 12, 11), "r": (1, 12, 3)},
-            outputs=("y", "last"),
+            outputs=("y", "last", "cell"),
             born=(3,),
             spreads=("w", "r"),
         ),

@@ -168,6 +168,20 @@ APART: dict[str, Case] = {
         {"w": W, "table": floats(9, 4)},
         data={"x": np.arange(20).reshape(4, 5) % 9},
     ),
+    "slices that are put where a table says": Case(
+        "float[9, n, 4] x, float[2, 3, n, 4] u",
+        "z = ScatterND (x, i, u)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"w": W, "i": np.arange(6).reshape(2, 3, 1)},
+        axes={"x": 1, "u": 2},
+        data={"x": floats(9, 3, 4), "u": floats(2, 3, 3, 4)},
+        outputs="float[a, m, k] y",
+    ),
+    "entries that are put where the sample says": Case(
+        "float[n, 4] x, int64[n, 2] i, float[n, 2] u",
+        "z = ScatterElements <axis = 1> (x, i, u)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"w": W},
+        data={"x": floats(4, 4), "i": np.array([[0, 1], [2, 3], [3, 0], [1, 2]]), "u": floats(4, 2)},
+    ),
     "a bank that every sample reads": Case(
         "float[n, 4] x, float[m, 4] bank",
         "b = Transpose (bank)\n s = MatMul (x, b)\n p = Softmax (s)\n z = MatMul (p, bank)\n"
