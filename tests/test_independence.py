@@ -168,6 +168,16 @@ APART: dict[str, Case] = {
         {"w": W, "table": floats(9, 4)},
         data={"x": np.arange(20).reshape(4, 5) % 9},
     ),
+    "samples between others, twice": Case(
+        "float[t, n, 4] x",
+        "a = Softmax <axis = 0> (x)\n at = Transpose (a)\n p = Reshape (at, column)\n b = Abs (a)\n"
+        "bt = Transpose (b)\n q = Reshape (bt, column)\n s = Add (p, q)\n l = Shape (bt)\n"
+        "r = Reshape (s, l)\n z = Transpose (r)\n h = MatMul (z, w)\n y = Relu (h)",
+        {"w": W, "column": whole(-1, 1)},
+        axes={"x": 1},
+        data={"x": floats(5, 4, 4)},
+        outputs="float[t, m, k] y",
+    ),
     "slices that are put where a table says": Case(
         "float[9, n, 4] x, float[2, 3, n, 4] u",
         "z = ScatterND (x, i, u)\n h = MatMul (z, w)\n y = Relu (h)",
@@ -485,12 +495,13 @@ ENTRIES = {
     "twice": whole(1, 2),
     "narrow": whole(-1, 1),
     "m": floats(1, 4),
-    "r23": whole(-1, 2, 3),
-    "r32": whole(-1, 3, 2),
+    "r24": whole(-1, 2, 4),
+    "r42": whole(-1, 4, 2),
 }
 CUTS = (
-    "a = Reshape (x, r23)\n at = Transpose <perm = [1, 0, 2]> (a)\n p = Reshape (at, narrow)\n"
-    "b = Reshape (x, r32)\n bt = Transpose <perm = [1, 0, 2]> (b)\n q = Reshape (bt, narrow)\n"
+    "a = Reshape (x, r24)\n at = Transpose <perm = [1, 0, 2]> (a)\n p = Reshape (at, narrow)\n"
+    "b = Reshape (x, r42)\n bt = Transpose <perm = [1, 0, 2]> (b)\n q = Reshape (bt, narrow)\n"
+    "l = Shape (at)\n"
 )
 FLAG = "bool c, float[n, 4] x"
 FLAGGED = {"c": np.array(True), "x": floats(4, 4)}
@@ -581,6 +592,13 @@ COMPANY: dict[str, Case] = {
             "k = ReduceSum (o, c1)\n z = Mul (x, k)",
         ),
         (
+            "samples between lengths that nobody knows",
+            "float[n, 4, height, width] x",
+            "a = MaxPool <kernel_shape = [2, 3], strides = [2, 3]> (x)\n at = Transpose <perm = [2, 0, 3, 1]> (a)\n"
+            "l = Shape (at)\n p = Reshape (at, rows)\n b = MaxPool <kernel_shape = [3, 2], strides = [3, 2]> (x)\n"
+            "bt = Transpose <perm = [2, 0, 3, 1]> (b)\n q = Reshape (bt, rows)\n r = Add (p, q)\n z = Reshape (r, l)",
+        ),
+        (
             "a length, twice",
             VECTOR,
             f"{OWN} l = Tile (v, c2)\n r = ReduceSum (x, c1)\n o = Expand (r, l)\n k = ReduceSum (o, c1)\n"
@@ -605,14 +623,14 @@ COMPANY: dict[str, Case] = {
             "p = Concat <axis = 1> (a, b)\n q = ReduceSum (p, c1)\n z = Mul (q, m)",
         ),
         (
-            "samples between twos plus samples between threes",
-            "float[n, 6] x",
-            f"{CUTS} k = Add (p, q)\n z = Mul (k, m)",
+            "samples before fours plus samples before twos",
+            "float[n, 8] x",
+            f"{CUTS} k = Add (p, q)\n z = Reshape (k, l)",
         ),
         (
-            "samples between twos beside samples between threes",
-            "float[n, 6] x",
-            f"{CUTS} i = Concat <axis = 1> (p, q)\n k = ReduceSum (i, c1)\n z = Mul (k, m)",
+            "samples before fours beside samples before twos",
+            "float[n, 8] x",
+            f"{CUTS} i = Concat <axis = 1> (p, q)\n k = ReduceSum (i, c1)\n z = Reshape (k, l)",
         ),
     ]
 }
@@ -632,7 +650,7 @@ COMPANY["a body of which nothing is known sees all samples"] = Case(
 def test_samples_that_the_runtime_shows_in_company_are_not_proved_apart(name: str) -> None:
     case = COMPANY[name]
     found = chosen(case.model)
-    feeds = case.data or {"x": floats(*[(d if d else 4) for d in _shape(case.model)])}
+    feeds = case.data or {"x": floats(*[d or size for d, size in zip(_shape(case.model), (4, 4, 6, 6), strict=False)])}
     assert differences(case.model, feeds, found.axes, ["y"]) == ["y"]
     assert found.state.standing not in PROVED, dict(found.axes)
 

@@ -111,12 +111,8 @@ class Independence:
                 if not self.lengths.fit(node, index):
                     return unproved("takes a length from the number of samples in a run", node)
             elif state.standing in (Standing.COUNTED, Standing.INDEX) and index in picked:
-                continue
-            elif (
-                state.standing in (Standing.COUNTED, Standing.INDEX)
-                and row.aligned
-                and (index == 0 or index in row.aligned)
-            ):
+                continue  # what they pick is looked at below
+            elif state.standing in (Standing.COUNTED, Standing.INDEX) and index in row.aligned:
                 base = INDEX
             elif state.counts and not all(self.lengths.told(node, index)):
                 return unproved("uses the number of samples in a run as a value", node)
