@@ -484,6 +484,7 @@ ENTRIES = {
     "one": np.int64(1),
     "minus": np.int64(-1),
     "unit": np.float32(1),
+    "nought": np.float32(0),
     **{f"c{i}": whole(i) for i in range(4)},
     "c10": whole(1, 0),
     "c00": whole(0, 0),
@@ -597,6 +598,13 @@ COMPANY: dict[str, Case] = {
             "a = MaxPool <kernel_shape = [2, 3], strides = [2, 3]> (x)\n at = Transpose <perm = [2, 0, 3, 1]> (a)\n"
             "l = Shape (at)\n p = Reshape (at, rows)\n b = MaxPool <kernel_shape = [3, 2], strides = [3, 2]> (x)\n"
             "bt = Transpose <perm = [2, 0, 3, 1]> (b)\n q = Reshape (bt, rows)\n r = Add (p, q)\n z = Reshape (r, l)",
+        ),
+        (
+            "as many as the first sample says",
+            VECTOR,
+            f"{OWN} f = Gather (x, zero)\n b = Greater (f, nought)\n d = Compress <axis = 1> (x, b)\n e = Shape (d)\n"
+            "g = Slice (e, c1, c2)\n l = Concat <axis = 0> (v, g)\n r = ReduceSum (x, c1)\n o = Expand (r, l)\n"
+            "k = ReduceSum (o, c1)\n z = Mul (x, k)",
         ),
         (
             "a length, twice",

@@ -14,16 +14,7 @@ from relu_audit.operators.origins import Made, Origin, origin
 from relu_audit.units.channels import Follower
 from relu_audit.units.standing import APART, COUNTED, FREE, INDEX, LENGTH, Standing, State, unproved
 
-_EXACT = frozenset(
-    {
-        ir.DataType.INT32,
-        ir.DataType.INT64,
-        ir.DataType.UINT32,
-        ir.DataType.UINT64,
-        ir.DataType.FLOAT,
-        ir.DataType.DOUBLE,
-    }
-)
+_EXACT = (ir.DataType.INT32, ir.DataType.INT64)
 """Types that hold the number of any sample of a run as it is."""
 
 
@@ -54,7 +45,7 @@ class Lengths:
             return element is not None
         layout, standing = self.follower.layouts.get(element.value), self.state(element.value).standing
         if layout is None:
-            return standing is Standing.FREE
+            return False
         if (
             standing is Standing.LENGTH or standing >= Standing.UNPROVED
         ):  # any of its axes may be as long as samples say
