@@ -607,6 +607,12 @@ COMPANY: dict[str, Case] = {
             "k = ReduceSum (o, c1)\n z = Mul (x, k)",
         ),
         (
+            "its own numbers, picked by what lies beside",
+            VECTOR,
+            f"{OWN} i = Concat <axis = 1> (a1, e1)\n k = Gather <axis = 1> (i, one)\n j = Gather (a, k)\n"
+            "z = Gather (x, j)",
+        ),
+        (
             "a length, twice",
             VECTOR,
             f"{OWN} l = Tile (v, c2)\n r = ReduceSum (x, c1)\n o = Expand (r, l)\n k = ReduceSum (o, c1)\n"

@@ -85,9 +85,7 @@ class Independence:
         if made.made is Made.UNTOLD or worst(sized).standing > Standing.LENGTH:
             return [unproved("has a result whose length depends on the data", node, untold=True)] * len(node.outputs)
         if together.standing < Standing.APART:
-            return [
-                self.lengths.or_free(value, self.lengths.of(node, value, made, row, inputs)) for value in node.outputs
-            ]
+            return [self.lengths.or_free(value, self.lengths.of(node, value, made, inputs)) for value in node.outputs]
         try:
             found = self._apart(node, op, row, made, inputs)
         except (LookupError, ValueError, TypeError, ZeroDivisionError):

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from relu_audit.network.extents import Element, Extent
-from relu_audit.operators.axes import AxisRule
 from relu_audit.operators.layout import Axis, Factor, Kind, axis_size
 from relu_audit.operators.origins import Made, Origin, origin
 from relu_audit.units.channels import Follower
-from relu_audit.units.standing import APART, COUNTED, FREE, INDEX, LENGTH, Standing, State, unproved
+from relu_audit.units.standing import APART, COUNTED, FREE, LENGTH, Standing, State, unproved
 
 _EXACT = (ir.DataType.INT32, ir.DataType.INT64)
 """Types that hold the number of any sample of a run as it is."""
@@ -52,12 +51,11 @@ class Lengths:
             return isinstance(axis_size(layout[element.axis]), int)
         return not letters(layout[element.axis])
 
-    def of(self, node: ir.Node, value: ir.Value, made: Origin, row: AxisRule | None, inputs: Sequence[State]) -> State:
+    def of(self, node: ir.Node, value: ir.Value, made: Origin, inputs: Sequence[State]) -> State:
         """The state of what is computed from lengths alone."""
-        data = {i: state for i, state in enumerate(inputs) if i not in made.sized_by}
-        held = {i: state.standing for i, state in data.items() if state.standing is not Standing.FREE}
+        held = {i: state.standing for i, state in enumerate(inputs) if i not in made.sized_by and state != FREE}
         if made.made is Made.COPIES:
-            return INDEX if inputs[0] == COUNTED and value.dtype not in _EXACT else inputs[0]
+            return LENGTH if inputs[0] == COUNTED and value.dtype not in _EXACT else inputs[0]
         lost = LENGTH
         if Standing.INDEX in held.values():  # a sample has a part in the numbers
             lost = unproved("uses the number of samples in a run as a value", node)
@@ -66,16 +64,9 @@ class Lengths:
             return lost
         if made.made is Made.COUNT:
             return COUNTED if len(layout[axes[0]]) == 1 else lost
-        if made.made is Made.ALIKE:
+        if made.made is Made.ALIKE or not held:
             return APART
-        if row is None or row.move is None:
-            return lost
-        # Copies of entries that no sample has a part in, or of the samples' own numbers.
-        if not held:
-            return APART
-        if any(standing is Standing.LENGTH or not (i == 0 or i in row.aligned) for i, standing in held.items()):
-            return lost
-        return COUNTED if made.made is Made.MOVED and data[0] == COUNTED else INDEX
+        return COUNTED if made.made is Made.MOVED and held == {0: Standing.COUNTED} else lost
 
     def told(self, node: ir.Node, index: int) -> list[bool]:
         """For each entry of a list of sizes, whether it is known not to depend on how many samples there are."""

@@ -22,7 +22,7 @@ class Standing(IntEnum):
     """Every entry holds the number of its own sample in the run."""
 
     INDEX = 3
-    """An entry holds the number of its own sample, or what is computed from the number and from that sample."""
+    """Some entries hold the number of their own sample, others depend on that sample: an index of several numbers."""
 
     APART = 4
     """Each entry on one of them."""
