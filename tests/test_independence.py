@@ -122,6 +122,12 @@ APART: dict[str, Case] = {
         data={"x": floats(4, 5, 4), "lengths": whole(1, 5, 3, 2)},
     ),
     "softmax within a sample": Case(VECTOR, "p = Softmax (x)\n h = MatMul (p, w)\n y = Relu (h)", {"w": W}),
+    "normalized within a sample": Case(
+        TOKENS,
+        "a = LayerNormalization (x, s) \n z = MeanVarianceNormalization <axes = [1]> (a)\n h = MatMul (z, w)\n"
+        "y = Relu (h)",
+        {"w": W, "s": np.ones(4, np.float32)},
+    ),
     "cumulated within a sample": Case(
         VECTOR, "p = CumSum (x, one)\n h = MatMul (p, w)\n y = Relu (h)", {"w": W, "one": np.int64(1)}
     ),
@@ -577,8 +583,8 @@ COMPANY: dict[str, Case] = {
         (
             "ones, of as many and one more",
             VECTOR,
-            f"{OWN} p = Add (v, c1)\n l = Concat <axis = 0> (v, p)\n"
-            "o = ConstantOfShape <value = float[1] {1.0}> (l)\n k = ReduceSum (o, c1)\n z = Mul (x, k)",
+            f"{OWN} p = Add (v, c1)\n l = Concat <axis = 0> (v, c1, p)\n"
+            "o = ConstantOfShape <value = float[1] {1.0}> (l)\n k = ReduceSum <keepdims = 0> (o, c2)\n z = Mul (x, k)",
         ),
         (
             "a number, expanded to as many and one more",

@@ -69,11 +69,14 @@ class Lengths:
         return COUNTED if made.made is Made.MOVED and held == {0: Standing.COUNTED} else lost
 
     def told(self, node: ir.Node, index: int) -> list[bool]:
-        """For each entry of a list of sizes, whether it is known not to depend on how many samples there are."""
+        """For each entry of a list of sizes, whether it is known not to depend on how many samples there are.
+
+        A list that depends on no sample counts as one entry.
+        """
         value = node.inputs[index]
         found = self.follower.elements(value)
         if self.state(value).standing is Standing.FREE:
-            return [True] * len(found or (None,))
+            return [True]
         parts = () if found is None else self._parts(value, len(found))
         return [
             self._is_free(element)
