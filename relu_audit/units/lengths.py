@@ -64,7 +64,7 @@ class Lengths:
             return lost
         if made.made is Made.COUNT:
             return COUNTED if len(layout[axes[0]]) == 1 else lost
-        if made.made is Made.ALIKE or not held:
+        if not held:
             return APART
         return COUNTED if made.made is Made.MOVED and held == {0: Standing.COUNTED} else lost
 
