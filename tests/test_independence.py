@@ -89,7 +89,8 @@ APART: dict[str, Case] = {
         TOKENS,
         "s = Shape (x)\n n = Gather (s, zero)\n a = Range (zero, n, one)\n m = ReduceSum <keepdims = 0> (x, last)\n"
         "k = ArgMax <axis = 1, keepdims = 0> (m)\n a1 = Unsqueeze (a, end)\n k1 = Unsqueeze (k, end)\n"
-        "i = Concat <axis = -1> (a1, k1)\n p = GatherND (x, i)\n h = MatMul (p, w)\n y = Relu (h)",
+        "j = Concat <axis = -1> (a1, k1)\n i = Cast <to = 7> (j)\n p = GatherND (x, i)\n h = MatMul (p, w)\n"
+        "y = Relu (h)",
         {"zero": np.int64(0), "one": np.int64(1), "last": whole(2), "end": whole(-1), "w": W},
     ),
     "a length of another axis": Case(
