@@ -657,6 +657,12 @@ COMPANY: dict[str, Case] = {
 }
 """Graphs in which onnxruntime shows that the others of a run change a sample's rows."""
 
+COMPANY["indices that are fed pick"] = Case(
+    "float[n, t, 4] x, int64[n, 2] i",
+    f"z = GatherND (x, i)\n {LAYER}",
+    {"w": W},
+    data={"x": floats(4, 5, 4), "i": np.array([[-1, 0]] * 4)},
+)
 COMPANY["a body of which nothing is known sees all samples"] = Case(
     VECTOR,
     "o, p = Scan <num_scan_inputs = 1, body = b (float[4] a, float[4] r) => (float[4] q, float[4] t) "
