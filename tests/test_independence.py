@@ -151,8 +151,8 @@ APART: dict[str, Case] = {
     ),
     "the batch second, as an LSTM has it": Case(
         "float[t, n, 4] x",
-        "Y, H, C = LSTM <hidden_size = 3> (x, lw, lr)\n y = Relu (H)",
-        {"lw": floats(1, 12, 4), "lr": floats(1, 12, 3)},
+        "Y, H, C = LSTM <hidden_size = 3> (x, lw, lr, , , , , lp)\n y = Relu (H)",
+        {"lw": floats(1, 12, 4), "lr": floats(1, 12, 3), "lp": floats(1, 9)},
         axes={"x": 1},
     ),
     "positions of all samples": Case(
@@ -547,6 +547,7 @@ COMPANY: dict[str, Case] = {
             "e3 = Expand (minus, v2)\n i = Concat <axis = 1> (a3, e3)\n g = GatherND (x, i)\n"
             "z = ReduceSum <keepdims = 0> (g, c1)",
         ),
+        ("both indices", TOKENS, f"{OWN} i = Concat <axis = 1> (a1, a1)\n z = GatherND (x, i)"),
         (
             "its own number twice",
             TOKENS,
