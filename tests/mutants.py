@@ -72,10 +72,15 @@ AREAS = (
     Area(
         "axes",
         ("operators.axes", "operators.axes_contrib", "operators.along", "operators.letters"),
-        ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention"),
+        ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention", "independence"),
         60,
     ),
-    Area("origins", ("operators.origins", "units.independence"), ("origins", "independence", "axes_alone"), 40),
+    Area(
+        "origins",
+        ("operators.origins", "units.independence", "units.lengths"),
+        ("origins", "independence", "axes_alone"),
+        40,
+    ),
     Area(
         "values",
         ("values.signs", "activations.nonzero", "values.uniform", "values.spans", "values.bounds"),

@@ -24,6 +24,7 @@ QUERY, HEADS = (2, 3, 4), (2, 2, 3, 4)
 
 MASKS = {
     "rank one": Fed((2,), "int32", (1, 2, 3)),
+    "ends and starts": Fed((4,), "int32", (0, 1, 2, 3)),
     "of keys": Fed((2, 3), "int32", (0, 1)),
     "of pairs": Fed((2, 3, 3), "int32", (0, 1)),
 }
@@ -206,7 +207,10 @@ ATTENTION: Cases = {
             weights={"w": codes(4, 12), "b": (12,), "s": np.float32(0.1)},
             more=more,
         )
-        for mask, more in (("", {}), (", m", {"m": MASKS["of keys"]}))
+        for mask, more in (
+            ("", {}),
+            *((", m", {"m": MASKS[rank]}) for rank in ("rank one", "ends and starts", "of keys")),
+        )
     ],
     f"{MS}.EmbedLayerNormalization": [
         *EMBEDDED,
@@ -235,14 +239,17 @@ ATTENTION: Cases = {
 }
 
 OWN: Cases = {
-    f"{MS}.BiasDropout": Trace(
-        f"y, m = {MS}.BiasDropout (x, w, z, r)",
-        z=(2, 3, 4),
-        weights={"w": (4,), "r": np.float32(0.5)},
-        by="t = Add (x, w)\n u, m = Dropout (t, r)\n y = Add (u, z)",
-        outputs=("y", "m"),
-        spreads=("w",),  # the mask is not made of the bias
-    ),
+    f"{MS}.BiasDropout": [
+        Trace(
+            f"y, m = {MS}.BiasDropout <seed = 7> (x, w, z, r{flag})",
+            z=(2, 3, 4),
+            weights={"w": (4,), "r": np.float32(0.5), **training},
+            by=f"v = Add (x, w)\n u, m = Dropout <seed = 7> (v, r{flag})\n y = Add (u, z)",
+            outputs=("y", "m"),
+            spreads=("w",),  # the mask is not made of the bias
+        )
+        for flag, training in (("", {}), (", t", {"t": np.array(True)}), (", t", {"t": np.array(False)}))
+    ],
     f"{MS}.TransposeMatMul": [
         Trace(f"y = {MS}.TransposeMatMul <transA = 1> (x, w)", x=(2, 4, 3), weights={"w": (4, 5)}, born=(2,)),
         Trace(f"y = {MS}.TransposeMatMul <transB = 1> (x, z)", z=(2, 5, 4)),

@@ -333,6 +333,7 @@ MOVED: Cases = {
         Trace('y = Einsum <equation = "cij,cjk->cik"> (x, z)', x=CUBE, z=(3, 3, 5)),
         Trace('y = Einsum <equation = "ij,ij->i"> (x, z)', x=(3, 4), z=(3, 4)),
         Trace('y = Einsum <equation = "...ij->...ji"> (x)', x=TOKENS),
+        Trace('y = Einsum <equation = "...ij,jk"> (x, w)', x=TOKENS, weights={"w": (TOKENS[-1], 5)}, born=(2,)),
         Trace('y = Einsum <equation = "i,j->ij"> (x, z)', x=(3,), z=(4,)),
         Trace('y = Einsum <equation = "ij->"> (x)', x=(3, 4)),
     ],

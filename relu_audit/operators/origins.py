@@ -27,6 +27,9 @@ class Made(Enum):
     COPIES = auto()
     """The same: every entry is the one in its place of the first operand, perhaps in another type."""
 
+    MOVED = auto()
+    """Entries of the first operand, each as often as it may be, in other places; none is new."""
+
     LENGTHS = auto()
     """The lengths of the first operand."""
 
@@ -86,10 +89,12 @@ TABLE: Mapping[tuple[str, str], Origin] = {
     (_MS, "Trilu"): Origin(sized_by=(1,)),
     (_MS, "Unique"): Origin(Made.UNTOLD),
     ("", "BatchNormalization"): Origin(learns=trains),
-    **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "Reshape", "Expand", "Tile", "Split", "Unsqueeze")},
-    **{("", op): Origin(sized_by=(1,)) for op in ("Squeeze", "TopK", "Trilu", "CumSum", "CumProd", "CenterCropPad")},
+    **{("", op): Origin(Made.MOVED) for op in ("Flatten", "Gather", "Transpose")},
+    **{("", op): Origin(Made.MOVED, sized_by=(1,)) for op in ("Expand", "Reshape", "Split", "Squeeze", "Tile")},
+    ("", "Unsqueeze"): Origin(Made.MOVED, sized_by=(1,)),
+    **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "TopK", "Trilu", "CumSum", "CumProd", "CenterCropPad")},
     ("", "OneHot"): Origin(sized_by=(1,)),
-    ("", "Slice"): Origin(sized_by=(1, 2, 3, 4)),
+    ("", "Slice"): Origin(Made.MOVED, sized_by=(1, 2, 3, 4)),
     ("", "Pad"): Origin(sized_by=(1, 3)),
     ("", "Resize"): Origin(sized_by=(1, 2, 3)),
     ("", "Upsample"): Origin(sized_by=(1,)),

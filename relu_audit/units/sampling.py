@@ -157,7 +157,7 @@ def _of_sites(watched: Watched, proof: Independence) -> State:
     found = FREE
     for node, values in watched:
         for value in values:
-            found = found | proof.of_data(value)
+            found = found | proof.of_data(value, node)
         found = found | proof.control.get(node, FREE)
     return found
 
