@@ -40,6 +40,7 @@ class Bearing:
         scaled: Whether the sums count; not where moments of the data take their place.
         lost: Whether no line holds, and the path must end.
         kind: Element type of ``y``.
+        own: Numbers of parameters that belong to one unit alone: one of the convolution's bias, and those of the body.
     """
 
     body: str
@@ -49,6 +50,7 @@ class Bearing:
     scaled: bool = True
     lost: bool = False
     kind: int = TensorProto.FLOAT
+    own: int = 1
 
     def model(self) -> onnx.ModelProto:
         first = {"kernel": RNG_K, "bias": RNG_B}
@@ -99,31 +101,46 @@ def codes(domain: str) -> dict[Key, list[Bearing]]:
 BORDERS = "kernel_shape = [2, 2], pads = [1, 1, 1, 1]"
 BEARINGS: Mapping[Key, Sequence[Bearing]] = {
     **{("", op): [moved(case) for case in cases if not case.two] for op, cases in MOVES.items() if op != "Concat"},
+    ("", "Slice"): [
+        *(moved(case) for case in MOVES["Slice"]),
+        Bearing(
+            "t = Slice (x, three, five, a)\n y = Slice (t, a, two, a)",
+            {name: np.array([n]) for name, n in (("a", 1), ("two", 2), ("three", 3), ("five", 5))},
+        ),
+    ],
     ("", "AveragePool"): [
         *(moved(case) for case in MOVES["AveragePool"]),
         Bearing(f"y = AveragePool <{BORDERS}, count_include_pad = 1> (x)", lost=True),
     ],
     ("", "Add"): [
-        Bearing("y = Add (x, c)", CHANNELS),
-        Bearing("y = Add (c, x)", CHANNELS),
+        Bearing("y = Add (x, c)", CHANNELS, own=2),
+        Bearing("y = Add (c, x)", CHANNELS, own=2),
         Bearing("o = Neg (image)\n p = ReduceSum (o, a)\n y = Add (x, p)", {"a": np.array([1, 2, 3])}, other=True),
     ],
-    ("", "Sum"): [Bearing("y = Sum (x, c)", CHANNELS), Bearing("y = Sum (x, c, c)", CHANNELS, lost=True)],
-    ("", "Sub"): [Bearing("y = Sub (x, c)", CHANNELS), Bearing("y = Sub (c, x)", CHANNELS)],
-    ("", "Mul"): [Bearing("y = Mul (x, c)", CHANNELS), Bearing("y = Mul (c, x)", CHANNELS)],
-    ("", "Div"): [Bearing("y = Div (x, c)", CHANNELS), Bearing("y = Div (c, x)", CHANNELS, lost=True)],
+    ("", "Sum"): [Bearing("y = Sum (x, c)", CHANNELS, own=2), Bearing("y = Sum (x, c, c)", CHANNELS, lost=True)],
+    ("", "Sub"): [Bearing("y = Sub (x, c)", CHANNELS, own=2), Bearing("y = Sub (c, x)", CHANNELS, own=2)],
+    ("", "Mul"): [Bearing("y = Mul (x, c)", CHANNELS, own=2), Bearing("y = Mul (c, x)", CHANNELS, own=2)],
+    ("", "Div"): [Bearing("y = Div (x, c)", CHANNELS, own=2), Bearing("y = Div (c, x)", CHANNELS, lost=True)],
     ("", "Neg"): [Bearing("y = Neg (x)")],
-    ("", "BatchNormalization"): [Bearing("y = BatchNormalization <epsilon = 0.25> (x, g, s, m, v)", NORM)],
+    ("", "BatchNormalization"): [Bearing("y = BatchNormalization <epsilon = 0.25> (x, g, s, m, v)", NORM, own=5)],
     ("", "LayerNormalization"): [
-        Bearing("t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = LayerNormalization (t, g, s)", GAMMA, scaled=False)
+        Bearing(
+            "t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = LayerNormalization (t, g, s)", GAMMA, scaled=False, own=3
+        )
     ],
     ("", "RMSNormalization"): [
         Bearing(
-            "t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = RMSNormalization (t, g)", {"g": GAMMA["g"]}, 23, scaled=False
+            "t = Transpose <perm = [0, 2, 3, 1]> (x)\n y = RMSNormalization (t, g)",
+            {"g": GAMMA["g"]},
+            23,
+            scaled=False,
+            own=2,
         )
     ],
-    ("", "InstanceNormalization"): [Bearing("y = InstanceNormalization (x, g, s)", GAMMA, scaled=False)],
-    ("", "GroupNormalization"): [Bearing("y = GroupNormalization <num_groups = 2> (x, g, s)", GAMMA, 21, scaled=False)],
+    ("", "InstanceNormalization"): [Bearing("y = InstanceNormalization (x, g, s)", GAMMA, scaled=False, own=3)],
+    ("", "GroupNormalization"): [
+        Bearing("y = GroupNormalization <num_groups = 2> (x, g, s)", GAMMA, 21, scaled=False, own=3)
+    ],
     **codes(""),
     **codes(MS),
 }
@@ -148,6 +165,8 @@ def contradicts(case: Bearing) -> str:
         return "" if case.lost else path.why
     if path.other != case.other or path.mixed == case.scaled or path.product.node.name != names["x"].producer().name:
         return f"other={path.other}, mixed={path.mixed}, {path.product.node.op_type}"
+    if path.own != case.own:
+        return f"{path.own} numbers are said to belong to a unit, and {case.own} do"
     return next((why for y, x in results if (why := _off(path, np.asarray(y), np.asarray(x), case))), "")
 
 

@@ -138,6 +138,12 @@ MOVES: Mapping[str, Sequence[Case]] = {
             between=True,
             joins=True,
         ),
+        Case(
+            'y = Resize <mode = "linear", coordinate_transformation_mode = "tf_crop_and_resize"> (x, r, , s)',
+            {"r": scales(0, 0, -1, 0, 1, 1, 1, 1), "s": whole(1, 8, 6, 4)},
+            between=True,
+            joins=True,
+        ),
     ],
     "Upsample": [
         Case('y = Upsample <mode = "nearest"> (x, s)', {"s": scales(1, 1, 2, 3)}, opset=9, between=True),

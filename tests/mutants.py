@@ -66,14 +66,14 @@ AREAS = (
         "gate",
         ("judge.gate", "judge.rules", "judge.policy", "judge.patterns", "judge.baseline"),
         ("policy", "gate", "waivers", "baseline", "gate_reports"),
-        60,
+        40,
     ),
     Area("comparison", ("judge.comparison", "judge.matching"), ("compare", "matching", "baseline"), 40),
     Area(
         "axes",
         ("operators.axes", "operators.axes_contrib", "operators.along", "operators.letters"),
         ("axes_alone", "axes", "axes_contrib", "axes_more", "axes_variants", "axes_attention", "independence"),
-        60,
+        40,
     ),
     Area(
         "origins",
@@ -85,13 +85,13 @@ AREAS = (
         "values",
         ("values.signs", "activations.nonzero", "values.uniform", "values.spans", "values.bounds"),
         ("value_rows",),
-        60,
+        40,
     ),
     Area(
         "structure",
         ("surgery.operators.laws", "values.condensed", "values.products", "values.bearing"),
-        ("structure_rows",),
-        60,
+        ("bearing", "structure_rows", "causes", "causes_graphs", "prune_patterns"),
+        40,
     ),
 )
 
@@ -479,11 +479,11 @@ def main() -> int:
         result = examine(cut, given.jobs)
         results.append(result)
         print(f"{area.name}: {result.tried - len(result.survivors)} of {result.tried} noticed", flush=True)
+        if given.write:
+            SCORE.write_text(table(results), encoding="utf-8")
         for mutant in result.survivors:
             bad += mutant.key not in known
             print(f"  survived: {mutant.key}  [{known.get(mutant.key, 'not explained')}]", flush=True)
-    if given.write:
-        SCORE.write_text(table(results), encoding="utf-8")
     tried = sum(one.tried for one in results)
     noticed = tried - sum(len(one.survivors) for one in results)
     print(f"{noticed} of {tried} noticed, {bad} survivors without an explanation")
