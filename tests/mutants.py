@@ -438,29 +438,37 @@ def explanations() -> dict[str, str]:
     return {row["change"]: row["why"] for row in rows}
 
 
-def table(results: Sequence[Result]) -> str:
-    """The score, as Markdown."""
+def table(results: Sequence[Result], before: str = "") -> str:
+    """The score, as Markdown.
+
+    Args:
+        results: What was tried now.
+        before: The score as it was: rows of areas that were not tried now stay.
+    """
     known = explanations()
-    lines = [
-        "# Mutants",
-        "",
-        "Written by `python tests/mutants.py --write`. A mutant is one change in the source. A mutant is noticed if a",
-        "test of its area fails. `mutants.toml` explains the mutants that change nothing that a run can show.",
-        "",
-        "| area | modules | mutants | noticed | explained | others |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in before.splitlines() if line.startswith("| ")]
+    rows = {row[0]: row for row in cells if row[0] in {area.name for area in AREAS}}
     for one in results:
         explained = sum(mutant.key in known for mutant in one.survivors)
         modules = ", ".join(f"`{module}`" for module in one.area.modules)
-        others = len(one.survivors) - explained
-        noticed = one.tried - len(one.survivors)
-        lines.append(f"| {one.area.name} | {modules} | {one.tried} | {noticed} | {explained} | {others} |")
-    tried = sum(one.tried for one in results)
-    noticed = tried - sum(len(one.survivors) for one in results)
-    share = noticed / max(tried, 1)
-    lines += ["", f"Noticed: {noticed} of {tried}, {share:.1%}. Python {platform.python_version()}.", ""]
-    return "\n".join(lines)
+        counts = one.tried, one.tried - len(one.survivors), explained, len(one.survivors) - explained
+        rows[one.area.name] = [one.area.name, modules, *map(str, counts)]
+    tried, noticed = (sum(int(row[column]) for row in rows.values()) for column in (2, 3))
+    return "\n".join(
+        [
+            "# Mutants",
+            "",
+            "Written by `python tests/mutants.py --write`. A mutant is one change in the source. A mutant is noticed if a",
+            "test of its area fails. `mutants.toml` explains the mutants that change nothing that a run can show.",
+            "",
+            "| area | modules | mutants | noticed | explained | others |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(f"| {' | '.join(rows[area.name])} |" for area in AREAS if area.name in rows),
+            "",
+            f"Noticed: {noticed} of {tried}, {noticed / max(tried, 1):.1%}. Python {platform.python_version()}.",
+            "",
+        ]
+    )
 
 
 def main() -> int:
@@ -480,7 +488,8 @@ def main() -> int:
         results.append(result)
         print(f"{area.name}: {result.tried - len(result.survivors)} of {result.tried} noticed", flush=True)
         if given.write:
-            SCORE.write_text(table(results), encoding="utf-8")
+            before = SCORE.read_text(encoding="utf-8") if SCORE.exists() else ""
+            SCORE.write_text(table(results, before), encoding="utf-8")
         for mutant in result.survivors:
             bad += mutant.key not in known
             print(f"  survived: {mutant.key}  [{known.get(mutant.key, 'not explained')}]", flush=True)

@@ -262,7 +262,11 @@ FORGED: dict[str, tuple[str, Callable[[dict[str, Any]], None], str]] = {
         "read_multiply_adds is no count",
     ),
     "runs of nothing": ("images", put("sites", 0, "tied", "parameters", value=None), "multiply_adds is given without"),
-    "a negative shape": ("images", put("data", "inputs", 0, "shape", 0, value=-300), "shape has an axis whose length is no count"),
+    "a negative shape": (
+        "images",
+        put("data", "inputs", 0, "shape", 0, value=-300),
+        "shape has an axis whose length is no count",
+    ),
     "an axis behind the last": ("images", put("data", "inputs", 0, "axis", value=4), "axis is no axis of the shape"),
     "an axis of no samples": (
         "images",
