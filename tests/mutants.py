@@ -458,8 +458,9 @@ def table(results: Sequence[Result], before: str = "") -> str:
         [
             "# Mutants",
             "",
-            "Written by `python tests/mutants.py --write`. A mutant is one change in the source. A mutant is noticed if a",
-            "test of its area fails. `mutants.toml` explains the mutants that change nothing that a run can show.",
+            "Written by `python tests/mutants.py --write`. A mutant is one change in the source. A mutant is",
+            "noticed if a test of its area fails. `mutants.toml` explains the mutants that change nothing that a run can",
+            "show.",
             "",
             "| area | modules | mutants | noticed | explained | others |",
             "| --- | --- | --- | --- | --- | --- |",
