@@ -219,6 +219,9 @@ class Independence:
             return self._through_unknown(node, graphs, worst([control, *inputs]))
         route = row.body.route(self.follower.operation(node), len(node.outputs))
         control = control | _decided(worst([inputs[i] for i in route.decides if i < len(inputs)]), node)
+        sliced = [(node.inputs[p.operand], p.axis) for p in route.enters if isinstance(p, Sliced)]
+        if not all(value is None or self.lengths.told_along(value, axis) for value, axis in sliced):
+            control = control | _decided(LENGTH, node)
         entering = [
             self._entering(node, place, stateful=any(i is not None for i in route.returns)) for place in route.enters
         ]
