@@ -695,7 +695,29 @@ COMPANY |= {
             VECTOR,
             (4, 4),
             "s = Shape (x)\n v = Slice (s, c0, c1)\n b = Cast <to = 9> (v)\n i = Cast <to = 7> (b)\n"
-            "l = Concat <axis = 0> (i, c4)\n r = Resize <mode = \"linear\"> (x, , , l)\n z = Add (r, x)",
+            'l = Concat <axis = 0> (i, c4)\n r = Resize <mode = "linear"> (x, , , l)\n z = Add (r, x)',
+        ),
+        (
+            "one number for several of a list",
+            VECTOR,
+            (4, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n l = Concat <axis = 0> (c4, v)\n e = Equal (l, back)\n"
+            "k = Where (e, c1, l)\n f = Cast <to = 1> (k)\n t = ReduceSum <keepdims = 0> (f)\n z = Mul (x, t)",
+        ),
+        (
+            "samples and a half",
+            "float[n, 1, 12] x",
+            (2, 1, 12),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n d = Slice (s, c1, c2)\n"
+            "o = ConstantOfShape <value = float[1] {1.5}> (d)\n f = Cast <to = 1> (v)\n p = Mul (f, o)\n"
+            "i = Cast <to = 7> (p)\n l = Concat <axis = 0> (i, back)\n r = Reshape (x, l)\n q = Softmax <axis = 1> (r)\n"
+            "g = Reshape (q, rows)\n z = Identity (g)",
+        ),
+        (
+            "two samples at least",
+            VECTOR,
+            (3, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n p = Max (v, c2)\n l = Concat <axis = 0> (p, c4)\n z = Expand (x, l)",
         ),
         (
             "as many steps as samples and one",
@@ -732,8 +754,7 @@ COMPANY |= {
     ),
     "values imputed across samples": Case(
         "float[2, 3, n] x",
-        "z = ai.onnx.ml.Imputer <imputed_value_floats = [1.0, 2.0, 3.0], replaced_value_float = 0.0> (x)\n"
-        "y = Relu (z)",
+        "z = ai.onnx.ml.Imputer <imputed_value_floats = [1.0, 2.0, 3.0], replaced_value_float = 0.0> (x)\ny = Relu (z)",
         data={"x": np.zeros((2, 3, 4), np.float32)},
         outputs="float[a, b, c] y",
     ),

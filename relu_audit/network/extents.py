@@ -189,7 +189,9 @@ def _alike(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
         return None
     count = _known(found[0]) if found else 1
     attribute = node.attributes.get("value")
-    number = np.zeros(1) if attribute is None else attribute.as_tensor().numpy()
+    number = np.zeros(1, np.int64) if attribute is None else attribute.as_tensor().numpy()
+    if number.dtype.kind not in "iu":
+        return None
     return (int(number.ravel()[0]),) * count if count is not None and count <= _LONGEST else None
 
 
@@ -206,14 +208,18 @@ def _unless_minus_one(read: _Reader, node: ir.Node) -> tuple[Element, ...] | Non
     """``Where(list == -1, other, list)``, as expanding is exported: the list, but for its entries of -1."""
     condition, other, value = node.inputs
     compared = None if condition is None else condition.producer()
-    given = read.elements(value)
+    given = read.line(value)
     if compared is None or compared.op_type != "Equal" or given is None:
         return None
-    sides = [read.elements(side) for side in compared.inputs]
+    sides = [read.line(side) for side in compared.inputs]
     if given not in sides or not any(side is not None and set(side) == {-1} for side in sides):
         return None
-    instead = read.elements(other) or (None,) * len(given)
-    return tuple(b if a == -1 else a for a, b in zip(given, instead, strict=False))
+    instead = read.line(other) or (None,)
+    if len(instead) == 1:
+        instead *= len(given)
+    return (
+        tuple(b if a == -1 else a for a, b in zip(given, instead, strict=True)) if len(instead) == len(given) else None
+    )
 
 
 Follow = Callable[[_Reader, ir.Node], tuple[Element, ...] | None]
