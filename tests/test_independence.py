@@ -758,6 +758,12 @@ COMPANY |= {
         data={"x": np.zeros((2, 3, 4), np.float32)},
         outputs="float[a, b, c] y",
     ),
+    "a vector of features": Case(
+        "float[n] x",
+        "z = ai.onnx.ml.FeatureVectorizer <inputdimensions = [4]> (x)\n y = Relu (z)",
+        data={"x": floats(4)},
+        outputs="float[a, b] y",
+    ),
     "padding before one axis that is cut off behind": Case(
         "float[n, 4] x, int64[1] a",
         "z = Pad (x, p, , a)\n y = Relu (z)",

@@ -150,7 +150,7 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("Scaler", "* -> *", placed=along.features("offset", "scale"), domain=_ML),
     AxisRule("Normalizer", "* -> *", mixes=along.last, domain=_ML),
     AxisRule("OneHotEncoder", "* -> * e", domain=_ML),
-    AxisRule("FeatureVectorizer", "n _+ -> n e", domain=_ML),
+    AxisRule("FeatureVectorizer", "n _+ -> n e", letters=letters.vectors_are_rows, domain=_ML),
     AxisRule("ArrayFeatureExtractor", "* _, _ -> * e", domain=_ML),
     *(AxisRule(op, "n k -> n e", domain=_ML) for op in _REGRESSORS),
     *(AxisRule(op, "n k -> n, n e", domain=_ML) for op in _CLASSIFIERS),
