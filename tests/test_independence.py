@@ -663,6 +663,8 @@ LISTS = {
     "c4": whole(4),
     "back": whole(-1),
     "first": whole(-(2**31)),
+    "table": floats(3, 4),
+    "unit1": np.ones((1, 1), np.float32),
 }
 COMPANY |= {
     name: Case(inputs, f"{body}\n {LAYER}", LISTS, data={"x": floats(*sizes)}, outputs="float[a, b, k] y")
@@ -710,14 +712,21 @@ COMPANY |= {
             (2, 1, 12),
             "s = Shape (x)\n v = Slice (s, c0, c1)\n d = Slice (s, c1, c2)\n"
             "o = ConstantOfShape <value = float[1] {1.5}> (d)\n f = Cast <to = 1> (v)\n p = Mul (f, o)\n"
-            "i = Cast <to = 7> (p)\n l = Concat <axis = 0> (i, back)\n r = Reshape (x, l)\n q = Softmax <axis = 1> (r)\n"
-            "g = Reshape (q, rows)\n z = Identity (g)",
+            "i = Cast <to = 7> (p)\n l = Concat <axis = 0> (i, back)\n r = Reshape (x, l)\n"
+            "q = Softmax <axis = 1> (r)\n z = Reshape (q, rows)",
+        ),
+        (
+            "as many as a table has rows",
+            VECTOR,
+            (3, 4),
+            "a = Add (x, table)\n s = Shape (a)\n o = Expand (unit1, s)\n r = ReduceSum (x, c1)\nz = Mul (o, r)",
         ),
         (
             "two samples at least",
             VECTOR,
             (3, 4),
-            "s = Shape (x)\n v = Slice (s, c0, c1)\n p = Max (v, c2)\n l = Concat <axis = 0> (p, c4)\n z = Expand (x, l)",
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n p = Max (v, c2)\n l = Concat <axis = 0> (p, c4)\n"
+            "z = Expand (x, l)",
         ),
         (
             "as many steps as samples and one",
@@ -756,6 +765,13 @@ COMPANY |= {
         "float[2, 3, n] x",
         "z = ai.onnx.ml.Imputer <imputed_value_floats = [1.0, 2.0, 3.0], replaced_value_float = 0.0> (x)\ny = Relu (z)",
         data={"x": np.zeros((2, 3, 4), np.float32)},
+        outputs="float[a, b, c] y",
+    ),
+    "no axes to squeeze": Case(
+        "float[2, n, 3] x",
+        "z = Squeeze (x, none)\n y = Relu (z)",
+        {"none": whole()},
+        data={"x": floats(2, 4, 3)},
         outputs="float[a, b, c] y",
     ),
     "a vector of features": Case(
@@ -906,3 +922,10 @@ def test_rows_are_never_taken_apart_where_a_batch_is_learned_from() -> None:
     with pytest.raises(DataError, match="statistics of each batch") as caught:
         audit(MIXES["BatchNormalization in training"].model, {"x": floats(12, 4)}, samples="rows")
     assert caught.value.slug == "samples-mixed"
+
+
+def test_an_axis_that_shares_the_name_of_the_samples_is_no_proof() -> None:
+    body = f"s = Shape (p)\n v = Slice (s, c0, c1)\n l = Concat <axis = 0> (v, back)\n z = Reshape (x, l)\n {LAYER}"
+    network = normalize(open_checkpoint(graph("float[n, 4] x, float[n, 3] p", "float[m, k] y", body, LISTS)))
+    (found,) = sampling.readings(overview(network), {"x": 0, "p": None})
+    assert found.state.standing is Standing.UNPROVED, found.state

@@ -140,9 +140,11 @@ def flatten(op: Operation) -> Sequence[Layout | None]:
 
 
 def squeeze(op: Operation) -> Sequence[Layout | None]:
-    """Axes of size one gone."""
+    """Axes of size one gone: all of them, if none are named."""
     source, axes = op.inputs[0], op.integers("axes", 1)
-    if source is None or (axes is None and (op.given(1) or any(not isinstance(axis_size(a), int) for a in source))):
+    unknown = axes is None and op.given(1)
+    axes = axes or None
+    if source is None or (axes is None and (unknown or any(not isinstance(axis_size(a), int) for a in source))):
         return [opaque_output(op)]
     gone = (
         {a % len(source) for a in axes} if axes is not None else {i for i, a in enumerate(source) if axis_size(a) == 1}

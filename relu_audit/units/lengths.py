@@ -57,6 +57,11 @@ class Lengths:
         free = self.state(value).standing is Standing.FREE
         return free or (bool(layout) and self._is_free(Extent(value, axis % len(layout))))
 
+    def _is_lost(self, element: Element) -> bool:
+        """Whether the length of a samples' axis is read where that axis may be as long as something else."""
+        lost = isinstance(element, Extent) and self.state(element.value).standing >= Standing.UNPROVED
+        return lost and not self._is_free(element)
+
     def of(self, node: ir.Node, value: ir.Value, made: Origin, inputs: Sequence[State]) -> State:
         """The state of what is computed from lengths alone."""
         held = {i: state.standing for i, state in enumerate(inputs) if i not in made.sized_by and state != FREE}
@@ -99,6 +104,8 @@ class Lengths:
             return True
         lists = origin(node.domain, node.op_type).lists.get(index)
         if lists is None or not lists(self.follower.operation(node)):
+            return False
+        if any(self._is_lost(element) for element in self.follower.elements(node.inputs[index]) or ()):
             return False
         axes = self.along(node.outputs[0])
         layout = self.follower.layouts.get(node.outputs[0])
