@@ -767,6 +767,13 @@ COMPANY |= {
         data={"x": np.zeros((2, 3, 4), np.float32)},
         outputs="float[a, b, c] y",
     ),
+    "a leading axis that the weight brings": Case(
+        VECTOR,
+        "g = GroupNormalization <num_groups = 2> (x, ones, ones)\n h = MatMul (g, w1)\n z = Softmax <axis = 1> (h)\n"
+        "y = Relu (z)",
+        {"w1": floats(1, 4, 6), "ones": np.ones(2, np.float32)},
+        outputs="float[a, b, c] y",
+    ),
     "no axes to squeeze": Case(
         "float[2, n, 3] x",
         "z = Squeeze (x, none)\n y = Relu (z)",
