@@ -658,6 +658,151 @@ COMPANY: dict[str, Case] = {
 }
 """Graphs in which onnxruntime shows that the others of a run change a sample's rows."""
 
+LISTS = {
+    **ENTRIES,
+    "c4": whole(4),
+    "back": whole(-1),
+    "first": whole(-(2**31)),
+    "table": floats(3, 4),
+    "unit1": np.ones((1, 1), np.float32),
+}
+COMPANY |= {
+    name: Case(inputs, f"{body}\n {LAYER}", LISTS, data={"x": floats(*sizes)}, outputs="float[a, b, k] y")
+    for name, inputs, sizes, body in [
+        (
+            "a table of lengths, turned around",
+            TOKENS,
+            (4, 5, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c2)\n r = Slice (v, back, first, c0, back)\n u = Unsqueeze (r, c1)\n"
+            "b = Slice (u, back, first, c1, back)\n f = Reshape (b, line)\n l = Concat <axis = 0> (f, c4)\n"
+            "g = Reshape (x, l)\n k = ReduceSum (g, c1)\n o = Add (g, k)\n z = Reshape (o, s)",
+        ),
+        (
+            "lengths side by side in a table",
+            "float[2, n, 3, 4] x",
+            (2, 4, 3, 4),
+            "s = Shape (x)\n a0 = Slice (s, c0, c1)\n a1 = Slice (s, c1, c2)\n a2 = Slice (s, c2, c3)\n"
+            "p = Concat <axis = 0> (a0, a1)\n p1 = Unsqueeze (p, c1)\n q = Concat <axis = 0> (a2, c4)\n"
+            "q1 = Unsqueeze (q, c1)\n b = Concat <axis = 1> (p1, q1)\n f = Reshape (b, line)\n z = Reshape (x, f)",
+        ),
+        (
+            "a length as a truth value",
+            VECTOR,
+            (4, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n b = Cast <to = 9> (v)\n i = Cast <to = 7> (b)\n"
+            "l = Concat <axis = 0> (i, back)\n r = Reshape (x, l)\n q = Softmax <axis = 1> (r)\n z = Reshape (q, s)",
+        ),
+        (
+            "a size as a truth value",
+            VECTOR,
+            (4, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n b = Cast <to = 9> (v)\n i = Cast <to = 7> (b)\n"
+            'l = Concat <axis = 0> (i, c4)\n r = Resize <mode = "linear"> (x, , , l)\n z = Add (r, x)',
+        ),
+        (
+            "one number for several of a list",
+            VECTOR,
+            (4, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n l = Concat <axis = 0> (c4, v)\n e = Equal (l, back)\n"
+            "k = Where (e, c1, l)\n f = Cast <to = 1> (k)\n t = ReduceSum <keepdims = 0> (f)\n z = Mul (x, t)",
+        ),
+        (
+            "samples and a half",
+            "float[n, 1, 12] x",
+            (2, 1, 12),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n d = Slice (s, c1, c2)\n"
+            "o = ConstantOfShape <value = float[1] {1.5}> (d)\n f = Cast <to = 1> (v)\n p = Mul (f, o)\n"
+            "i = Cast <to = 7> (p)\n l = Concat <axis = 0> (i, back)\n r = Reshape (x, l)\n"
+            "q = Softmax <axis = 1> (r)\n z = Reshape (q, rows)",
+        ),
+        (
+            "as many as a table has rows",
+            VECTOR,
+            (3, 4),
+            "a = Add (x, table)\n s = Shape (a)\n o = Expand (unit1, s)\n r = ReduceSum (x, c1)\nz = Mul (o, r)",
+        ),
+        (
+            "two samples at least",
+            VECTOR,
+            (3, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n p = Max (v, c2)\n l = Concat <axis = 0> (p, c4)\n"
+            "z = Expand (x, l)",
+        ),
+        (
+            "as many steps as samples and one",
+            VECTOR,
+            (4, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n p = Add (v, c1)\n"
+            "o = ConstantOfShape <value = float[1] {1.0}> (p)\n"
+            "z = Scan <num_scan_inputs = 1, body = b (float[n, 4] a, float r) => (float[n, 4] q) { q = Add (a, a) }> "
+            "(x, o)",
+        ),
+        (
+            "a stack of as many as samples and one",
+            VECTOR,
+            (4, 4),
+            "s = Shape (x)\n v = Slice (s, c0, c1)\n p = Add (v, c1)\n"
+            "o = ConstantOfShape <value = float[1] {1.0}> (p)\n"
+            "e, k = Scan <num_scan_inputs = 1, body = b (float[n, 4] a, float r) => (float[n, 4] q, float[n, 4] t) "
+            "{ q = Identity (a)\n t = Identity (a) }> (x, o)\n z = ReduceSum <keepdims = 0> (k, c0)",
+        ),
+    ]
+}
+COMPANY |= {
+    "places across the image": Case(
+        "float[2, 3, n, 4] x",
+        "p, i = MaxPool <kernel_shape = [1, 2]> (x)\n z = Cast <to = 1> (i)\n y = Relu (z)",
+        data={"x": floats(2, 3, 4, 4)},
+        outputs="float[a, b, c, d] y",
+    ),
+    "features counted across samples": Case(
+        "float[2, 3, n] x",
+        "z = ai.onnx.ml.Scaler <offset = [1.0, 2.0, 3.0], scale = [1.0, 1.0, 1.0]> (x)\n y = Relu (z)",
+        data={"x": floats(2, 3, 4)},
+        outputs="float[a, b, c] y",
+    ),
+    "values imputed across samples": Case(
+        "float[2, 3, n] x",
+        "z = ai.onnx.ml.Imputer <imputed_value_floats = [1.0, 2.0, 3.0], replaced_value_float = 0.0> (x)\ny = Relu (z)",
+        data={"x": np.zeros((2, 3, 4), np.float32)},
+        outputs="float[a, b, c] y",
+    ),
+    "a leading axis that the weight brings": Case(
+        VECTOR,
+        "g = GroupNormalization <num_groups = 2> (x, ones, ones)\n h = MatMul (g, w1)\n z = Softmax <axis = 1> (h)\n"
+        "y = Relu (z)",
+        {"w1": floats(1, 4, 6), "ones": np.ones(2, np.float32)},
+        outputs="float[a, b, c] y",
+    ),
+    "no axes to squeeze": Case(
+        "float[2, n, 3] x",
+        "z = Squeeze (x, none)\n y = Relu (z)",
+        {"none": whole()},
+        data={"x": floats(2, 4, 3)},
+        outputs="float[a, b, c] y",
+    ),
+    "a vector of features": Case(
+        "float[n] x",
+        "z = ai.onnx.ml.FeatureVectorizer <inputdimensions = [4]> (x)\n y = Relu (z)",
+        data={"x": floats(4)},
+        outputs="float[a, b] y",
+    ),
+    "padding before one axis that is cut off behind": Case(
+        "float[n, 4] x, int64[1] a",
+        "z = Pad (x, p, , a)\n y = Relu (z)",
+        {"p": whole(1, -1)},
+        data={"x": floats(4, 4), "a": whole(0)},
+        outputs="float[n, 4] z, float[n, 4] y",
+    ),
+    "as much padding as samples": Case(
+        "float[n, 2, t, 4] x",
+        "s = Shape (x)\n v = Slice (s, c0, c1)\n l = Concat <axis = 0> (v, c0, c0, c0)\n g = Pad (x, l, , axes)\n"
+        "z = ReduceMean <keepdims = 0> (g, c2)\n y = Relu (z)",
+        {**ENTRIES, "axes": whole(2, 3)},
+        data={"x": floats(4, 2, 6, 4)},
+        outputs="float[n, 2, u, 4] g, float[n, 2, 4] y",
+    ),
+}
 COMPANY["indices that are fed pick"] = Case(
     "float[n, t, 4] x, int64[n, 2] i",
     f"z = GatherND (x, i)\n {LAYER}",
@@ -679,7 +824,7 @@ def test_samples_that_the_runtime_shows_in_company_are_not_proved_apart(name: st
     case = COMPANY[name]
     found = chosen(case.model)
     feeds = case.data or {"x": floats(*[d or size for d, size in zip(_shape(case.model), (4, 4, 6, 6), strict=False)])}
-    assert differences(case.model, feeds, found.axes, ["y"]) == ["y"]
+    assert "y" in differences(case.model, feeds, found.axes, ["y"])
     assert found.state.standing not in PROVED, dict(found.axes)
 
 
@@ -784,3 +929,10 @@ def test_rows_are_never_taken_apart_where_a_batch_is_learned_from() -> None:
     with pytest.raises(DataError, match="statistics of each batch") as caught:
         audit(MIXES["BatchNormalization in training"].model, {"x": floats(12, 4)}, samples="rows")
     assert caught.value.slug == "samples-mixed"
+
+
+def test_an_axis_that_shares_the_name_of_the_samples_is_no_proof() -> None:
+    body = f"s = Shape (p)\n v = Slice (s, c0, c1)\n l = Concat <axis = 0> (v, back)\n z = Reshape (x, l)\n {LAYER}"
+    network = normalize(open_checkpoint(graph("float[n, 4] x, float[n, 3] p", "float[m, k] y", body, LISTS)))
+    (found,) = sampling.readings(overview(network), {"x": 0, "p": None})
+    assert found.state.standing is Standing.UNPROVED, found.state

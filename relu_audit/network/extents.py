@@ -31,6 +31,8 @@ Element = int | Extent | None
 _LONGEST = 64
 """Elements of a list that is still taken for a shape, and operators that are looked back through."""
 
+_HOLDS_LENGTHS = (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.FLOAT, ir.DataType.DOUBLE)
+
 Rank = Callable[[ir.Value], int | None]
 
 
@@ -70,6 +72,11 @@ class _Reader:
             self.depth -= 1
         return self.known[value]
 
+    def line(self, value: ir.Value | None) -> tuple[Element, ...] | None:
+        """As :meth:`elements`, of a value of one axis at most; the numbers of a table lie in an order of their own."""
+        rank = None if value is None else self.rank(value)
+        return self.elements(value) if rank is not None and rank <= 1 else None
+
     def _read(self, value: ir.Value) -> tuple[Element, ...] | None:
         constant = self.network.constant(value)
         if constant is not None:
@@ -103,20 +110,25 @@ def _same(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
     return read.elements(node.inputs[0])
 
 
+def _cast(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
+    """The numbers, in a type that holds lengths as they are: a truth value, say, does not."""
+    return read.elements(node.inputs[0]) if _integer(node, "to", 0) in _HOLDS_LENGTHS else None
+
+
 def _concat(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
-    parts = [read.elements(value) for value in node.inputs]
+    parts = [read.line(value) for value in node.inputs]
     return None if None in parts else tuple(element for part in parts if part is not None for element in part)
 
 
 def _gather(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
-    source, chosen = read.elements(node.inputs[0]), read.network.constant(node.inputs[1])
+    source, chosen = read.line(node.inputs[0]), read.network.constant(node.inputs[1])
     if source is None or chosen is None:
         return None
     return tuple(source[int(index)] for index in chosen.ravel() if -len(source) <= index < len(source))
 
 
 def _slice(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
-    source = read.elements(node.inputs[0])
+    source = read.line(node.inputs[0])
     bounds = [_bound(read.network, node, name, index) for index, name in enumerate(("starts", "ends"), 1)]
     step = read.network.constant(node.inputs[4]) if len(node.inputs) > 4 else np.ones(1, np.int64)
     if source is None or step is None or None in bounds:
@@ -141,7 +153,7 @@ def _each(combine: Callable[[Element, Element], Element]) -> Follow:
     """Number by number, of two lists of which one may hold a single number."""
 
     def follow(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
-        a, b = (read.elements(value) for value in node.inputs)
+        a, b = (read.line(value) for value in node.inputs)
         if a is None or b is None or len({len(a), len(b)} - {1}) > 1:
             return None
         long = max(len(a), len(b))
@@ -177,7 +189,9 @@ def _alike(read: _Reader, node: ir.Node) -> tuple[Element, ...] | None:
         return None
     count = _known(found[0]) if found else 1
     attribute = node.attributes.get("value")
-    number = np.zeros(1) if attribute is None else attribute.as_tensor().numpy()
+    number = np.zeros(1, np.int64) if attribute is None else attribute.as_tensor().numpy()
+    if number.dtype.kind not in "iu":
+        return None
     return (int(number.ravel()[0]),) * count if count is not None and count <= _LONGEST else None
 
 
@@ -194,14 +208,18 @@ def _unless_minus_one(read: _Reader, node: ir.Node) -> tuple[Element, ...] | Non
     """``Where(list == -1, other, list)``, as expanding is exported: the list, but for its entries of -1."""
     condition, other, value = node.inputs
     compared = None if condition is None else condition.producer()
-    given = read.elements(value)
+    given = read.line(value)
     if compared is None or compared.op_type != "Equal" or given is None:
         return None
-    sides = [read.elements(side) for side in compared.inputs]
+    sides = [read.line(side) for side in compared.inputs]
     if given not in sides or not any(side is not None and set(side) == {-1} for side in sides):
         return None
-    instead = read.elements(other) or (None,) * len(given)
-    return tuple(b if a == -1 else a for a, b in zip(given, instead, strict=False))
+    instead = read.line(other) or (None,)
+    if len(instead) == 1:
+        instead *= len(given)
+    return (
+        tuple(b if a == -1 else a for a, b in zip(given, instead, strict=True)) if len(instead) == len(given) else None
+    )
 
 
 Follow = Callable[[_Reader, ir.Node], tuple[Element, ...] | None]
@@ -209,7 +227,7 @@ Follow = Callable[[_Reader, ir.Node], tuple[Element, ...] | None]
 _FOLLOWED: Mapping[str, Follow] = {
     "Shape": _shape,
     "ConstantOfShape": _alike,
-    "Cast": _same,
+    "Cast": _cast,
     "Identity": _same,
     "Squeeze": _same,
     "Unsqueeze": _same,

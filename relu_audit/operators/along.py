@@ -212,9 +212,26 @@ def unless_given(index: int, *axes: int) -> Along:
 
 
 def found_places(op: Operation) -> frozenset[int] | None:
-    """Batch and channel, where the second result numbers entries across all samples (MaxPool)."""
+    """All axes, where the second result numbers entries across the whole operand (MaxPool)."""
     numbered = len(op.node.outputs) > 1 and bool(op.node.outputs[1].name)
-    return frozenset({0, 1}) if numbered else frozenset()
+    return everything(op) if numbered else frozenset()
+
+
+def features(*lists: str) -> Along:
+    """All axes but the samples', where an attribute has a number for each feature (Scaler, Imputer).
+
+    onnxruntime counts the features through the flattened operand, whose first of several axes changes nothing.
+    """
+
+    def along(op: Operation) -> frozenset[int] | None:
+        source = op.inputs[0]
+        if source is None:
+            return None
+        each = any(name in op.node.attributes and len(op.node.attributes[name].value) > 1 for name in lists)
+        return frozenset(range(min(1, len(source) - 1), len(source))) if each else frozenset()
+
+    along.__doc__ = f"All axes but the samples', where {' or '.join(lists)} has several numbers."
+    return along
 
 
 def rows_of_sum(index: int, flag: str) -> Along:

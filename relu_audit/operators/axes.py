@@ -38,7 +38,7 @@ _ALONG: Mapping[str, Along] = {
 """Of one operand, in its shape: entries are made of their neighbours along some axis as well."""
 
 _ML = "ai.onnx.ml"
-_ONE_BY_ONE = ("Binarizer", "CategoryMapper", "Imputer", "LabelEncoder", "Scaler")
+_ONE_BY_ONE = ("Binarizer", "CategoryMapper", "LabelEncoder")
 _REGRESSORS = ("LinearRegressor", "SVMRegressor", "TreeEnsemble", "TreeEnsembleRegressor")
 _CLASSIFIERS = ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 
@@ -141,9 +141,16 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("RoiAlign", "_ c _ _, r _, r -> r c h w", mixes=along.image, since=10),
     AxisRule("MaxRoiPool", "_ c _ _, r _ -> r c h w", mixes=along.image),
     *(AxisRule(op, "* -> *", domain=_ML) for op in _ONE_BY_ONE),
+    AxisRule(
+        "Imputer",
+        "* -> *",
+        placed=along.features("imputed_value_floats", "imputed_value_int64s"),
+        domain=_ML,
+    ),
+    AxisRule("Scaler", "* -> *", placed=along.features("offset", "scale"), domain=_ML),
     AxisRule("Normalizer", "* -> *", mixes=along.last, domain=_ML),
     AxisRule("OneHotEncoder", "* -> * e", domain=_ML),
-    AxisRule("FeatureVectorizer", "n _+ -> n e", domain=_ML),
+    AxisRule("FeatureVectorizer", "n _+ -> n e", letters=letters.vectors_are_rows, domain=_ML),
     AxisRule("ArrayFeatureExtractor", "* _, _ -> * e", domain=_ML),
     *(AxisRule(op, "n k -> n e", domain=_ML) for op in _REGRESSORS),
     *(AxisRule(op, "n k -> n, n e", domain=_ML) for op in _CLASSIFIERS),

@@ -47,7 +47,8 @@ def _kept_by_size(op: Operation, source: Layout, axes: Sequence[int]) -> set[int
     lengths = wanted if wanted is not None and len(wanted) == len(axes) else (None,) * len(axes)
     found: set[int] = set()
     for axis, length in zip(axes, lengths, strict=True):
-        sizes = {op.size(axis), length_of(length)} - {None}
+        inferred = op.size(axis) if wanted is None or isinstance(op.size(axis), int) else None
+        sizes = {inferred, length_of(length)} - {None}
         if length == Span(source[axis]) or axis_size(source[axis]) in sizes:
             found.add(axis)
     return found

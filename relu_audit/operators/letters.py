@@ -191,6 +191,13 @@ def written(op: Operation, signature: str) -> str:
     return f"{' '.join(axes)}, {' '.join(update)}, {axes[0]} -> {' '.join(axes)}"
 
 
+def vectors_are_rows(op: Operation, signature: str) -> str:
+    """An operand of one axis holds the features of one row (FeatureVectorizer)."""
+    left, right = signature.split("->")
+    term = left.rstrip(" +")
+    return f"{', '.join('_' if layout is not None and len(layout) == 1 else term for layout in op.inputs)} -> {right}"
+
+
 def reversed_rows(op: Operation, signature: str) -> str:
     """One length for each row along ``batch_axis``; along ``time_axis`` entries change places (ReverseSequence)."""
     del signature

@@ -120,8 +120,10 @@ def reshape(op: Operation) -> Sequence[Layout | None]:
         inferred = op.size(index)
         if copies and length == 0:
             wanted.append(Span(source[index]))
-        elif length is None or (isinstance(length, int) and length < 1):
+        elif isinstance(length, int) and length < 1:
             wanted.append(inferred)
+        elif length is None:  # a symbol may have come through a node that changes numbers
+            wanted.append(inferred if isinstance(inferred, int) else None)
         else:
             wanted.append(inferred if isinstance(inferred, int) else length)
     return [(*copied, *regrouped(source[len(copied) :], wanted))]
@@ -138,9 +140,11 @@ def flatten(op: Operation) -> Sequence[Layout | None]:
 
 
 def squeeze(op: Operation) -> Sequence[Layout | None]:
-    """Axes of size one gone."""
+    """Axes of size one gone: all of them, if none are named."""
     source, axes = op.inputs[0], op.integers("axes", 1)
-    if source is None or (axes is None and (op.given(1) or any(not isinstance(axis_size(a), int) for a in source))):
+    unknown = axes is None and op.given(1)
+    axes = axes or None
+    if source is None or (axes is None and (unknown or any(not isinstance(axis_size(a), int) for a in source))):
         return [opaque_output(op)]
     gone = (
         {a % len(source) for a in axes} if axes is not None else {i for i, a in enumerate(source) if axis_size(a) == 1}
@@ -252,15 +256,21 @@ def resize(op: Operation) -> Sequence[Layout | None]:
 
 
 def pad(op: Operation) -> Sequence[Layout | None]:
-    """Entries added before and after; an axis with no padding is untouched."""
-    source, pads = op.inputs[0], op.integers("pads", 1)
-    axes = op.integers("axes", 3) if op.given(3) else list(range(len(source or ())))
-    if source is None or pads is None or axes is None:
-        return resize(op)
+    """Entries added before and after; an axis that is known to have no padding is untouched.
+
+    A length that stays tells nothing: entries may be added before and cut off behind.
+    """
+    source, stated = op.inputs[0], op.integers("pads", 1)
+    if source is None:
+        return [opaque_output(op)]
+    pads: Sequence[Length] | None = op.lists(1) if stated is None else stated
+    axes = op.integers("axes", 3) if op.given(3) else list(range(len(source)))
+    if pads is None or axes is None:
+        return [_taken(op, source, {*range(len(source))}, 0)]
     if len(pads) != 2 * len(axes):
         return [opaque_output(op)]
     bounds = zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True)
-    return [_taken(op, source, {axis % len(source) for axis, before, after in bounds if before or after}, 0)]
+    return [_taken(op, source, {axis % len(source) for axis, *both in bounds if both != [0, 0]}, 0)]
 
 
 def gather(op: Operation) -> Sequence[Layout | None]:

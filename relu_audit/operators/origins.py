@@ -10,7 +10,7 @@ Sources: the operator pages of ONNX (onnx.ai/onnx/operators) at opsets 1 to 24.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from relu_audit.operators.along import in_training, set_by, trains
@@ -56,6 +56,10 @@ def _always(op: Operation) -> bool:
     return True
 
 
+def _each_axis(op: Operation) -> bool:
+    return "axes" not in op.node.attributes
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where the entries of one operator's results come from.
@@ -63,12 +67,14 @@ class Origin:
     Attributes:
         made: What they are made of.
         sized_by: Operands whose numbers only say how long a result is, or which entries or axes are meant.
+        lists: Those of them that list the lengths of the result, axis by axis, and when they do.
         draws: Whether the node draws random numbers.
         learns: Whether the node computes with the statistics of the batch that it is given.
     """
 
     made: Made = Made.ENTRIES
     sized_by: Sequence[int] = ()
+    lists: Mapping[int, Behaves] = field(default_factory=dict[int, Behaves])
     draws: Behaves = _never
     learns: Behaves = _never
 
@@ -79,8 +85,8 @@ _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 TABLE: Mapping[tuple[str, str], Origin] = {
     **{("", op): Origin(Made.COPIES) for op in ("Cast", "CastLike", "Identity")},
     **{("", op): Origin(Made.LENGTHS) for op in ("EyeLike", "Shape", "Size")},
-    ("", "ConstantOfShape"): Origin(Made.ALIKE, sized_by=(0,)),
-    ("", "Range"): Origin(Made.COUNT, sized_by=(1,)),
+    ("", "ConstantOfShape"): Origin(Made.ALIKE, sized_by=(0,), lists={0: _always}),
+    ("", "Range"): Origin(Made.COUNT, sized_by=(1,), lists={1: _always}),
     **{("", op): Origin(Made.UNTOLD) for op in ("NonZero", "NonMaxSuppression", "Compress", "Unique", "StringSplit")},
     **{("", op): Origin(draws=_always) for op in _RANDOM},
     ("", "Dropout"): Origin(draws=in_training),
@@ -90,13 +96,14 @@ TABLE: Mapping[tuple[str, str], Origin] = {
     (_MS, "Unique"): Origin(Made.UNTOLD),
     ("", "BatchNormalization"): Origin(learns=trains),
     **{("", op): Origin(Made.MOVED) for op in ("Flatten", "Gather", "Transpose")},
-    **{("", op): Origin(Made.MOVED, sized_by=(1,)) for op in ("Expand", "Reshape", "Split", "Squeeze", "Tile")},
-    ("", "Unsqueeze"): Origin(Made.MOVED, sized_by=(1,)),
-    **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "TopK", "Trilu", "CumSum", "CumProd", "CenterCropPad")},
+    **{("", op): Origin(Made.MOVED, sized_by=(1,), lists={1: _always}) for op in ("Expand", "Reshape")},
+    **{("", op): Origin(Made.MOVED, sized_by=(1,)) for op in ("Split", "Squeeze", "Tile", "Unsqueeze")},
+    **{("", op): Origin(sized_by=(1,)) for op in (*REDUCE, "TopK", "Trilu", "CumSum", "CumProd")},
+    ("", "CenterCropPad"): Origin(sized_by=(1,), lists={1: _each_axis}),
     ("", "OneHot"): Origin(sized_by=(1,)),
     ("", "Slice"): Origin(Made.MOVED, sized_by=(1, 2, 3, 4)),
     ("", "Pad"): Origin(sized_by=(1, 3)),
-    ("", "Resize"): Origin(sized_by=(1, 2, 3)),
+    ("", "Resize"): Origin(sized_by=(1, 2, 3), lists={3: _each_axis}),
     ("", "Upsample"): Origin(sized_by=(1,)),
 }
 

@@ -36,19 +36,24 @@ def count_up(op: Operation) -> Sequence[Layout | None]:
 
 
 def expand(op: Operation) -> Sequence[Layout | None]:
-    """Right-aligned broadcast to a shape: axes of size one become those that the shape is made of."""
+    """Right-aligned broadcast to a shape: axes of size one become those that the shape is made of.
+
+    An open axis stays only beside a length of one or its own: a run in which it has one entry repeats that entry.
+    """
     source, target = op.inputs[0], listed(op, 1)
     if source is None or target is None:
         return [opaque_output(op)]
     new = len(target) - len(source)
-    if new < 0:
-        target, new = (*opaque([1] * -new), *target), 0
-    return [
-        tuple(
-            axis if index < new or axis_size(source[index - new]) == 1 else source[index - new]
-            for index, axis in enumerate(target)
-        )
-    ]
+    old = (*opaque([1] * new), *source)
+    target = (*opaque([1] * -new), *target)
+    return [tuple(_broadcast(*both) for both in zip(old, target, strict=True))]
+
+
+def _broadcast(axis: Axis, target: Axis) -> Axis:
+    if axis_size(axis) == 1:
+        return target
+    own = axis == target or [(f.letter, f.part) for f in axis] == [(f.letter, f.part) for f in target]
+    return axis if isinstance(axis_size(axis), int) or axis_size(target) == 1 or own else collapsed(axis, None)
 
 
 def tile(op: Operation) -> Sequence[Layout | None]:

@@ -248,11 +248,11 @@ class _Births:
         self.size: dict[str, Size] = {}
 
     def add(self, symbol: str, weight: str, size: Size) -> None:
+        self.size.setdefault(symbol, size)
         if symbol[0] in "*~" and size == 1:
             return  # a leading axis of one broadcasts: the weight does not vary along it
         for letter in letters_of(symbol):
             self.weight.setdefault(letter, weight)
-        self.size.setdefault(symbol, size)
 
     def of(self, symbol: str) -> str | None:
         return next((self.weight[letter] for letter in letters_of(symbol) if letter in self.weight), None)
@@ -281,7 +281,7 @@ def _output(
             axis = merged(data[symbol])
             axes.append(resized(axis, size) if symbol[0] == "~" and not rigid else axis)
         else:
-            axes.append(opaque([size])[0])
+            axes.append(opaque([births.size.get(symbol) if size is None else size])[0])
     return tuple(axes)
 
 

@@ -18,6 +18,7 @@ from itertools import chain
 import onnx_ir as ir
 
 from relu_audit.model.scopes import bodies
+from relu_audit.network.normalize import sizes
 from relu_audit.operators.axes import AxisRule
 from relu_audit.operators.bodies import Sliced
 from relu_audit.operators.layout import Axis, axis_size
@@ -219,6 +220,9 @@ class Independence:
             return self._through_unknown(node, graphs, worst([control, *inputs]))
         route = row.body.route(self.follower.operation(node), len(node.outputs))
         control = control | _decided(worst([inputs[i] for i in route.decides if i < len(inputs)]), node)
+        sliced = [(node.inputs[p.operand], p.axis) for p in route.enters if isinstance(p, Sliced)]
+        if not all(value is None or self.lengths.told_along(value, axis) for value, axis in sliced):
+            control = control | _decided(LENGTH, node)
         entering = [
             self._entering(node, place, stateful=any(i is not None for i in route.returns)) for place in route.enters
         ]
@@ -283,11 +287,24 @@ def independence(follower: Follower, batch_axes: Mapping[str, int | None]) -> In
     found = Independence(follower)
     for value in graph.inputs:
         given = batch_axes.get(value.name or "") is not None
-        known = value in follower.layouts
-        state = APART if known else unproved(f"input '{value.name}' has no shape in the file", None)
+        state = APART
+        if value not in follower.layouts:
+            state = unproved(f"input '{value.name}' has no shape in the file", None)
+        elif _shares_its_name(graph.inputs, batch_axes):
+            state = unproved("an axis without samples goes by the name of the samples' axis", None)
         found.states[value] = state if given else FREE
     found.graph(graph, FREE)
     return found
+
+
+def _shares_its_name(inputs: Sequence[ir.Value], batch_axes: Mapping[str, int | None]) -> bool:
+    """Whether the file says of some other axis that it is as long as the samples' axis."""
+    named: dict[bool, set[str]] = {True: set(), False: set()}
+    for value in inputs:
+        for axis, size in enumerate(sizes(value) or ()):
+            if isinstance(size, str):
+                named[axis == batch_axes.get(value.name or "")].add(size)
+    return not named[True].isdisjoint(named[False])
 
 
 def _decided(state: State, node: ir.Node) -> State:

@@ -51,6 +51,17 @@ class Lengths:
             return isinstance(axis_size(layout[element.axis]), int)
         return not letters(layout[element.axis])
 
+    def told_along(self, value: ir.Value, axis: int) -> bool:
+        """Whether it is known that the length of an axis does not depend on how many samples there are."""
+        layout = self.follower.layouts.get(value)
+        free = self.state(value).standing is Standing.FREE
+        return free or (bool(layout) and self._is_free(Extent(value, axis % len(layout))))
+
+    def _is_lost(self, element: Element) -> bool:
+        """Whether the length of a samples' axis is read where that axis may be as long as something else."""
+        lost = isinstance(element, Extent) and self.state(element.value).standing >= Standing.UNPROVED
+        return lost and not self._is_free(element)
+
     def of(self, node: ir.Node, value: ir.Value, made: Origin, inputs: Sequence[State]) -> State:
         """The state of what is computed from lengths alone."""
         held = {i: state.standing for i, state in enumerate(inputs) if i not in made.sized_by and state != FREE}
@@ -91,6 +102,11 @@ class Lengths:
         told = self.told(node, index)
         if all(told):
             return True
+        lists = origin(node.domain, node.op_type).lists.get(index)
+        if lists is None or not lists(self.follower.operation(node)):
+            return False
+        if any(self._is_lost(element) for element in self.follower.elements(node.inputs[index]) or ()):
+            return False
         axes = self.along(node.outputs[0])
         layout = self.follower.layouts.get(node.outputs[0])
         return (
