@@ -285,12 +285,13 @@ def independence(follower: Follower, batch_axes: Mapping[str, int | None]) -> In
     """
     graph = follower.network.model.graph
     found = Independence(follower)
+    shared = _shares_its_name(graph.inputs, batch_axes)
     for value in graph.inputs:
         given = batch_axes.get(value.name or "") is not None
         state = APART
         if value not in follower.layouts:
             state = unproved(f"input '{value.name}' has no shape in the file", None)
-        elif _shares_its_name(graph.inputs, batch_axes):
+        elif shared:
             state = unproved("an axis without samples goes by the name of the samples' axis", None)
         found.states[value] = state if given else FREE
     found.graph(graph, FREE)
