@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
+import onnxruntime as ort  # noqa: TID251 - the operator itself is asked
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -819,6 +820,15 @@ COMPANY["a body of which nothing is known sees all samples"] = Case(
 )
 
 
+COMPANY["an open axis, expanded beside as many"] = Case(
+    VECTOR,
+    "s = Shape (x)\n v = Slice (s, c0, c1)\n l = Concat <axis = 0> (v, c4, c1)\n z = Expand (x, l)\n y = Relu (z)",
+    LISTS,
+    data={"x": floats(4, 4)},
+    outputs="float[a, b, c] y",
+)
+
+
 @pytest.mark.parametrize("name", COMPANY)
 def test_samples_that_the_runtime_shows_in_company_are_not_proved_apart(name: str) -> None:
     case = COMPANY[name]
@@ -936,3 +946,17 @@ def test_an_axis_that_shares_the_name_of_the_samples_is_no_proof() -> None:
     network = normalize(open_checkpoint(graph("float[n, 4] x, float[n, 3] p", "float[m, k] y", body, LISTS)))
     (found,) = sampling.readings(overview(network), {"x": 0, "p": None})
     assert found.state.standing is Standing.UNPROVED, found.state
+
+
+def test_an_axis_of_one_in_an_einsum_tells_no_length() -> None:
+    body = (
+        "s = Shape (x)\n l = Concat <axis = 0> (s, c1)\n r = Reshape (x, l)\n"
+        ' y = Einsum <equation = "ab,bc->abc"> (r, r)'
+    )
+    model = graph("float[n] x", "float[a, b, c] y", body, {"c1": np.array([1])}, opset=18)
+    shapes = {
+        value.name: value.shape for node in normalize(open_checkpoint(model)).model.graph for value in node.outputs
+    }
+    assert str(shapes["r"]) == "[n,1]"
+    run = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run
+    assert run(None, {"x": np.ones(3, np.float32)})[0].shape == (3, 3, 1)

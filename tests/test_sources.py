@@ -46,16 +46,16 @@ CASES = {
 
 
 def test_every_row_has_a_case() -> None:
-    assert {told for told, _ in CASES.values()} == {kind.told for kind in sources.KINDS}
+    assert {name for name, _ in CASES.values()} == {kind.name for kind in sources.KINDS}
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("text", CASES)
 def test_a_text_is_of_the_row_that_it_names(text: str) -> None:
-    told, files = CASES[text]
+    name, files = CASES[text]
     kind = sources.kind_of(text)
     assert kind is not None
-    assert kind.told == told
+    assert kind.name == name
     assert {str(file) for file in sources.files(text)} == files
     assert sources.runs_code(text) == (":" in text and not text.startswith("random"))
 
@@ -75,7 +75,7 @@ def test_a_text_of_no_row_is_refused_with_all_rows(text: str, slug: str) -> None
     with pytest.raises(DataError) as raised:
         sources.open_text(text, INPUTS)
     assert raised.value.slug == slug
-    assert raised.value.hint == f"Give {sources.told()}."
+    assert raised.value.hint == f"Give {sources.listed()}."
 
 
 def test_a_file_is_gathered_where_its_folder_is_read(folder: Path) -> None:
@@ -87,4 +87,4 @@ def test_a_file_is_gathered_where_its_folder_is_read(folder: Path) -> None:
 
 def test_help_lists_the_rows() -> None:
     [option] = [one for one in audit.params if one.name == "data"]
-    assert sources.told() in str(getattr(option, "help", ""))
+    assert sources.listed() in str(getattr(option, "help", ""))

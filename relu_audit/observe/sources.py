@@ -1,4 +1,4 @@
-"""THE TABLE of sources of calibration data that a text names: how each is told apart, opened, and which files it reads.
+"""THE TABLE of sources of calibration data that a text names: how each kind is recognised, opened and read.
 
 The help of ``--data`` and the messages about texts that name nothing are made from the rows, so a new source is a row.
 """
@@ -39,7 +39,7 @@ class Kind:
     """One kind of source.
 
     Attributes:
-        told: How help and messages call it.
+        name: How help and messages name it.
         holds: Whether a text names one; of several that do, the first counts.
         opens: Opens it, for a model of these inputs.
         files: The files that it is known to be read from, told without reading them and without running code. What a
@@ -48,7 +48,7 @@ class Kind:
         runs_code: Whether code of the user's own is run.
     """
 
-    told: str
+    name: str
     holds: Callable[[str], bool]
     opens: Callable[[str, Inputs], Source]
     files: Callable[[str], Iterator[Path]] = _no_file
@@ -80,7 +80,7 @@ def _gathers(text: str, file: Path) -> bool:
 
 def _file(ending: str, opens: Callable[[Path], Source]) -> Kind:
     return Kind(
-        told=ending,
+        name=ending,
         holds=lambda text: Path(text).suffix == ending and not _is_folder(text),
         opens=lambda text, _: opens(Path(text)),
         files=lambda text: iter((Path(text),)),
@@ -98,7 +98,7 @@ KINDS = (
     _file(".npz", open_npz),
     _file(".npy", open_npy),
     Kind(
-        told="a folder of them or of ONNX test sets",
+        name="a folder of them or of ONNX test sets",
         holds=_is_folder,
         opens=lambda text, inputs: open_folder(Path(text), _names(inputs)),
         files=_in_folder,
@@ -106,7 +106,7 @@ KINDS = (
     ),
     Kind("random:N", holds=lambda text: text.startswith("random:"), opens=open_noise),
     Kind(
-        told="a function (module:function or file.py:function)",
+        name="a function (module:function or file.py:function)",
         holds=lambda text: named_code(text) is not None,
         opens=lambda text, inputs: open_code(text, _names(inputs)),
         files=_of_module,
@@ -123,9 +123,9 @@ def kind_of(text: str) -> Kind | None:
     return next((kind for kind in KINDS if kind.holds(text)), None)
 
 
-def told() -> str:
+def listed() -> str:
     """All kinds of sources, as the help of an option lists them."""
-    *most, last = (kind.told for kind in KINDS)
+    *most, last = (kind.name for kind in KINDS)
     return f"{', '.join(most)}, or {last}"
 
 
@@ -157,7 +157,7 @@ def _refuse_unreadable(text: str) -> None:
 
 
 def _refuse(text: str) -> NoReturn:
-    hint = f"Give {told()}."
+    hint = f"Give {listed()}."
     if Path(text).exists():
         what = f"'{Path(text).name}' is of a kind that cannot be read as calibration data"
         raise DataError(what, slug="data-kind", hint=hint)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from relu_audit.operators.layout import POSITION, Axis, Factor, Layout, Length, Size, Span, axis_size, collapsed, opaque
+from relu_audit.operators.layout import (
+    POSITION,
+    Axis,
+    Factor,
+    Layout,
+    Length,
+    Letter,
+    Size,
+    Span,
+    axis_size,
+    collapsed,
+    opaque,
+)
 from relu_audit.operators.moves import Operation, opaque_output, resize
 
 
@@ -38,22 +50,28 @@ def count_up(op: Operation) -> Sequence[Layout | None]:
 def expand(op: Operation) -> Sequence[Layout | None]:
     """Right-aligned broadcast to a shape: axes of size one become those that the shape is made of.
 
-    An open axis stays only beside a length of one or its own: a run in which it has one entry repeats that entry.
+    An open axis stays only beside a length of one or its own: a run in which it has one entry repeats that entry. An
+    axis that is as long as one that does not stay has other entries than that.
     """
     source, target = op.inputs[0], listed(op, 1)
     if source is None or target is None:
         return [opaque_output(op)]
     new = len(target) - len(source)
     old = (*opaque([1] * new), *source)
-    target = (*opaque([1] * -new), *target)
-    return [tuple(_broadcast(*both) for both in zip(old, target, strict=True))]
+    pairs = [*zip(old, (*opaque([1] * -new), *target), strict=True)]
+    lost = {factor.letter for axis, wanted in pairs if not _stays(axis, wanted) for factor in axis} - {POSITION}
+    return [tuple(_broadcast(axis, wanted, lost) for axis, wanted in pairs)]
 
 
-def _broadcast(axis: Axis, target: Axis) -> Axis:
-    if axis_size(axis) == 1:
-        return target
+def _stays(axis: Axis, target: Axis) -> bool:
     own = axis == target or [(f.letter, f.part) for f in axis] == [(f.letter, f.part) for f in target]
-    return axis if isinstance(axis_size(axis), int) or axis_size(target) == 1 or own else collapsed(axis, None)
+    return own or isinstance(axis_size(axis), int) or axis_size(target) == 1
+
+
+def _broadcast(axis: Axis, target: Axis, lost: Collection[Letter]) -> Axis:
+    if axis_size(axis) != 1:
+        return axis if _stays(axis, target) else collapsed(axis, None)
+    return collapsed(target, axis_size(target)) if any(factor.letter in lost for factor in target) else target
 
 
 def tile(op: Operation) -> Sequence[Layout | None]:
