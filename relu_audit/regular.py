@@ -1,4 +1,4 @@
-"""What a path names, told before it is opened: opening a pipe or reading a device may never end."""
+"""Tell files from pipes, sockets and devices before they are opened: to open a pipe may never end."""
 
 from __future__ import annotations
 

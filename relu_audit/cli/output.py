@@ -20,7 +20,7 @@ def deliver(
 ) -> None:
     """Write reports by target, all of them or none: every file is complete beside its place before the first moves in.
 
-    What is printed beside them counts as one of them: nobody has been told of a file that is there without.
+    What is printed counts as an output too: if the summary cannot be printed, no file is written.
 
     Args:
         reports: What to write.

@@ -1,4 +1,4 @@
-"""What is read of a graph once for all who ask: its activations, and its axes by where the samples lie."""
+"""The activations and the axes of a graph, read once before the graph is observed."""
 
 from __future__ import annotations
 
