@@ -84,11 +84,9 @@ def _told(node: ir.Node, row: AxisRule, constants: Collection[ir.Value]) -> Iter
     own = [(v, term) for v, term in zip(node.inputs, operands, strict=False) if len(term) > 1 or term == ("*",)]
     entering = [(v, term) for v, term in own if v is not None]
     leaving = [(v, term) for v, term in zip(node.outputs, results, strict=False) if term and term != ("_",)]
-    certain = [(v.shape, term) for v, term in entering if v in constants]
-    # Inference takes a letter of an Einsum for as long as its first operand says; there a size of one gives way.
-    certain += [(None if v.shape is None else _wide(v.shape), term) for v, term in leaving]
+    certain = [(v.shape, term) for v, term in entering if v in constants] + [(v.shape, term) for v, term in leaving]
     sources = [(shape, term) for shape, term in certain if shape is not None and _fits(shape, term)]
-    lengths = _lengths(node, sources)
+    lengths = {} if row.stretches else _lengths(node, sources)
     counts = {mark: len(shape) - len(term) + 1 for shape, term in sources for mark in term if mark in "*~_"}
     if "_" in counts:
         counts.setdefault("~", counts["_"])
@@ -97,11 +95,6 @@ def _told(node: ir.Node, row: AxisRule, constants: Collection[ir.Value]) -> Iter
         if "_" in term or (broadcast and "*" in term) or not set(term) & {"*", "~"} <= counts.keys():
             continue
         yield value, [size for symbol in term for size in _sizes(symbol, counts.get(symbol), lengths, rigid=row.rigid)]
-
-
-def _wide(shape: ir.Shape) -> ir.Shape:
-    """A shape without its sizes of one."""
-    return ir.Shape([None if size == 1 else size for size in shape])
 
 
 def _fits(shape: ir.Shape, term: Term) -> bool:

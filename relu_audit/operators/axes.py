@@ -58,7 +58,7 @@ _ONNX: tuple[AxisRule, ...] = (
     AxisRule("QLinearConv", _QCONV, mixes=along.windows(3), since=10),
     AxisRule("QLinearMatMul", "* m k, _, _, * k n, _, _, _, _ -> * m n", letters=letters.vectors_allowed, since=10),
     AxisRule("DynamicQuantizeLinear", "* -> *,,", couples=True, since=11),
-    AxisRule("Einsum", "", letters=letters.by_equation, since=12),
+    AxisRule("Einsum", "", letters=letters.by_equation, stretches=True, since=12),
     AxisRule(
         "LSTM",
         f"{_RECURRENT}, d b _, d _ -> t d b h, d b h, d b h",

@@ -35,6 +35,7 @@ class AxisRule:
         aligned: Operands beside the first whose axes go where the first's go, for operators that move data.
         picks: Which axes of the first operand an operand of indices picks entries of, one for each number of an index.
         couples: Whether all entries share a range of codes, and nothing else.
+        stretches: Whether an axis of one entry gives way to a longer one on any letter, as the runtime has it.
         since: First opset in which the row holds.
         domain: Operator domain.
     """
@@ -50,5 +51,6 @@ class AxisRule:
     aligned: Sequence[int] = ()
     picks: Picks = _none
     couples: bool = False
+    stretches: bool = False
     since: int = 1
     domain: str = ""

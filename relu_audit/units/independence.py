@@ -242,7 +242,7 @@ class Independence:
         for state, index in zip(entering, route.returns, strict=True):  # a loop may not run at all
             if index is not None:
                 leaving[index] = either(leaving[index], state, node)
-        found = [leaving[i] | control if control.standing > leaving[i].standing else leaving[i] for i in route.leaves]
+        found = [_under(control, leaving[i]) for i in route.leaves]
         return [self._settled(v, s, node, row, inputs) for v, s in zip(node.outputs, found, strict=False)]
 
     def _through_unknown(self, node: ir.Node, graphs: Sequence[ir.Graph], state: State) -> list[State]:
@@ -308,10 +308,17 @@ def _shares_its_name(inputs: Sequence[ir.Value], batch_axes: Mapping[str, int | 
     return not named[True].isdisjoint(named[False])
 
 
+def _under(control: State, state: State) -> State:
+    """The state of a value that a body gives out, where something decides how bodies run."""
+    if control.standing > state.standing:
+        return state | control
+    return replace(state, untold=state.untold or control.untold)
+
+
 def _decided(state: State, node: ir.Node) -> State:
-    """The state of what runs only if something says so."""
+    """The state of what runs only if something says so; where a sample says so, lengths depend on the data."""
     if state.standing is Standing.FREE or state.standing >= Standing.RANGE:
-        return state
+        return replace(state, untold=state.standing is not Standing.FREE)
     if state.standing is Standing.APART:
-        return unproved("decides by a sample's value which nodes run", node)
+        return unproved("decides by a sample's value which nodes run", node, untold=True)
     return unproved("decides by the number of samples which nodes run", node)
