@@ -578,7 +578,7 @@ def _step(d: Draw, a: str, rank: int, tag: str) -> tuple[list[onnx.NodeProto], d
         ([helper.make_node("Tanh", [a], [out])], {}),
         ([helper.make_node("Mul", [a, a], [out])], {}),
         ([helper.make_node("Softmax", [a], [out], axis=axis)], {}),
-        ([helper.make_node("Identity", [other], [out])], {}),
+        ([helper.make_node("Identity", [other if d.rank(other) == rank else a], [out])], {}),
         ([helper.make_node("CumSum", [a, c], [out])], {c: np.array(axis)}),
         ([helper.make_node("Add", [a, c], [out])], {c: np.array(0.25, np.float32)}),
         (

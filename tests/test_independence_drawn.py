@@ -62,8 +62,8 @@ def judged(graph: Draw) -> Iterator[tuple[str, Standing, bool]]:
     axes = {name: dims.index("n") for name, dims in graph.inputs.items()}
     proof = independence(overview(normalize(open_checkpoint(model))).along(axes), axes)
     feeds = graph.feeds(SEVERAL)
-    run = _runner(model)
     try:
+        run = _runner(model)
         together, *others = (
             run(one)
             for one in (
